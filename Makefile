@@ -1,0 +1,32 @@
+# make repro  set up and run the whole pipeline     make test  set up and run every test
+# PYTHON=python3.12 chooses another interpreter. PIP_ARGS passes options to pip: PyTorch's CPU build saves gigabytes on Linux,
+#   make repro PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= python3.11
+PIP_ARGS ?=
+VENV := .venv
+READY := $(VENV)/ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONPATH :=
+
+.PHONY: setup repro test lint types
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[dev]"
+	touch $@
+
+repro: $(READY)
+	dvc repro
+	flans summary
+
+test: $(READY)
+	pytest
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+
+types: $(READY)
+	mypy

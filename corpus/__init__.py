@@ -1,0 +1,1 @@
+"""What comes in: the organ vocabulary, clinical reports, and CT scans."""

@@ -1,0 +1,231 @@
+"""The vocabulary of 24 abdominal structures, and how text names them.
+
+`ORGANS` is read once from organs.yaml; its order gives the label ids (1-24) used in every label map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+VOCABULARY = Path(__file__).with_name("organs.yaml")
+
+
+@dataclass(frozen=True)
+class Organ:
+    """One structure of the vocabulary. `id` is its value in label maps; `parts` are the names whose union it is."""
+
+    id: int
+    name: str
+    side: str | None = None
+    parts: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+    adjectives: tuple[str, ...] = ()
+    abbreviations: tuple[str, ...] = ()
+    lay: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
+    landmarks: tuple[str, ...] = ()
+
+    @property
+    def plural(self) -> bool:
+        """Whether the name takes a plural verb."""
+        return self.name in ("seminal vesicles", "portal vein and splenic vein")
+
+
+def _load(path: Path = VOCABULARY) -> tuple[Organ, ...]:
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    organs = []
+    for i, entry in enumerate(entries, start=1):
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+        }
+        organs.append(Organ(id=i, **fields))
+    return tuple(organs)
+
+
+ORGANS: tuple[Organ, ...] = _load()
+BY_NAME: dict[str, Organ] = {organ.name: organ for organ in ORGANS}
+BY_ID: dict[int, Organ] = {organ.id: organ for organ in ORGANS}
+N_ORGANS = len(ORGANS)
+UNIONS: dict[int, tuple[int, ...]] = {o.id: tuple(BY_NAME[p].id for p in o.parts) for o in ORGANS if o.parts}
+"""Union organ id -> ids of its parts."""
+
+
+def finest(ids: set[int]) -> set[int]:
+    """Drop every union whose parts are all among `ids`: what competes for "leftmost" or "largest"."""
+    return {i for i in ids if i not in UNIONS or not set(UNIONS[i]) <= ids}
+
+
+def with_unions(ids: set[int]) -> set[int]:
+    """Add every union whose parts are all among `ids` (a source that labels both kidneys also labels "kidney")."""
+    return ids | {union for union, parts in UNIONS.items() if set(parts) <= ids}
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A structure named in a text: characters `start:end`, and whether the sentence negates it ("no gallbladder")."""
+
+    organ: str
+    start: int
+    end: int
+    negated: bool
+
+
+_NEGATED_BEFORE = re.compile(
+    r"\b(?:no(?!\s+(?:idea|clue|rush|hurry|problem|doubt|matter))|"
+    r"not(?!\s+(?:sure|certain|quite|clear|only|confident|too))|"
+    r"without|absent|denies|negative for|status post|s/p|removed|resected|except|excluding|exclude|other than|"
+    r"apart from|rather than|instead of|never(?!\s+(?:sure|certain|quite))|nor|neither|"
+    r"don't (?:include|want|need|show|mark)|leav(?:e|ing) out|"
+    r"ignor(?:e|ing)|omit(?:ting)?|skip(?:ping)?)\b(?:(?!\bbut\b)[^.;:,]){0,40}$",
+    re.IGNORECASE,
+)
+_NEGATED_AFTER = re.compile(
+    r"\s+(?:is|are|was|were|has been|have been)\s+(?:surgically\s+|previously\s+)?"
+    r"(?:absent|removed|resected|not\s+(?:seen|visuali[sz]ed|identified|included))\b",
+    re.IGNORECASE,
+)
+
+_ALSO_NAMED = {
+    "intestine": ("jejunum", "ileum", "jejunal", "ileal"),
+    "colon": ("sigmoid", "cecum", "caecum", "hepatic flexure", "splenic flexure"),
+    "pancreas": ("panc",),
+    "inferior vena cava": ("vena cava", "infrahepatic cava"),
+    "portal vein and splenic vein": (
+        "portal vein",
+        "splenic vein",
+        "portosplenic confluence",
+        "splenoportal confluence",
+    ),
+    "seminal vesicles": ("seminal vesicle", "seminal gland"),
+}
+"""Terms that name a structure, or a part of it, in a report, but that nobody should ask for it by."""
+
+_OTHER_STRUCTURES = (
+    "superior vena cava",
+    *(f"{organ} {vessel}" for organ in ("hepatic", "renal", "pulmonary") for vessel in ("artery", "arteries", "vein")),
+    *(f"{side} renal {vessel}" for side in ("left", "right") for vessel in ("artery", "vein")),
+    "splenic artery",
+    "pulmonary embolism",
+)
+"""Structures outside the vocabulary whose names hold a name of it."""
+
+_NOUNS = {
+    "kidney": ("kidney",),
+    "adrenal gland": ("adrenal gland", "adrenal", "suprarenal gland", "suprarenal"),
+    "head of femur": ("head of femur", "head of the femur", "femoral head", "femur head", "hip ball"),
+}
+"""The paired structures without their side, and the nouns for each."""
+
+_OWNER = r"(?:(?:the|my|his|her|your|their)\s+)?(?:patient's\s+)?"
+
+
+def _words(term: str) -> str:
+    """A pattern for `term`: any case, hyphens and spaces alike, with or without a plural or possessive ending."""
+    words = r"[\s-]+".join(re.escape(word) for word in re.split(r"[\s-]+", term))
+    return rf"(?i:{words}(?:'?s)?)"
+
+
+def _sided(side: str, noun: str) -> Iterator[tuple[str, str]]:
+    """(words, pattern of what must follow them) for a side before, after or inside `noun`."""
+    for form in (side, f"{side} sided", f"{side} side", f"{side} hand"):
+        yield f"{form} {noun}", ""
+    yield (
+        noun,
+        rf"(?i:\s+(?:on|at|of)\s+{_OWNER}{side}(?:[\s-]+hand)?(?:\s+side)?(?!\s+of\b)|,\s+{side}\b|\s+\({side}\))",
+    )
+    if noun == "kidney":
+        yield f"{side} renal", ""
+        yield f"{side} sided renal", ""
+    if noun == "femoral head":
+        yield "head of", rf"(?i:\s+{_OWNER}{side}\s+femur)"
+        yield "ball of", rf"(?i:\s+{_OWNER}{side}\s+hip)"
+
+
+def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(words, pattern of what must follow them, organs that they name) for the whole vocabulary."""
+    for organ in ORGANS:
+        phrases = (organ.name, *organ.synonyms, *organ.adjectives, *organ.functions, *organ.landmarks, *organ.lay)
+        for phrase in (*phrases, *_ALSO_NAMED.get(organ.name, ())):
+            yield re.sub(r"^(the|my)\s+", "", phrase), "", (organ.name,)
+        if organ.side:
+            for noun in _NOUNS[organ.name.removeprefix(f"{organ.side} ")]:
+                for words, after in _sided(organ.side, noun):
+                    yield words, after, (organ.name,)
+    for term in _OTHER_STRUCTURES:
+        yield term, "", ()
+    for base, nouns in _NOUNS.items():
+        pair = (base,) if base in BY_NAME else (f"left {base}", f"right {base}")
+        for noun in nouns:
+            plural = noun.replace("head", "heads", 1) if noun.startswith("head") else f"{noun}s"
+            for form in ("", "both ", "bilateral ", "left and right ", "right and left "):
+                yield form + plural, "", pair
+
+
+_WORD = re.compile(r"(?<![\w-])[^\W_]+")
+
+
+def _first(text: str) -> str:
+    """The first word, in lower case."""
+    return next(_WORD.finditer(text)).group().lower()
+
+
+@cache
+def _matchers() -> dict[str, list[tuple[re.Pattern[str], tuple[str, ...]]]]:
+    """First word of a term, in lower case -> (pattern, organs) of all terms that begin with it."""
+    matchers: dict[str, dict[str, tuple[str, ...]]] = {}
+    for words, after, organs in _terms():
+        matchers.setdefault(_first(words), {}).setdefault(_words(words) + after, organs)
+    for organ in ORGANS:
+        for short in organ.abbreviations:  # case-sensitive: "AA" is the aorta, "aa" is not
+            matchers.setdefault(_first(short), {}).setdefault(re.escape(short), (organ.name,))
+    return {
+        first: [(re.compile(rf"{pattern}(?!\w)"), organs) for pattern, organs in patterns.items()]
+        for first, patterns in matchers.items()
+    }
+
+
+def mentions(text: str) -> Iterator[Mention]:
+    """Structures that `text` names, left to right, each stretch of text counted once and for its longest term.
+
+    A plural that stands for two structures ("the adrenal glands") is one mention of each.
+    """
+    text = text.replace("\u2019", "'")
+    matchers, taken = _matchers(), 0
+    for word in _WORD.finditer(text):
+        start = word.start()
+        # The first word is looked up without its plural ending too: "kidneys" begins with "kidney".
+        first = word.group().lower()
+        terms = matchers.get(first, []) + (matchers.get(first.removesuffix("s"), []) if first.endswith("s") else [])
+        if start < taken or not terms:
+            continue
+        hits = [(match.end(), organs) for pattern, organs in terms if (match := pattern.match(text, start))]
+        if not hits:
+            continue
+        taken, organs = max(hits, key=lambda hit: hit[0])
+        negated = bool(_NEGATED_BEFORE.search(text[:start]) or _NEGATED_AFTER.match(text, taken))
+        for organ in organs:
+            yield Mention(organ, start, taken, negated)
+
+
+def named_organs(text: str) -> list[str]:
+    """Names of the structures that `text` mentions, in order of first mention, each once."""
+    return list(dict.fromkeys(m.organ for m in mentions(text)))
+
+
+def canonical_name(label: str) -> str | None:
+    """The vocabulary's name for a dataset's label name ("kidney_left", "Urinary Bladder"), or None if it has none."""
+    words = re.sub(r"[_\s-]+", " ", label).strip().lower()
+    if match := re.fullmatch(r"(.+) (left|right)", words):
+        words = f"{match[2]} {match[1]}"
+    for organ in ORGANS:
+        if words in (organ.name, *(term.lower() for term in (*organ.synonyms, *organ.abbreviations))):
+            return organ.name
+    return None

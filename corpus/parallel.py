@@ -1,0 +1,46 @@
+"""Dask runs independent tasks: on this machine's cores by default, on a cluster where FLANS_DASK_SCHEDULER names one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def workers() -> int:
+    """Worker processes: FLANS_WORKERS, or the cores that this process may use."""
+    return int(os.environ.get("FLANS_WORKERS") or len(os.sched_getaffinity(0)))
+
+
+def run_tasks(
+    function: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[[Task], None] = lambda task: None
+) -> list[Result]:
+    """Run `function` over `tasks`; results in the order of the tasks, so that the number of workers changes nothing.
+
+    Args:
+        done: Called with each task as it ends, for progress.
+    """
+    address = os.environ.get("FLANS_DASK_SCHEDULER")
+    count = min(workers(), len(tasks))
+    if not address and count <= 1:
+        results = []
+        for task in tasks:
+            results.append(function(task))
+            done(task)
+        return results
+    from distributed import Client, as_completed
+
+    options: dict = (
+        {"address": address}
+        if address
+        else {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    )
+    with Client(**options) as client:
+        futures = client.map(function, tasks, pure=False)
+        by_key = {future.key: task for future, task in zip(futures, tasks, strict=True)}
+        for future in as_completed(futures):
+            done(by_key[future.key])
+        return client.gather(futures)

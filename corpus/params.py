@@ -1,0 +1,59 @@
+"""params.yaml -> frozen, validated dataclasses: one section a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from corpus.errors import InputError
+
+PARAMS = Path("params.yaml")
+T = TypeVar("T")
+
+params_dataclass = pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+"""Decorator of every parameter section: frozen, types checked, unknown keys refused."""
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        InputError: The file is missing or isn't YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            path.resolve(),
+            "the file is missing",
+            "run from the repository's root, or restore it: git checkout params.yaml",
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(path, f"expected YAML, but {error}", "correct the line that the message names") from None
+
+
+def load_params(section: str, cls: type[T], path: Path = PARAMS) -> T:
+    """Read one section of params.yaml into its dataclass.
+
+    Raises:
+        InputError: The section is missing, or a key is missing, unknown, or of a wrong type or value.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict) or section not in content:
+        found = ", ".join(content) if isinstance(content, dict) else type(content).__name__
+        raise InputError(path, f"expected a section `{section}`, found {found}", f"add `{section}:` with its keys")
+    try:
+        return TypeAdapter(cls).validate_python(content[section])
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in (section, *first["loc"]))
+        problem = {
+            "missing": "the key is missing",
+            "missing_argument": "the key is missing",
+            "unexpected_keyword_argument": "no parameter has this name",
+        }.get(first["type"], f"{first['msg']}, found {first.get('input')!r}")
+        raise InputError(path, f"`{key}`: {problem}", f"correct `{key}` (git diff {path} shows what changed)") from None

@@ -1,0 +1,1 @@
+"""Clinical text: readers, de-identification, passages, and the index that prompts are retrieved from."""

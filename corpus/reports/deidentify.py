@@ -1,0 +1,116 @@
+"""De-identification by rules, before any text is written.
+
+What the rules find is replaced by surrogates: the n-th distinct name of a report becomes the n-th name of a fixed list,
+dates become days of the year 2000, numbers become zeros. A surrogate depends on the order of appearance and the salt
+alone, so nothing of the original is left in it, and no map is kept. Within a report the same name gets the same one.
+
+Rules miss what gives no sign of being a name ("seen together with Kowalski"). A library's recogniser joins the rules as
+one more function: `deidentify(text, salt, (*RULES, recogniser))`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from corpus.reports.identifiers import IDENTIFIERS
+from corpus.reports.names import people
+from corpus.reports.readers import Report
+from corpus.reports.spans import WORDS, Span
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What was replaced: its kind, characters `start:end` of the original text, and what stands there now."""
+
+    kind: str
+    start: int
+    end: int
+    surrogate: str
+
+
+Recogniser = Callable[[str], Iterable[Span]]
+RULES: tuple[Recogniser, ...] = (*IDENTIFIERS, people)
+
+
+def deidentify(text: str, salt: str, recognisers: Iterable[Recogniser] = RULES) -> tuple[str, list[Replacement]]:
+    """`text` with every identifier replaced by a surrogate, and what was replaced, left to right.
+
+    Args:
+        text: One report.
+        salt: Chooses where in the lists of surrogates the report begins; the report's id will do.
+        recognisers: What finds identifiers.
+    """
+    spans = [span for recognise in recognisers for span in recognise(text)]
+    offset = int.from_bytes(hashlib.sha256(salt.encode()).digest()[:4])
+    seen: dict[str, dict[str, int]] = {}
+    pieces: list[str] = []
+    replacements: list[Replacement] = []
+    at = 0
+    for span in _merged(spans):
+        original = text[span.start : span.end]
+        ordinals = seen.setdefault(span.kind, {})
+        key = span.key or re.sub(r"\W+", " ", original).casefold()
+        surrogate = SURROGATES[span.kind](offset, ordinals.setdefault(key, len(ordinals)))
+        if span.kind == "name" and len(original) > 2 and original.isupper():
+            surrogate = surrogate.upper()
+        pieces += (text[at : span.start], surrogate)
+        replacements.append(Replacement(span.kind, span.start, span.end, surrogate))
+        at = span.end
+    return "".join(pieces) + text[at:], replacements
+
+
+def deidentify_report(report: Report) -> tuple[Report, Counter[str]]:
+    """`report` without identifiers in its text, and how many were replaced by kind. Its id stays as it is."""
+    text, replacements = deidentify(report.text, salt=f"{report.source}/{report.id}")
+    return replace(report, text=text), Counter(r.kind for r in replacements)
+
+
+def _merged(spans: Iterable[Span]) -> Iterator[Span]:
+    """Overlapping spans as one, of the kind and key of the longest, so that no part of an identifier is left."""
+    cluster: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
+        if cluster and span.start >= max(s.end for s in cluster):
+            yield _union(cluster)
+            cluster = []
+        cluster.append(span)
+    if cluster:
+        yield _union(cluster)
+
+
+def _union(cluster: list[Span]) -> Span:
+    longest = max(cluster, key=lambda s: s.end - s.start)
+    return replace(longest, start=cluster[0].start, end=max(s.end for s in cluster))
+
+
+# ---- surrogates: (offset, ordinal) -> text
+
+_SURROGATE_NAMES = sorted(WORDS["surrogate_names"])
+
+
+def _surrogate_name(offset: int, ordinal: int) -> str:
+    return _SURROGATE_NAMES[(offset + ordinal) % len(_SURROGATE_NAMES)]
+
+
+def _surrogate_date(offset: int, ordinal: int) -> str:
+    month, day = divmod((offset + ordinal) % 336, 28)
+    return f"2000-{month + 1:02d}-{day + 1:02d}"
+
+
+SURROGATES: dict[str, Callable[[int, int], str]] = {
+    "name": _surrogate_name,
+    "date": _surrogate_date,
+    "age": lambda offset, ordinal: "90",
+    "record": lambda offset, ordinal: f"{ordinal + 1:08d}",
+    "ssn": lambda offset, ordinal: f"000-00-{ordinal + 1:04d}",
+    "phone": lambda offset, ordinal: f"555-{100 + (offset + ordinal) % 100:04d}",
+    "email": lambda offset, ordinal: f"person{ordinal + 1}@example.org",
+    "url": lambda offset, ordinal: f"https://example.org/{ordinal + 1}",
+    "address": lambda offset, ordinal: f"{ordinal + 1} Example Street",
+    "place": lambda offset, ordinal: "Exampletown",
+    "facility": lambda offset, ordinal: "Example Hospital",
+}
+"""Kind -> surrogate. A new recogniser's kind is entered here."""

@@ -1,0 +1,45 @@
+"""One frame for every scan: the radiological axial view.
+
+Display frame, `[Z, H, W]`: slices run inferior to superior, rows anterior to posterior, columns patient right to patient
+left, so that the patient's left is on the viewer's right. In NIfTI's terms, axes (W, H, Z) point L, P, S.
+"""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+
+DISPLAY_AXES = ("L", "P", "S")
+
+
+def _to_display_ornt(affine: np.ndarray) -> np.ndarray:
+    return ornt_transform(io_orientation(affine), axcodes2ornt(DISPLAY_AXES))
+
+
+def to_display(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Bring a NIfTI array into the display frame by its header.
+
+    Args:
+        array: `[I, J, K]`, in the order of the file.
+        affine: `[4, 4]`, voxel index to RAS mm. An oblique one is taken at its closest orthogonal orientation.
+
+    Returns:
+        The array `[Z, H, W]` and its spacing (z, y, x) in mm.
+    """
+    ornt = _to_display_ornt(affine)
+    oriented = apply_orientation(array, ornt)
+    affine_display = affine @ inv_ornt_aff(ornt, array.shape)
+    x, y, z = (float(round(s, 4)) for s in np.sqrt((affine_display[:3, :3] ** 2).sum(axis=0)))
+    return np.ascontiguousarray(oriented.transpose(2, 1, 0)), (z, y, x)
+
+
+def from_display(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The inverse of `to_display`: `[Z, H, W]` in the display frame back to the file's own `[I, J, K]`."""
+    back = ornt_transform(axcodes2ornt(DISPLAY_AXES), io_orientation(affine))
+    return np.ascontiguousarray(apply_orientation(array.transpose(2, 1, 0), back))
+
+
+def axis_codes(affine: np.ndarray) -> str:
+    """Where the file's axes point, for example "RAS"."""
+    return "".join(nib.orientations.aff2axcodes(affine))

@@ -1,0 +1,132 @@
+"""The slice store: Blosc2 shards of 2D slices with one Parquet table beside them.
+
+    <dir>/slices.parquet          one row a slice (schema: SLICES)
+    <dir>/rejects.csv             one row a volume that was refused, with its reason
+    <dir>/<shard>.image.b2nd      int16 HU   [N, H, W], one slice a chunk, LZ4HC + shuffle
+    <dir>/<shard>.label.b2nd      uint8 ids  [N, H, W]
+
+A patient's slices always lie in the same shard, so one changed patient changes one shard. A shard's name ends in its slices' shape
+("003-512x512"), so that scans of several sizes need no padding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import blosc2
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from corpus.errors import InputError
+
+TABLE, REJECTS = "slices.parquet", "rejects.csv"
+
+SLICES = pa.DataFrameSchema(
+    {
+        "slice_id": pa.Column(str, unique=True),
+        "source": pa.Column(str),
+        "patient": pa.Column(str),
+        "volume": pa.Column(str),
+        "z": pa.Column(int, pa.Check.ge(0)),
+        "shard": pa.Column(str),
+        "row": pa.Column(int, pa.Check.ge(0)),
+        "height": pa.Column(int),
+        "width": pa.Column(int),
+        "spacing_z": pa.Column(float, pa.Check.gt(0)),
+        "spacing_y": pa.Column(float, pa.Check.gt(0)),
+        "spacing_x": pa.Column(float, pa.Check.gt(0)),
+        "modality": pa.Column(str),
+        "orientation": pa.Column(str),
+        "labelled": pa.Column(object),
+        "present": pa.Column(object),
+        "specks": pa.Column(int),
+    },
+    strict=True,
+)
+"""`labelled`: organ ids that the source labels (any other organ is unknown, not absent). `present`: those in this slice.
+`specks`: connected components that were dropped as too small. `orientation`: where the file's axes pointed."""
+
+
+def shard_of(patient: str, shards: int) -> int:
+    """The shard that a patient's slices lie in, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(patient.encode()).digest()[:8]) % shards
+
+
+class ShardWriter:
+    """Appends slices to the shards of one number; nothing has its final name before `close`."""
+
+    def __init__(self, directory: Path, number: int) -> None:
+        self.directory, self.number = directory, number
+        self._arrays: dict[str, tuple[blosc2.NDArray, blosc2.NDArray]] = {}
+
+    def append(self, image: np.ndarray, label: np.ndarray) -> tuple[str, int]:
+        """Write `[N, H, W]` slices; returns the shard's name and the first slice's row."""
+        n, height, width = image.shape
+        name = f"{self.number:03d}-{height}x{width}"
+        if name not in self._arrays:
+            self._arrays[name] = (self._create(name, "image", image), self._create(name, "label", label))
+        arrays = self._arrays[name]
+        first = arrays[0].shape[0]
+        for array, content in zip(arrays, (image, label), strict=True):
+            array.resize((first + n, height, width))
+            array[first:] = content
+        return name, first
+
+    def _create(self, name: str, kind: str, like: np.ndarray) -> blosc2.NDArray:
+        shape = (1, *like.shape[1:])
+        path = self.directory / f"{name}.{kind}.b2nd.partial"
+        path.unlink(missing_ok=True)
+        return blosc2.empty(
+            (0, *like.shape[1:]),
+            dtype=like.dtype,
+            chunks=shape,
+            blocks=shape,  # said outright: the default depends on the CPU's caches, and so would the bytes
+            urlpath=str(path),
+            cparams={"codec": blosc2.Codec.LZ4HC, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1},
+        )
+
+    def close(self) -> None:
+        """Give every file its final name."""
+        self._arrays.clear()
+        for path in sorted(self.directory.glob(f"{self.number:03d}-*.partial")):
+            path.rename(path.with_suffix(""))
+
+
+@dataclass(frozen=True)
+class SliceStore:
+    """A written store, read slice by slice; picklable, so that loader processes can share it."""
+
+    directory: Path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The slice table.
+
+        Raises:
+            InputError: There is no store here.
+        """
+        path = self.directory / TABLE
+        if not path.is_file():
+            raise InputError(path, "expected a slice table, found none", "run `dvc repro` (stage ingest)")
+        return pd.read_parquet(path)
+
+    def read(self, shard: str, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """One slice: image int16 HU and label uint8 organ ids, both `[H, W]` in the display frame."""
+        return self.image(shard, row), self.label(shard, row)
+
+    def image(self, shard: str, row: int) -> np.ndarray:
+        """One slice's HU, int16 `[H, W]`."""
+        return _opened(self.directory / f"{shard}.image.b2nd")[row]
+
+    def label(self, shard: str, row: int) -> np.ndarray:
+        """One slice's organ ids, uint8 `[H, W]`."""
+        return _opened(self.directory / f"{shard}.label.b2nd")[row]
+
+
+@lru_cache(maxsize=1024)
+def _opened(path: Path) -> blosc2.NDArray:
+    return blosc2.open(str(path), mode="r", mmap_mode="r")

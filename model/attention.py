@@ -1,0 +1,63 @@
+"""Multi-head attention and the two-way block of SAM's mask decoder (Kirillov et al. 2023, appendix A)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose inner width may be smaller than its tokens'.
+
+    Args:
+        dim: Width of queries, keys, values and output.
+        heads: Number of heads.
+        shrink: The inner width is dim // shrink.
+    """
+
+    def __init__(self, dim: int, heads: int, shrink: int = 1) -> None:
+        super().__init__()
+        inner = dim // shrink
+        self.heads = heads
+        self.q, self.k, self.v = nn.Linear(dim, inner), nn.Linear(dim, inner), nn.Linear(dim, inner)
+        self.out = nn.Linear(inner, dim)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        """q `[N, Lq, dim]`, k and v `[N, Lk, dim]`, mask bool `[N, Lk]` (False is not attended to) -> `[N, Lq, dim]`."""
+        q, k, v = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, x in ((self.q, q), (self.k, k), (self.v, v))
+        )
+        attended = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None, :])
+        return self.out(attended.transpose(1, 2).flatten(-2))
+
+
+class TwoWayBlock(nn.Module):
+    """Tokens attend to themselves and to the image; the image attends to the tokens."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.self_attention = Attention(dim, heads)
+        self.token_to_image = Attention(dim, heads, shrink=2)
+        self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.image_to_token = Attention(dim, heads, shrink=2)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(4))
+
+    def forward(self, tokens: Tensor, mask: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens `[N, L, dim]`, mask bool `[N, L]`, image `[N, S, dim]`, position `[S, dim]` -> tokens, image."""
+        tokens = self.norms[0](tokens + self.self_attention(tokens, tokens, tokens, mask))
+        tokens = self.norms[1](tokens + self.token_to_image(tokens, image + position, image))
+        tokens = self.norms[2](tokens + self.mlp(tokens))
+        image = self.norms[3](image + self.image_to_token(image + position, tokens, tokens, mask))
+        return tokens, image
+
+
+def position_encoding(dim: int, side: int) -> Tensor:
+    """Sines and cosines of row and column: `[side * side, dim]`, dim a multiple of 4."""
+    steps = (torch.arange(side) + 0.5) / side
+    waves = torch.pi * torch.logspace(0, 6, dim // 4, base=2.0)
+    angles = steps[:, None] * waves
+    axis = torch.cat([angles.sin(), angles.cos()], -1)
+    rows = axis[:, None].expand(-1, side, -1)
+    return torch.cat([rows, rows.transpose(0, 1)], -1).reshape(side * side, -1)

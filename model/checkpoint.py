@@ -1,0 +1,90 @@
+"""Checkpoints: `model.safetensors` (weights), `config.json` (how to build the model), `README.md` (the model card)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+
+from corpus.anatomy import N_ORGANS, ORGANS
+from corpus.errors import InputError
+from model.canonicalizer import Canonicalizer, CanonicalizerParams
+from model.flans import FLanS, ModelParams, parameter_count
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+def save_pretrained(model: FLanS, out: Path, training: dict) -> None:
+    """Write a checkpoint.
+
+    Args:
+        training: What the model card says of the data and the training; JSON types.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    config = {
+        "model": asdict(model.params),
+        "canonicalizer": asdict(model.canonicalizer.params),
+        "text_dim": model.mask_decoder.project.in_features,
+        "organs": [organ.name for organ in ORGANS],
+        "parameters": parameter_count(model),
+        "training": training,
+    }
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / WEIGHTS)
+    (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (out / CARD).write_text(_card(config), encoding="utf-8")
+
+
+def save_canonicalizer(canonicalizer: Canonicalizer, out: Path) -> None:
+    """Write a canonicalizer alone."""
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(canonicalizer.state_dict(), out / WEIGHTS)
+    (out / CONFIG).write_text(
+        json.dumps({"canonicalizer": asdict(canonicalizer.params)}, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def from_pretrained(directory: Path) -> FLanS:
+    """Build the model of a checkpoint and load its weights, in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: A file is missing, or the checkpoint was made with another vocabulary.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (directory / name).is_file():
+            raise InputError(
+                directory / name, "expected a checkpoint's file, found none", "run `make repro`, or name another folder"
+            )
+    config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    if config["organs"] != [organ.name for organ in ORGANS]:
+        raise InputError(
+            directory / CONFIG,
+            "the checkpoint's organs are not those of corpus/organs.yaml",
+            "train it again: dvc repro",
+        )
+    params = TypeAdapter(ModelParams).validate_python(config["model"])
+    canonicalizer = TypeAdapter(CanonicalizerParams).validate_python(config["canonicalizer"])
+    model = FLanS(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]))
+    model.load_state_dict(load_file(directory / WEIGHTS))
+    return model.eval()
+
+
+def _card(config: dict) -> str:
+    training = config["training"]
+    lines = [
+        "# FLanS checkpoint",
+        "",
+        "Segments abdominal structures on axial CT slices from free-form text. For research; not a medical device.",
+        "",
+        f"- Parameters: {config['parameters']:,} trained; text encoder `{config['model']['text_encoder']}`, frozen, not included.",
+        f"- Input: one channel, {config['model']['size']} x {config['model']['size']} pixels, window level "
+        f"{config['model']['level_hu']:g} HU, width {config['model']['width_hu']:g} HU.",
+        *(f"- {key.replace('_', ' ').capitalize()}: {value}" for key, value in training.items()),
+        "",
+        "A model trained on the built-in phantom cohort has seen synthetic images only: it is for trying the software, not for patients.",
+        "",
+    ]
+    return "\n".join(lines)

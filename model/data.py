@@ -1,0 +1,270 @@
+"""From the data set to batches. A batch is a pure function of (seed, step), so that training resumes exactly where it was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS, with_unions
+from corpus.errors import InputError
+from corpus.scans.store import SliceStore
+from corpus.scans.windowing import window
+from model.flans import ModelParams, pooled_names
+from model.groups import pad_to_square
+from model.intent_head import IntentTargets
+from model.text_encoder import TextEncoder, TokenEmbeddings
+from prompts.intent import Intent
+
+
+CACHED_SLICES = 4096
+"""Bounds the loader's memory: about 330 MB at 128 x 128 pixels."""
+
+
+def to_network(image: np.ndarray, params: ModelParams) -> Tensor:
+    """HU slices in any frame `[..., H, W]` -> windowed, padded to a square, resized: float `[..., 1, S, S]` in [0, 1]."""
+    x = pad_to_square(torch.from_numpy(window(image, params.level_hu, params.width_hu)))
+    return resize(x.unsqueeze(-3), params.size)
+
+
+def resize(x: Tensor, size: int) -> Tensor:
+    """Bilinear, antialiased: `[..., C, H, W]` -> `[..., C, size, size]`."""
+    if x.shape[-2:] == (size, size):
+        return x
+    lead = x.shape[:-3]
+    y = F.interpolate(x.reshape(-1, *x.shape[-3:]), (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return y.reshape(*lead, *y.shape[-3:])
+
+
+def label_to_network(label: np.ndarray, size: int) -> Tensor:
+    """A label map `[H, W]` -> uint8 `[S, S]`, nearest neighbour."""
+    x = pad_to_square(torch.from_numpy(label))[None, None].float()
+    return F.interpolate(x, (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
+
+
+def intent_of(kind: str, organ: str | None, attribute: str | None) -> Intent:
+    """The intent of a request of the bank."""
+    if kind == "anatomy":
+        return Intent("anatomy", organ, None, "patient")
+    return Intent(kind, None, attribute if kind != "none" else None, "image")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The data set's requests, embedded once; row i of every field is the request `ids[i]`."""
+
+    table: pd.DataFrame
+    embeddings: TokenEmbeddings
+    intents: IntentTargets
+    row: dict[str, int]
+
+    def rows_of(self, split: str) -> Tensor:
+        """Row numbers of a split's requests, "none" ones included."""
+        return torch.from_numpy(np.flatnonzero(self.table["split"] == split))
+
+
+def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
+    """Read and embed the requests of a data set."""
+    table = _read(dataset / "texts.parquet").astype({"organ": object, "attribute": object})
+    table = table.where(table.notna(), None)
+    intents = [intent_of(r.kind, r.organ, r.attribute) for r in table.itertuples()]
+    row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
+    return Texts(table, encoder.encode(table["text"].tolist()), IntentTargets.of(intents), row)
+
+
+def name_embeddings(encoder: TextEncoder) -> Tensor:
+    """Pooled embeddings of the organs' names: `[24, D]`."""
+    embedded = encoder.encode([organ.name for organ in ORGANS])
+    return pooled_names(embedded.tokens, embedded.mask)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError(path, "expected a table of the data set, found none", "run `dvc repro dataset`")
+    return pd.read_parquet(path)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B slices with P prompts each, canonical frame."""
+
+    image: Tensor
+    """float `[B, 1, S, S]` in [0, 1]"""
+    label: Tensor
+    """uint8 `[B, S, S]` organ ids"""
+    labelled: Tensor
+    """bool `[B, 24]`"""
+    text: Tensor
+    """int64 `[B, P]`, rows of `Texts`"""
+    organ: Tensor
+    """int64 `[B, P]`, the organ id whose mask is right"""
+    extra_text: Tensor
+    """int64 `[B * P]`, rows of `Texts` for the intent head alone, "none" included"""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+class SplitData:
+    """The slices of one split, and the samples of each."""
+
+    def __init__(self, dataset: Path, slices: Path, split: str) -> None:
+        table = _read(dataset / "slices.parquet")
+        self.table = table[table["split"] == split].reset_index(drop=True)
+        samples = _read(dataset / "samples.parquet")
+        self.samples = samples[samples["split"] == split]
+        self.by_slice = dict(list(self.samples.groupby("slice_id", sort=True)))
+        self.stores = {source: SliceStore(slices / source) for source in sorted(table["source"].unique())}
+
+    def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slice i: image int16 HU and label uint8, `[H, W]`."""
+        row = self.table.iloc[i]
+        return self.stores[row["source"]].read(row["shard"], int(row["row"]))
+
+    def labelled(self, i: int) -> Tensor:
+        """bool `[24]`: the organs that slice i's source labels, unions included."""
+        known = torch.zeros(N_ORGANS, dtype=torch.bool)
+        known[[o - 1 for o in with_unions({int(o) for o in self.table["labelled"].iloc[i]})]] = True
+        return known
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much a training slice may differ from the original; never mirrored."""
+
+    degrees: float = 5.0
+    scale: float = 0.06
+    shift: float = 0.03
+    """Share of the picture's side."""
+    contrast: float = 0.1
+    noise: float = 0.02
+
+    def __call__(self, image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """image `[B, 1, S, S]` and label `[B, S, S]`, moved together; the image's grey values are jittered."""
+        batch = len(image)
+
+        def uniform(limit: float) -> Tensor:
+            return (torch.rand(batch, generator=generator) * 2 - 1) * limit
+
+        angle, scale = torch.deg2rad(uniform(self.degrees)), 1 + uniform(self.scale)
+        cos, sin = angle.cos() * scale, angle.sin() * scale
+        theta = torch.stack(
+            [
+                torch.stack([cos, -sin, uniform(2 * self.shift)], -1),
+                torch.stack([sin, cos, uniform(2 * self.shift)], -1),
+            ],
+            1,
+        )
+        grid = F.affine_grid(theta, list(image.shape), align_corners=False)
+        image = F.grid_sample(image, grid, align_corners=False)
+        label = F.grid_sample(label[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0].to(label.dtype)
+        gain, offset = 1 + uniform(self.contrast), uniform(self.contrast / 2)
+        image = (image - 0.5) * gain.view(-1, 1, 1, 1) + 0.5 + offset.view(-1, 1, 1, 1)
+        noise = torch.randn(image.shape, generator=generator) * (
+            torch.rand(batch, 1, 1, 1, generator=generator) * self.noise
+        )
+        return (image + noise).clamp(0, 1), label
+
+
+class TrainingBatches(Dataset):
+    """The batch of every step.
+
+    Args:
+        texts: None where only the pictures matter.
+        prompts: Prompts a slice (P).
+        augment: None for validation.
+    """
+
+    def __init__(
+        self,
+        data: SplitData,
+        texts: Texts | None,
+        params: ModelParams,
+        *,
+        split: str,
+        batch_size: int,
+        prompts: int,
+        steps: int,
+        seed: int,
+        augment: Augmentation | None,
+    ) -> None:
+        self.data, self.params, self.augment = data, params, augment
+        self.batch_size, self.prompts, self.steps, self.seed = batch_size, prompts, steps, seed
+        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        row = texts.row if texts else {}
+        self.text_rows = texts.rows_of(split) if texts else torch.zeros(1, dtype=torch.int64)
+        self.choices = {
+            slice_id: [
+                (
+                    group["prompt_id"].map(row).fillna(0).to_numpy(np.int64),
+                    group["organ"].map(lambda n: BY_NAME[n].id).to_numpy(np.int64),
+                )
+                for _, group in rows.groupby("kind", sort=True)
+            ]
+            for slice_id, rows in data.by_slice.items()
+        }
+        ids = data.table["slice_id"]
+        self.usable = np.flatnonzero(ids.isin(self.choices.keys()))
+        if not len(self.usable):
+            raise InputError(
+                "data/dataset/samples.parquet", f"expected prompts in split {split}, found none", "run dvc repro"
+            )
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def _slices(self, step: int) -> Sequence[int]:
+        """Without replacement within an epoch; a batch may span two epochs."""
+        first = step * self.batch_size
+        chosen = []
+        for position in range(first, first + self.batch_size):
+            epoch, offset = divmod(position, len(self.usable))
+            order = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self.usable))
+            chosen.append(int(self.usable[order[offset]]))
+        return chosen
+
+    def _slice(self, i: int) -> tuple[Tensor, Tensor]:
+        """Slice i as the network sees it; the last `CACHED_SLICES` that were asked for are kept."""
+        if i not in self._cache:
+            image, label = self.data.read(i)
+            if len(self._cache) >= CACHED_SLICES:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[i] = to_network(image, self.params), label_to_network(label, self.params.size)
+        return self._cache[i]
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.Generator(np.random.PCG64([self.seed, 1, step]))
+        slices = self._slices(step)
+        images, labels, texts, organs = [], [], [], []
+        for i in slices:
+            image, label = self._slice(i)
+            images.append(image)
+            labels.append(label)
+            kinds = self.choices[self.data.table["slice_id"].iloc[i]]
+            for p in range(self.prompts):
+                # Half of the prompts name their organ; the rest are spread over the other kinds.
+                rows, ids = kinds[0] if p % 2 == 0 else kinds[rng.integers(len(kinds))]
+                j = rng.integers(len(rows))
+                texts.append(rows[j])
+                organs.append(ids[j])
+        image, label = torch.stack(images), torch.stack(labels)
+        if self.augment:
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+            image, label = self.augment(image, label, generator)
+        shape = (len(slices), self.prompts)
+        return Batch(
+            image,
+            label,
+            torch.stack([self.data.labelled(i) for i in slices]),
+            torch.tensor(np.array(texts)).view(shape),
+            torch.tensor(np.array(organs)).view(shape),
+            self.text_rows[torch.from_numpy(rng.integers(len(self.text_rows), size=len(texts)))],
+        )

@@ -1,0 +1,151 @@
+"""Every prompt of every held-out slice, as it lies and turned; one row a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+import torch
+
+from corpus.anatomy import BY_NAME
+from corpus.params import params_dataclass
+from model.data import SplitData
+from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act, act_direction
+from model.inference import Request, Segmentation, Segmenter
+from model.intent_head import IntentLogits
+from model.metrics import case_metrics
+from prompts.facts import mask_of
+
+
+@params_dataclass
+class EvaluateParams:
+    """Section `evaluate` of params.yaml."""
+
+    seed: int
+    turned: int
+    """Of the seven ways to turn or mirror a slice, how many are drawn for each, besides the slice as it lies."""
+    examples: int
+    """Pictures of each of the best, typical and worst cases."""
+    picture_px: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.turned < ORDER:
+            raise ValueError(f"turned must be from 0 to {ORDER - 1}")
+
+
+@dataclass(frozen=True)
+class TestPrompts:
+    """The held-out requests, read once."""
+
+    request: Request
+    row: dict[str, int]
+    by_attribute: dict[tuple[str, str], list[str]]
+    """(attribute, style) -> prompt ids, for slices that are turned."""
+
+    def of(self, prompt_ids: list[str]) -> Request:
+        """Some of them, as a request."""
+        rows = torch.tensor([self.row[p] for p in prompt_ids])
+        whole = self.request
+        parts = {f.name: getattr(whole.intent, f.name)[rows] for f in fields(whole.intent)}
+        return Request(
+            tuple(whole.prompts[i] for i in rows),
+            whole.text[rows],
+            IntentLogits(**parts),
+            tuple(whole.understood[i] for i in rows),
+        )
+
+
+def read_prompts(segmenter: Segmenter, texts: pd.DataFrame) -> TestPrompts:
+    """Read the test split's requests ("none" ones too).
+
+    Args:
+        texts: The data set's texts.parquet.
+    """
+    held_out = texts[texts["split"] == "test"]
+    by_attribute = held_out.dropna(subset=["attribute"]).groupby(["attribute", "style"], sort=True)["prompt_id"]
+    return TestPrompts(
+        segmenter.read(held_out["text"].tolist()),
+        {prompt: i for i, prompt in enumerate(held_out["prompt_id"])},
+        {key: group.tolist() for key, group in by_attribute},  # type: ignore[misc]
+    )
+
+
+def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng: np.random.Generator) -> pd.DataFrame:
+    """The samples of a slice that is turned by `element`: what was leftmost may now be topmost, and is asked for as such."""
+    if element == IDENTITY:
+        return samples
+    rows = samples.to_dict("records")
+    for row in rows:
+        if row["kind"] == "position":
+            row["attribute"] = act_direction(element, row["attribute"])
+            pool = prompts.by_attribute[row["attribute"], row["style"]]
+            row["prompt_id"] = pool[rng.integers(len(pool))]
+    return pd.DataFrame(rows)
+
+
+def evaluate(
+    segmenter: Segmenter,
+    data: SplitData,
+    prompts: TestPrompts,
+    params: EvaluateParams,
+    advance: Callable[[int], None] = lambda n: None,
+) -> pd.DataFrame:
+    """Ask every sample of every slice, as it lies and turned; masks are compared at the scan's own resolution.
+
+    Args:
+        data: The split to evaluate on.
+        advance: Called with the number of slices done since.
+
+    Returns:
+        One row a case: what was asked, what was understood and answered, the pose, and the metrics.
+    """
+    cases: list[dict] = []
+    for i in range(len(data.table)):
+        info = data.table.iloc[i]
+        samples = data.by_slice.get(info["slice_id"])
+        if samples is not None:
+            rng = np.random.Generator(np.random.PCG64([params.seed, i]))
+            turns = [IDENTITY, *sorted(rng.permutation(np.arange(1, ORDER))[: params.turned].tolist())]
+            image, label = map(torch.from_numpy, data.read(i))
+            for element in turns:
+                turned = turn_prompts(samples, element, prompts, rng)
+                shown, truth = act(element, image).numpy(), act(element, label).numpy()
+                request = prompts.of(turned["prompt_id"].tolist())
+                answer = segmenter.segment(shown[None], request)
+                spacing = (info["spacing_y"], info["spacing_x"])
+                cases += _rows(turned, element, answer, truth, spacing if element % 2 == 0 else spacing[::-1])
+        advance(1)
+    return pd.DataFrame(cases)
+
+
+def _rows(
+    samples: pd.DataFrame, element: int, answer: Segmentation, truth: np.ndarray, spacing: tuple[float, float]
+) -> list[dict]:
+    rows = []
+    canonical = int(answer.pose.element)
+    for p, sample in enumerate(samples.to_dict("records")):
+        understood = answer.request.understood[p]
+        wanted = mask_of(truth, BY_NAME[sample["organ"]].id)
+        rows.append(
+            {
+                **{k: sample[k] for k in ("slice_id", "source", "patient", "organ", "kind", "attribute", "style")},
+                "transform": NAMES[element],
+                "prompt_id": sample["prompt_id"],
+                "text": answer.request.prompts[p],
+                "understood_kind": understood.intent.kind,
+                "understood_organ": understood.intent.organ,
+                "understood_attribute": understood.intent.attribute,
+                "confidence": round(understood.confidence, 4),
+                "answered": answer.organs[p],
+                "pose_right": canonical == INVERSE[element],
+                "pose_sure": bool(answer.pose.sure),
+                "area_mm2": float(wanted.sum() * spacing[0] * spacing[1]),
+                **{
+                    k: round(v, 4)
+                    for k, v in case_metrics(answer.masks[p, 0], wanted, spacing, sample["organ"]).items()
+                },
+            }
+        )
+    return rows

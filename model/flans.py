@@ -1,0 +1,114 @@
+"""FLanS: an image, a sentence, a mask; all parts assembled in one place.
+
+image -> canonicalizer -> image encoder -> organ head ;  text -> text encoder -> intent head ;  both -> mask decoder -> mask
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from corpus.anatomy import N_ORGANS
+from corpus.params import params_dataclass
+from model.attention import position_encoding
+from model.canonicalizer import CanonicalizerParams, build_canonicalizer
+from model.image_encoder import build_image_encoder
+from model.intent_head import IntentHead, IntentLogits
+from model.mask_decoder import MaskDecoder
+from model.organ_head import OrganHead, OrganMaps
+
+
+@params_dataclass
+class ModelParams:
+    """Section `model` of params.yaml."""
+
+    size: int
+    """Side of the square image that the network sees, in pixels."""
+    level_hu: float
+    width_hu: float
+    image_encoder: str
+    text_encoder: str
+    widths: tuple[int, ...]
+    dim: int
+    fine_dim: int
+    decoder_depth: int
+    resolve: str
+    """geometric: position and size are resolved on predicted maps; learned: the decoder works them out itself."""
+
+    def __post_init__(self) -> None:
+        if self.resolve not in ("geometric", "learned"):
+            raise ValueError(f"model.resolve must be geometric or learned, found {self.resolve}")
+        if self.size % 2 ** len(self.widths):
+            raise ValueError(f"model.size must be a multiple of {2 ** len(self.widths)}, found {self.size}")
+        if len(self.widths) < 3:
+            raise ValueError("model.widths needs at least three levels")
+
+
+@dataclass(frozen=True)
+class ImageEncoding:
+    """What is computed once an image and serves all its prompts."""
+
+    fine: Tensor
+    """`[B, C, S, S]`"""
+    coarse: Tensor
+    """`[B, N, D]`, N positions of the coarse grid"""
+    position: Tensor
+    """`[N, D]`"""
+    organs: OrganMaps
+
+
+class FLanS(nn.Module):
+    """The whole model. Its text encoder is frozen and lives outside: prompts come in as token embeddings.
+
+    Args:
+        name_embeddings: `[24, text_dim]` pooled text embeddings of the organs' names.
+    """
+
+    def __init__(self, params: ModelParams, canonicalizer: CanonicalizerParams, name_embeddings: Tensor) -> None:
+        super().__init__()
+        self.params = params
+        text_dim = name_embeddings.shape[1]
+        self.canonicalizer = build_canonicalizer(canonicalizer)
+        self.image_encoder = build_image_encoder(params.image_encoder, params.widths, params.fine_dim, params.dim)
+        self.organ_head = OrganHead(name_embeddings, params.dim, params.fine_dim)
+        self.intent_head = IntentHead(text_dim, params.dim)
+        self.mask_decoder = MaskDecoder(text_dim, params.dim, params.fine_dim, params.decoder_depth)
+
+    def encode_image(self, x: Tensor) -> ImageEncoding:
+        """Encode canonical images, `[B, 1, S, S]` in [0, 1]."""
+        features = self.image_encoder(x)
+        coarse = features.coarse.flatten(2).transpose(1, 2)
+        position = position_encoding(self.params.dim, features.coarse.shape[-1]).to(coarse)
+        return ImageEncoding(features.fine, coarse, position, self.organ_head(features.fine, coarse, position))
+
+    def decode(self, image: ImageEncoding, text: Tensor, mask: Tensor, intent: IntentLogits, organs: Tensor) -> Tensor:
+        """Masks of P prompts on each of B images, in the canonical frame.
+
+        Args:
+            text: `[B, P, L, text_dim]`; mask: bool `[B, P, L]`.
+            intent: Of the same prompts, `[B * P, ...]`.
+            organs: `[B, P, 25]`, how much each prompt speaks of no organ (index 0) and of each organ (its id).
+
+        Returns:
+            Mask logits `[B, P, S, S]`.
+        """
+        weights = organs[..., 1:]
+        query, vector = weights @ image.organs.queries, weights @ image.organs.vectors
+        embedding = intent.embedding.unflatten(0, text.shape[:2])
+        return self.mask_decoder(text, mask, embedding, query, vector, image.coarse, image.fine, image.position)
+
+
+def one_hot_organs(ids: Tensor) -> Tensor:
+    """Organ ids (0: none) int64 `[...]` -> float `[..., 25]`."""
+    return nn.functional.one_hot(ids, N_ORGANS + 1).float()
+
+
+def pooled_names(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean token embedding: `[N, L, D]` and bool `[N, L]` -> `[N, D]`."""
+    return (tokens.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,96 @@
+"""D4, the symmetry group of the square, and its exact action on pixels, boxes and directions.
+
+An element (k, r) first reflects left-right if r, then turns k quarter turns counter-clockwise, as displayed. Elements are
+numbered 4 r + k, so that 0 is the identity. The action only moves pixels: nothing is interpolated.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+ORDER: Final = 8
+IDENTITY: Final = 0
+NAMES: Final = ("identity", "rot90", "rot180", "rot270", "flip", "flip_rot90", "flip_rot180", "flip_rot270")
+
+
+def act(element: int, x: Tensor) -> Tensor:
+    """Apply one element to the last two axes: `[..., H, W]` -> `[..., H, W]`, or `[..., W, H]` after odd quarter turns."""
+    reflect, turns = divmod(element, 4)
+    if reflect:
+        x = x.flip(-1)
+    return torch.rot90(x, turns, (-2, -1)) if turns else x
+
+
+def compose(first: int, then: int) -> int:
+    """The element that acts like `first`, followed by `then`."""
+    r1, k1 = divmod(first, 4)
+    r2, k2 = divmod(then, 4)
+    # A reflection turns a rotation round: F R^k = R^-k F.
+    return 4 * ((r1 + r2) % 2) + (k2 + (-k1 if r2 else k1)) % 4
+
+
+def inverse(element: int) -> int:
+    """The element that undoes `element`: a reflected element undoes itself."""
+    reflect, turns = divmod(element, 4)
+    return element if reflect else (-turns) % 4
+
+
+INVERSE: Final = tuple(inverse(g) for g in range(ORDER))
+
+
+def act_batch(elements: Tensor, x: Tensor) -> Tensor:
+    """Apply to each item its own element.
+
+    Args:
+        elements: int64 `[B]`.
+        x: `[B, ..., S, S]`, square.
+    """
+    if x.shape[-1] != x.shape[-2]:
+        raise ValueError(
+            f"a batch must be square to be turned, but found {tuple(x.shape[-2:])}; pad it with pad_to_square"
+        )
+    out = torch.empty_like(x)
+    for g in elements.unique().tolist():
+        chosen = elements == g
+        out[chosen] = act(g, x[chosen])
+    return out
+
+
+def all_views(x: Tensor) -> Tensor:
+    """The eight views of each image: `[B, C, S, S]` -> `[B, 8, C, S, S]`, view g being g x."""
+    return torch.stack([act(g, x) for g in range(ORDER)], dim=1)
+
+
+def pad_to_square(x: Tensor, value: float = 0.0) -> Tensor:
+    """Pad the last two axes to a square, centred: `[..., H, W]` -> `[..., S, S]`, S = max(H, W)."""
+    height, width = x.shape[-2:]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    return torch.nn.functional.pad(x, (left, side - width - left, top, side - height - top), value=value)
+
+
+def crop_from_square(x: Tensor, height: int, width: int) -> Tensor:
+    """The inverse of `pad_to_square`."""
+    side = x.shape[-1]
+    top, left = (side - height) // 2, (side - width) // 2
+    return x[..., top : top + height, left : left + width]
+
+
+_QUARTER: Final = {"rightmost": "topmost", "topmost": "leftmost", "leftmost": "bottommost", "bottommost": "rightmost"}
+_MIRROR: Final = {"leftmost": "rightmost", "rightmost": "leftmost"}
+
+
+def act_direction(element: int, attribute: str) -> str:
+    """What an attribute becomes when the picture is turned: the leftmost organ of x is the `act_direction(g, "leftmost")` of g x.
+
+    Sizes stay as they are.
+    """
+    reflect, turns = divmod(element, 4)
+    if reflect:
+        attribute = _MIRROR.get(attribute, attribute)
+    for _ in range(turns):
+        attribute = _QUARTER.get(attribute, attribute)
+    return attribute

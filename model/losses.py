@@ -1,0 +1,82 @@
+"""Losses: Dice + BCE on masks, cross-entropy on intent and pose, BCE on presence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from corpus.anatomy import N_ORGANS, UNIONS
+from model.intent_head import NO_ATTRIBUTE, NO_ORGAN, IntentLogits, IntentTargets
+
+
+def soft_dice_loss(probability: Tensor, target: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """1 - soft Dice over `dims` (Milletari et al. 2016, with squared terms); 0 where prediction and target are empty."""
+    overlap = (probability * target).sum(dims)
+    total = (probability**2).sum(dims) + target.sum(dims)
+    return 1 - (2 * overlap + 1) / (total + 1)
+
+
+def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice + BCE of P prompted masks: `[B, P, S, S]` logits and float targets -> scalar."""
+    bce = F.binary_cross_entropy_with_logits(logits, target)
+    return bce + soft_dice_loss(logits.sigmoid(), target, (-2, -1)).mean()
+
+
+def organ_targets(label: Tensor) -> Tensor:
+    """Label maps `[B, S, S]` of organ ids -> float masks `[B, 24, S, S]`, unions included."""
+    ids = torch.arange(1, N_ORGANS + 1, device=label.device, dtype=label.dtype)
+    masks = (label[:, None] == ids[:, None, None]).float()
+    for union, parts in UNIONS.items():
+        masks[:, union - 1] = masks[:, [union - 1, *(p - 1 for p in parts)]].amax(1)
+    return masks
+
+
+def organ_loss(logits: Tensor, label: Tensor, labelled: Tensor) -> Tensor:
+    """Dice + cross-entropy of the organ maps, each pixel going to one organ or to none.
+
+    The background's logit is 0, so that a map above 0 beats it. An organ that the source doesn't label is unknown: it takes no part
+    in the softmax and gets no gradient. A union whose parts are labelled doesn't compete with them; its map gets Dice + BCE of its own.
+
+    Args:
+        logits: `[B, 24, S, S]`.
+        label: uint8 `[B, S, S]` organ ids.
+        labelled: bool `[B, 24]`.
+    """
+    competing = labelled.clone()
+    total = logits.new_zeros(())
+    for union, parts in UNIONS.items():
+        derived = labelled[:, [p - 1 for p in parts]].all(1)
+        competing[:, union - 1] &= ~derived
+        if derived.any():
+            target = torch.isin(label[derived], label.new_tensor([union, *parts])).float()[:, None]
+            total = total + mask_loss(logits[derived, union - 1, None], target) / N_ORGANS
+    scores = logits.masked_fill(~competing[..., None, None], -torch.inf).flatten(2)
+    log_probability = torch.cat([torch.zeros_like(scores[:, :1]), scores], 1).log_softmax(1)
+    organ = label.long().flatten(1)[:, None]
+    right = log_probability.gather(1, organ)
+    # Dice over the batch: a few stray pixels of an organ that one slice lacks don't count as all of it.
+    overlap = logits.new_zeros(N_ORGANS + 1).index_add(0, organ.flatten(), right.exp().flatten())
+    size = torch.bincount(organ.flatten(), minlength=N_ORGANS + 1)
+    dice = 1 - (2 * overlap + 1) / (log_probability.exp().square().sum((0, 2)) + size + 1)
+    present = (size > 0)[1:].float()
+    return total - right.mean() + (dice[1:] * present).sum() / present.sum().clamp(min=1)
+
+
+def presence_loss(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+    """BCE of presence: logits `[B, 24]` against whether each labelled organ has a pixel in the slice."""
+    present = (target.amax((-2, -1)) > 0).float()
+    weight = labelled.float()
+    losses = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp(min=1)
+
+
+def intent_loss(logits: IntentLogits, target: IntentTargets) -> Tensor:
+    """Cross-entropy of kind, organ, attribute and frame; organ and attribute only where the intent has one."""
+    no_organ = torch.where(target.organ == NO_ORGAN, -100, target.organ)
+    no_attribute = torch.where(target.attribute == NO_ATTRIBUTE, -100, target.attribute)
+    parts = [F.cross_entropy(logits.kind, target.kind), F.cross_entropy(logits.frame, target.frame)]
+    for values, wanted in ((logits.organ, no_organ), (logits.attribute, no_attribute)):
+        if (wanted != -100).any():
+            parts.append(F.cross_entropy(values, wanted))
+    return torch.stack(parts).sum()

@@ -1,0 +1,105 @@
+"""What each training stage minimises: a module from a batch to named losses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from corpus.params import params_dataclass
+from model.canonicalizer import Canonicalizer
+from model.data import Batch, Texts
+from model.flans import FLanS, one_hot_organs
+from model.groups import IDENTITY, INVERSE, ORDER, act_batch
+from model.losses import intent_loss, mask_loss, organ_loss, organ_targets, presence_loss
+
+
+@params_dataclass
+class LossWeights:
+    """Weights of the losses' sum; mask, intent and presence as in the paper (10 : 1 : 1)."""
+
+    mask: float = 10.0
+    organ: float = 10.0
+    intent: float = 1.0
+    presence: float = 1.0
+    pose: float = 1.0
+
+
+class CanonicalizerObjective(nn.Module):
+    """Stage 1: of the eight views of a slice that lies as it should, the identity must score best."""
+
+    def __init__(self, canonicalizer: Canonicalizer) -> None:
+        super().__init__()
+        self.canonicalizer = canonicalizer
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of a batch, and the share of poses found."""
+        logits = self.canonicalizer.view_logits(batch.image)
+        target = torch.full((len(logits),), IDENTITY, device=logits.device)
+        return {"loss": F.cross_entropy(logits, target), "pose_accuracy": (logits.argmax(-1) == target).float().mean()}
+
+
+class SegmenterObjective(nn.Module):
+    """Stage 2: masks, organ maps, presence and intent, on slices that lie as they should."""
+
+    def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
+        super().__init__()
+        self.model, self.texts, self.weights = model, texts, weights
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch of canonical slices, their weighted sum as `loss`, and the mean Dice of its organ maps."""
+        model, texts = self.model, self.texts
+        image = model.encode_image(batch.image)
+        targets = organ_targets(batch.label)
+
+        text = texts.embeddings[batch.text]
+        intent = model.intent_head(text.tokens.flatten(0, 1), text.mask.flatten(0, 1))
+        extra = texts.embeddings[batch.extra_text]
+        understood = model.intent_head(extra.tokens, extra.mask)
+        if model.params.resolve == "geometric":
+            organs = one_hot_organs(batch.organ)  # what geometry will resolve the prompt to, once the maps are right
+        else:
+            organs = intent.organ.softmax(-1).unflatten(0, batch.organ.shape)
+        masks = model.decode(image, text.tokens, text.mask, intent, organs)
+        wanted = targets.gather(1, (batch.organ - 1)[..., None, None].expand(-1, -1, *targets.shape[-2:]))
+
+        losses = {
+            "mask": mask_loss(masks.float(), wanted),
+            "organ": organ_loss(image.organs.logits.float(), batch.label, batch.labelled),
+            "presence": presence_loss(image.organs.presence.float(), targets, batch.labelled),
+            "intent": (
+                intent_loss(intent, texts.intents[batch.text.flatten()])
+                + intent_loss(understood, texts.intents[batch.extra_text])
+            )
+            / 2,
+        }
+        total = sum(getattr(self.weights, name) * value for name, value in losses.items())
+        with torch.no_grad():
+            found = (masks > 0).float()
+            overlap, size = (found * wanted).sum((-2, -1)), found.sum((-2, -1)) + wanted.sum((-2, -1))
+            dice = torch.where(size > 0, 2 * overlap / size.clamp(min=1), 1.0).mean()
+        return {"loss": torch.as_tensor(total), **losses, "dice": dice}
+
+
+class JointObjective(nn.Module):
+    """Stage 3: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with its errors."""
+
+    def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
+        super().__init__()
+        self.segmenter = SegmenterObjective(model, texts, weights)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Turn each slice by a random element, canonicalize, segment."""
+        canonicalizer = self.segmenter.model.canonicalizer
+        element = torch.randint(ORDER, (len(batch.image),)).to(batch.image.device)
+        turned = act_batch(element, batch.image)
+        logits = canonicalizer.view_logits(turned)
+        target = torch.tensor(INVERSE, device=element.device)[element]
+        pose = canonicalizer.pose(logits)
+        label = act_batch(pose.element, act_batch(element, batch.label))
+        canonical = act_batch(pose.element, turned)
+        losses = self.segmenter(Batch(canonical, label, batch.labelled, batch.text, batch.organ, batch.extra_text))
+        losses["pose"] = F.cross_entropy(logits, target)
+        losses["loss"] = losses["loss"] + self.segmenter.weights.pose * losses["pose"]
+        losses["pose_accuracy"] = (pose.element == target).float().mean()
+        return losses

@@ -1,0 +1,35 @@
+"""Stage `dataset`: accepted requests + facts + slice tables -> splits, samples, card and manifest.
+
+python -m pipelines.dataset
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from corpus.params import load_params
+from corpus.scans.ingest import IngestParams
+from corpus.scans.store import SliceStore
+from pipelines.stage import DATASET, FACTS, REVIEW, SLICES, cohort, console, stage
+from prompts.dataset import DatasetParams, build_dataset
+from prompts.targets import TargetParams
+
+
+@stage
+def main() -> None:
+    """Build the data set of all configured sources."""
+    params = load_params("dataset", DatasetParams)
+    targets = load_params("targets", TargetParams)
+    sources = sorted(load_params("ingest", IngestParams).sources)
+    slices = pd.concat([SliceStore(SLICES / cohort() / name).table for name in sources], ignore_index=True)
+    facts = pd.concat(
+        [pd.read_parquet(FACTS / cohort() / name / "slices.parquet") for name in sources], ignore_index=True
+    )
+    manifest = build_dataset(slices, facts, pd.read_parquet(REVIEW / "accepted.parquet"), targets, params, DATASET)
+    for what in ("patients", "slices", "texts"):
+        console.print(f"{what}: {manifest[what]}")
+    console.print(f"samples: {manifest['samples']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Stage `generate`: the passage index -> the bank of requests, with where each comes from, and a summary.
+
+python -m pipelines.generate
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from corpus.params import load_params
+from corpus.reports.index import load_index
+from pipelines.stage import BANK, INDEX, RESPONSES, console, progress, stage
+from prompts.bank import write_bank
+from prompts.generator import GenerateParams, Generator
+from prompts.providers import chat_model, concurrency
+from prompts.response_store import ResponseStore
+
+NEGATIVES = Path("prompts/negatives.yaml")
+
+
+@stage
+def main() -> None:
+    """Fill the bank; what the provider answered before is taken from the response store."""
+    params = load_params("generate", GenerateParams)
+    model = chat_model(params)
+    with ResponseStore(RESPONSES / "responses.jsonl") as store:
+        generator = Generator(params, model, store, load_index(INDEX), concurrency(params))
+        with progress("write requests", sum(cell.wanted for cell in generator.cells.values())) as advance:
+            generated = generator.run(NEGATIVES, advance)
+    write_bank(generated.bank, BANK / "bank.parquet")
+    summary = generated.summary
+    (BANK / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(
+        f"{summary['accepted']} of {summary['candidates']} candidates accepted; {summary['calls']} calls, of which "
+        f"{generated.asked} were asked now and {generated.failed} failed"
+    )
+    if not summary["language_model_used"]:
+        console.print("No language model was used: these requests come from a grammar.")
+    for short in summary["shortfalls"]:
+        console.print(f"[yellow]short[/] {short['cell']}: {short['accepted']} of {short['wanted']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Stage `ingest`: one source's CT volumes and label maps -> its slice store.
+
+python -m pipelines.ingest SOURCE
+"""
+
+from __future__ import annotations
+
+import sys
+
+from corpus.params import load_params
+from corpus.scans.ingest import IngestParams, ingest
+from pipelines.stage import SLICES, cohort, console, progress, stage
+
+
+@stage
+def main(name: str) -> None:
+    """Ingest the source that params.yaml calls `name`."""
+    params = load_params("ingest", IngestParams)
+    with progress(f"ingest {name}") as advance:
+        summary = ingest(name, params, SLICES / cohort() / name, advance)
+    console.print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in summary.items()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

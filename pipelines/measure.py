@@ -1,0 +1,30 @@
+"""Stage `measure`: one source's slice store -> the facts of every mask.
+
+python -m pipelines.measure SOURCE
+"""
+
+from __future__ import annotations
+
+import sys
+
+from corpus.scans.store import SliceStore
+from pipelines.stage import FACTS, SLICES, cohort, console, progress, stage
+from prompts.measure import measure
+
+
+@stage
+def main(name: str) -> None:
+    """Measure the source that params.yaml calls `name`."""
+    out = FACTS / cohort() / name
+    out.mkdir(parents=True, exist_ok=True)
+    with progress(f"measure {name}") as advance:
+        facts, volumes = measure(SliceStore(SLICES / cohort() / name), advance)
+    facts.to_parquet(out / "slices.parquet", index=False)
+    volumes.to_parquet(out / "volumes.parquet", index=False)
+    console.print(
+        f"{name}: {len(facts)} masks in {facts['slice_id'].nunique()} slices, {len(volumes)} organs in volumes"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

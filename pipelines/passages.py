@@ -1,0 +1,59 @@
+"""Stage `passages`: one source's clinical text, de-identified and cut into passages.
+
+python -m pipelines.passages SOURCE
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+
+import pandas as pd
+
+from corpus.errors import InputError
+from corpus.params import load_params
+from corpus.reports.deidentify import deidentify_report
+from corpus.reports.passages import passages_of, write_passages
+from corpus.reports.readers import Reject, Report, ReportParams, read_reports
+from pipelines.stage import PASSAGES, cohort, console, progress, stage
+
+
+@stage
+def main(name: str) -> None:
+    """Write the passages, rejects, replacements and summary of the source that params.yaml calls `name`."""
+    sources = load_params("reports", ReportParams).sources
+    if name not in sources:
+        raise InputError("params.yaml", f"`reports.sources` has no {name!r}", f"use one of: {', '.join(sources)}")
+    reports: list[Report] = []
+    rejects: list[Reject] = []
+    replaced: dict[str, Counter[str]] = {}
+    with progress(f"passages {name}") as advance:
+        for item in read_reports(name, sources[name]):
+            if isinstance(item, Reject):
+                rejects.append(item)
+            else:
+                report, counts = deidentify_report(item)
+                reports.append(report)
+                replaced.setdefault(report.id, Counter()).update(counts)
+            advance()
+    passages, left_out = passages_of(reports)
+    (out := PASSAGES / cohort() / name).mkdir(parents=True, exist_ok=True)
+    write_passages(passages, out / "passages.parquet")
+    pd.DataFrame(rejects, columns=["report_id", "reason"]).to_csv(out / "rejects.csv", index=False)
+    rows = [(report_id, kind, n) for report_id, counts in replaced.items() for kind, n in sorted(counts.items())]
+    pd.DataFrame(rows, columns=["report_id", "kind", "n"]).to_csv(out / "replacements.csv", index=False)
+    summary = {
+        "reports": len(reports),
+        "rejected": len(rejects),
+        "passages": len(passages),
+        "left_out": dict(sorted(left_out.items())),
+        "replaced": dict(sorted(sum(replaced.values(), Counter()).items())),
+        "organs": {str(k): int(v) for k, v in sorted(passages["organs"].explode().value_counts().items())},
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    console.print(f"{name}: {len(reports)} reports, {len(rejects)} rejected, {len(passages)} passages")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,281 @@
+"""Stage `report`: what the stages before it wrote -> report/report.html, one file that opens offline.
+
+Every figure on the page is read from those files.
+
+python -m pipelines.report
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from corpus.anatomy import BY_NAME
+from corpus.params import PARAMS, load_params
+from corpus.scans.ingest import IngestParams
+from corpus.scans.store import REJECTS
+from pipelines.reporting import (
+    TRANSFORMS,
+    Curve,
+    curve,
+    known,
+    read_json,
+    read_png,
+    read_table,
+    records,
+    render,
+    require,
+    round_robin,
+    without_folders,
+)
+from pipelines.stage import (
+    BANK,
+    DATA,
+    DATASET,
+    EVALUATION,
+    INDEX,
+    MODELS,
+    REPORT,
+    REVIEW,
+    SLICES,
+    cohort,
+    console,
+    stage,
+)
+from prompts.checks import CHECKS
+from prompts.intent import ATTRIBUTES, KINDS
+from prompts.kinds import kinds, styles
+from prompts.quality import draw, targets_of
+from prompts.splits import SPLITS
+
+TRAININGS = ("canonicalizer", "segmenter", "joint")
+OUTCOMES = ("dice", "pose_accuracy", "loss")
+"""The curves that are shown at once; the parts of a loss are folded away."""
+FEW_PATIENTS = 20
+"""Below this number of test patients the page warns that its intervals are rough."""
+LISTED_CONFUSIONS = 12
+"""More kinds of confusion than this are also drawn as a matrix."""
+PICTURES, REQUESTS = 8, 10
+"""Masks shown, and example requests of each kind and style."""
+FIGURES = ("cases", "dice", "nsd", "hd95")
+
+
+@stage
+def main() -> None:
+    """Write the report of the run that lies here."""
+    page = render(collect(cohort(), load_params("ingest", IngestParams)))
+    REPORT.mkdir(exist_ok=True)
+    path = REPORT / "report.html"
+    path.write_text(page, encoding="utf-8", newline="\n")
+    console.print(f"{path}: {len(page.encode()) / 1e6:.1f} MB; open it in a browser", markup=False)
+
+
+def collect(cohort_name: str, ingest: IngestParams) -> dict[str, Any]:
+    """Everything that the page shows, by section.
+
+    Raises:
+        InputError: An output of a stage is missing or unreadable.
+    """
+    keys = ("original", "intent", "organ_dice", "patients", "slices")
+    metrics = read_json(EVALUATION / "metrics.json", "evaluate", keys)
+    sources = sorted(ingest.sources)
+    examples = example_answers()
+    typical = sorted(examples.get("typical", []), key=lambda case: case["transform"] != "identity")
+    return {
+        "metrics": metrics,
+        "scans": {scan: metrics[scan] for scan in ("original", "transformed") if scan in metrics},
+        "tested_kinds": [kind for kind in KINDS if kind in metrics["original"]],
+        "few_patients": metrics["patients"] < FEW_PATIENTS,
+        "phantoms": [name for name in sources if ingest.sources[name].root == DATA / "raw" / "phantom"],
+        "sources": sources,
+        "opening": typical[:1],
+        "examples": examples,
+        "organs": organ_rows(),
+        "kinds": kind_rows(),
+        "transforms": transform_rows(),
+        "intents": intents(),
+        "curves": {name: learning_curves(name) for name in TRAININGS},
+        "data": data(cohort_name, sources),
+        "prompts": prompts(),
+        "parameters": without_folders(PARAMS.read_text(encoding="utf-8")),
+    }
+
+
+def example_answers() -> dict[str, list[dict[str, Any]]]:
+    """Group (best, typical, worst) -> its cases, with their pictures and what went wrong."""
+    folder = EVALUATION / "examples"
+    columns = (
+        *("group", "picture", "text", "organ", "attribute", "kind", "style", "transform", "slice_id", "dice", "hd95"),
+        *("understood_organ", "understood_attribute", "answered", "pose_right"),
+    )
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for case in records(read_table(folder / "examples.csv", "evaluate", columns)):
+        case |= {"image": read_png(folder / case["picture"], "evaluate"), "trouble": trouble(case)}
+        groups.setdefault(case["group"], []).append(case)
+    return groups
+
+
+def trouble(case: dict[str, Any]) -> str | None:
+    """What went wrong before the outline was drawn, the earliest step first; None where nothing did."""
+    wanted = known(case["attribute"]) or case["organ"]
+    understood = known(case["understood_attribute"]) or known(case["understood_organ"]) or "nothing"
+    answered = known(case["answered"])
+    if understood != wanted:
+        return f"understood as: {understood}"
+    if answered not in (None, case["organ"]):
+        return f"the wrong organ was chosen: {answered}"
+    # A model that has learned to resolve names no organ, but does answer.
+    if answered is None and not case["dice"]:
+        return "no organ was found that fits"
+    return None if case["pose_right"] else "the scan's pose was misjudged"
+
+
+def _by_scan(table: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
+    """One row a group, with a dict of figures for each scan (original, transformed) that it was tested on."""
+    rows: dict[tuple, dict[str, Any]] = {}
+    for row in records(table):
+        key = tuple(row[name] for name in by)
+        rows.setdefault(key, dict(zip(by, key, strict=True)))[row["scan"]] = row
+    return list(rows.values())
+
+
+def organ_rows() -> dict[str, Any]:
+    """Figures of each organ asked for by name, the best first, and the organs that no test slice asks for."""
+    columns = ("scan", "kind", "organ", "hd95_missing", *FIGURES)
+    table = read_table(EVALUATION / "tables" / "organs.csv", "evaluate", columns)
+    rows = _by_scan(table[table["kind"] == "anatomy"], ["organ"])
+    rows.sort(key=lambda row: (-row.get("original", {}).get("dice", 0.0), row["organ"]))
+    return {"rows": rows, "untested": [name for name in BY_NAME if name not in {row["organ"] for row in rows}]}
+
+
+def kind_rows() -> list[dict[str, Any]]:
+    """Figures of each kind and style of request, in the vocabulary's order."""
+    table = read_table(EVALUATION / "tables" / "kinds.csv", "evaluate", ("scan", "kind", "style", *FIGURES))
+    rows = _by_scan(table, ["kind", "style"])
+    return sorted(rows, key=lambda row: (KINDS.index(row["kind"]), [*styles(), row["style"]].index(row["style"])))
+
+
+def transform_rows() -> dict[str, dict[str, dict[str, Any]]]:
+    """Transformation -> kind -> figures, in the group's order."""
+    table = read_table(EVALUATION / "tables" / "transforms.csv", "evaluate", ("transform", "kind", *FIGURES))
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in TRANSFORMS}
+    for row in records(table):
+        found[row["transform"]][row["kind"]] = row
+    return {name: by_kind for name, by_kind in found.items() if by_kind}
+
+
+def intents() -> dict[str, Any]:
+    """What requests ask for against what was understood: the confusions, the most frequent first, and their matrix."""
+    table = read_table(EVALUATION / "tables" / "intents.csv", "evaluate", ("actual", "predicted"))
+    counts = Counter(zip(table["actual"], table["predicted"], strict=True))
+    asked = Counter(table["actual"])
+    pairs = sorted(counts, key=lambda pair: (-counts[pair], pair))
+    cells = [{"actual": a, "predicted": p, "count": counts[a, p], "of": asked[a]} for a, p in pairs]
+    wrong = [cell for cell in cells if cell["actual"] != cell["predicted"]]
+    seen = {name for pair in pairs for name in pair}
+    return {
+        "requests": len(table),
+        "wrong": sum(cell["count"] for cell in wrong),
+        "confusions": len(wrong),
+        "listed": wrong[:LISTED_CONFUSIONS],
+        "names": [name for name in (*BY_NAME, *ATTRIBUTES, "none") if name in seen],
+        "cells": cells if len(wrong) > LISTED_CONFUSIONS else [],
+    }
+
+
+def learning_curves(training: str) -> dict[str, list[Curve]]:
+    """The curves of one training stage: the outcomes, and the parts of its loss."""
+    folder = MODELS / "curves" / training / "plots" / "metrics"
+    files: dict[str, dict[str, pd.DataFrame]] = {}
+    for split in ("train", "val"):
+        for path in sorted(require(folder / split, f"train_{training}").glob("*.tsv")):
+            table = read_table(path, f"train_{training}", ("step", path.stem))
+            files.setdefault(path.stem, {})[split] = table
+    drawn = {name: curve(name, tables) for name, tables in sorted(files.items())}
+    return {
+        "outcomes": [drawn[name] for name in OUTCOMES if name in drawn],
+        "parts": [each for name, each in drawn.items() if name not in OUTCOMES],
+    }
+
+
+def data(cohort_name: str, sources: list[str]) -> dict[str, Any]:
+    """The data set's counts, each source's, and the volumes that were refused. A refused file's path isn't shown."""
+    keys = ("patients", "slices", "texts", "samples", "masks", "sha256")
+    refused: list[dict[str, Any]] = []
+    counts = (
+        *("volumes", "patients", "slices", "rejected_volumes"),
+        *("specks_dropped", "dropped_labels", "labelled_organs"),
+    )
+    summaries = {}
+    for name in sources:
+        folder = SLICES / cohort_name / name
+        summaries[name] = read_json(folder / "summary.json", f"ingest@{name}", counts)
+        rejects = read_table(folder / REJECTS, f"ingest@{name}", ("source", "volume", "reason"))
+        refused += [row | {"reason": without_folders(str(row["reason"]))} for row in records(rejects)]
+    return {"manifest": read_json(DATASET / "manifest.json", "dataset", keys), "sources": summaries, "refused": refused}
+
+
+def prompts() -> dict[str, Any]:
+    """The bank: how it was written, its quality, what retrieval gave, and examples of it."""
+    columns = ["prompt_id", "text", "kind", "organ", "attribute", "style", "split"]
+    texts = read_table(DATASET / "texts.parquet", "dataset", columns)
+    used = texts[texts["split"].isin(SPLITS)]
+    keys = ["candidates", "prompts", "acceptance_by_check", "prompts_by_kind", "decisions"]
+    quality = read_json(REVIEW / "metrics.json", "review", keys)
+    passed = quality["acceptance_by_check"]
+    keys = ["provider", "model", "language_model_used", "by_check"]
+    asked = {
+        (kind, style): used[(used["kind"] == kind) & (used["style"] == style)] for kind in KINDS for style in styles()
+    }
+    return {
+        "quality": quality,
+        "checks": {name: passed[name] for name in CHECKS if name in passed},
+        "written": read_json(BANK / "summary.json", "generate", keys),
+        "retrieval": retrieval(),
+        "styles": {name: style.voice for name, style in styles().items()},
+        "requests": {kind: {style: sample(asked[kind, style]) for style in styles()} for kind in KINDS},
+        "pictures": mask_pictures(used),
+    }
+
+
+def sample(texts: pd.DataFrame) -> list[str]:
+    """A few requests, drawn with a seed."""
+    return draw(texts, REQUESTS, seed=0)["text"].tolist() if len(texts) else []
+
+
+def retrieval() -> dict[str, Any]:
+    """How many accepted prompts were written with retrieved passages at hand, and how alike those were to the query."""
+    accepted = read_table(REVIEW / "accepted.parquet", "review", ("kind", "passage_ids", "passage_scores"))
+    index = read_json(INDEX / "manifest.json", "index", ("n_passages", "sources", "encoder"))
+
+    def row(prompts: pd.DataFrame) -> dict[str, Any]:
+        with_passages = prompts[prompts["passage_ids"].map(len) > 0]
+        scores = with_passages["passage_scores"].explode().astype(float)
+        return {
+            "prompts": len(prompts),
+            "with_passages": len(with_passages),
+            "passages": with_passages["passage_ids"].explode().nunique(),
+            "similarity": scores.median() if len(scores) else None,
+        }
+
+    rows = {kind: row(accepted[accepted["kind"] == kind]) for kind in KINDS}
+    return {"rows": rows | {"all": row(accepted)}, "index": index}
+
+
+def mask_pictures(texts: pd.DataFrame) -> list[dict[str, Any]]:
+    """Some of the review's pictures of masks, kinds in turn, each with a request for such a mask."""
+    folder = require(REVIEW / "pictures", "review")
+    asked = targets_of(texts)
+    chosen = []
+    for path in round_robin([sorted(folder.glob(f"{kind}-*.png")) for kind in kinds()], PICTURES):
+        kind, _, target = path.stem.partition("-")
+        target = target.replace("-", " ")
+        text = next(iter(sample(texts[(texts["kind"] == kind) & (asked == target)])), None)
+        chosen.append({"kind": kind, "target": target, "text": text, "image": read_png(path, "review")})
+    return chosen
+
+
+if __name__ == "__main__":
+    main()

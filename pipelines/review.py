@@ -1,0 +1,90 @@
+"""Stage `review`: the bank of prompts + people's decisions -> the accepted prompts, the review sheet, quality figures.
+
+python -m pipelines.review
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from corpus.params import load_params
+from corpus.reports.encoder import encode
+from corpus.reports.passages import read_passages
+from corpus.scans.ingest import IngestParams
+from corpus.scans.store import SliceStore
+from pipelines.stage import BANK, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
+from prompts.bank import read_bank
+from prompts.pictures import draw_pictures, representatives
+from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage
+from prompts.reviewing import OUTCOMES, ReviewParams, read_decisions, sample, settle, sheet, write_sheet
+from prompts.targets import TargetParams, eligible
+
+DECISIONS = Path("prompts/review/decisions")
+EMBEDDED = 400
+"""Prompts that the embedding diversity is taken over; more change its third digit."""
+REJECTED = ["prompt_id", "text", "kind", "organ", "attribute", "style", "provider", "model", "failed_check", "reason"]
+
+
+@stage
+def main() -> None:
+    """Settle the decisions, measure the bank, and write the sheet with its pictures."""
+    params = load_params("review", ReviewParams)
+    sources = sorted(load_params("ingest", IngestParams).sources)
+    bank = read_bank(BANK / "bank.parquet")
+    facts = pd.concat([pd.read_parquet(FACTS / cohort() / name / "slices.parquet") for name in sources])
+    targets = eligible(facts, load_params("targets", TargetParams))
+    indexed = read_passages(INDEX / "passages.parquet")
+    passages = dict(zip(indexed["passage_id"], indexed["text"], strict=True))
+
+    settled = settle(bank, read_decisions(DECISIONS), passages)
+    accepted = settled.accepted
+    duplicates, near = closest_pairs(accepted)
+    organs = organ_coverage(accepted, targets)
+    embedded = encode(draw(accepted[accepted["kind"] != "none"], EMBEDDED, params.seed)["text"].tolist())
+    outcomes = settled.decisions["outcome"]
+    metrics = figures(bank, accepted, near, organs, params.seed) | {
+        "embedding_diversity": round(embedding_diversity(embedded), 4),
+        "decisions": {name: int((outcomes == name).sum()) for name in OUTCOMES},
+        "conflicts": len(settled.conflicts),
+        "kappa": settled.kappa,
+    }
+
+    pictures = representatives(targets)
+    shutil.rmtree(REVIEW / "pictures", ignore_errors=True)
+    (REVIEW / "pictures").mkdir(parents=True)
+    with progress("draw masks") as advance:
+        candidates = dict(zip(facts["slice_id"], facts["candidates"], strict=True))
+        stores = {name: SliceStore(SLICES / cohort() / name) for name in sources}
+        draw_pictures(pictures, candidates, stores, REVIEW / "pictures", params.picture_px, advance)
+    # Flags are raised before any decision, so that the sheet doesn't change with the decisions.
+    undecided, _ = closest_pairs(bank[bank["accepted"]])
+    chosen = sample(bank, params, flags(bank, undecided, params.flagged, params.seed))
+    tables = {
+        "review": sheet(chosen, pictures, passages),
+        "organs": organs,
+        "rejected": bank.loc[~bank["accepted"], REJECTED],
+        "duplicates": duplicates,
+        "decisions": settled.decisions,
+        "conflicts": settled.conflicts,
+        "agreement": settled.agreement,
+    }
+    for name, table in tables.items():
+        write_sheet(table, REVIEW / f"{name}.csv")
+    accepted.to_parquet(REVIEW / "accepted.parquet", index=False)
+    (REVIEW / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+    console.print(
+        f"{len(accepted)} of {len(bank)} candidates accepted; {len(chosen)} to review: {REVIEW / 'review.csv'}"
+    )
+    for row in settled.decisions.to_dict("records"):
+        if row["outcome"] in ("unused", "refused") or (row["outcome"] == "undecided" and row["reason"]):
+            console.print(f"{row['file']}, row {row['row']}: {row['outcome']}, {row['reason']}", markup=False)
+    console.print(f"decisions: {metrics['decisions']}; conflicts: {len(settled.conflicts)}", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What every stage shares: one clear message for bad input, progress, and a fixed place for every artefact."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ParamSpec
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from corpus.errors import InputError
+from corpus.params import load_params
+
+console = Console(stderr=True, highlight=False)
+P = ParamSpec("P")
+
+DATA = Path("data")
+SLICES = DATA / "slices"
+FACTS = DATA / "facts"
+PASSAGES = DATA / "passages"
+INDEX = DATA / "index"
+BANK = DATA / "prompts"
+REVIEW = DATA / "review"
+DATASET = DATA / "dataset"
+RESPONSES = DATA / "responses"
+"""Outside the DVC outputs: what was paid for survives any rerun."""
+EMBEDDINGS = DATA / "embeddings"
+MODELS = Path("models")
+EVALUATION = Path("evaluation")
+REPORT = Path("report")
+
+
+def stage(main: Callable[P, None]) -> Callable[P, None]:
+    """Run a stage's `main`: an `InputError` becomes one message and exit status 1, without a traceback."""
+
+    @functools.wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            console.print("[bold red]Stopped before any work was done or lost.[/]")
+            console.print(str(error), markup=False, soft_wrap=True)
+            sys.exit(1)
+
+    return run
+
+
+def cohort() -> str:
+    """The name of the run's set of sources: keeps one cohort's folders apart from another's."""
+    return load_params("cohort", str)
+
+
+@contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A progress bar on the terminal; yields `advance(n=1, total=None)`, which may also set the total."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(description, total=total)
+
+        def advance(n: int = 1, total: int | None = None) -> None:
+            bar.update(task, advance=n, total=total)
+
+        yield advance

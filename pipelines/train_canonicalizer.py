@@ -1,0 +1,33 @@
+"""Stage `train_canonicalizer`: learn which way up, and which way round, an abdomen lies.
+
+python -m pipelines.train_canonicalizer
+"""
+
+from __future__ import annotations
+
+import torch
+
+from corpus.params import load_params
+from model.canonicalizer import CanonicalizerParams, build_canonicalizer
+from model.checkpoint import save_canonicalizer
+from model.objectives import CanonicalizerObjective
+from model.training import TrainParams
+from pipelines.stage import MODELS, console, stage
+from pipelines.train import train
+
+
+@stage
+def main() -> None:
+    """Train the canonicalizer alone and save it to models/canonicalizer."""
+    params = load_params("train_canonicalizer", TrainParams)
+    torch.manual_seed(params.seed)
+    canonicalizer = build_canonicalizer(load_params("canonicalizer", CanonicalizerParams))
+    if any(True for _ in canonicalizer.parameters()):
+        train("canonicalizer", CanonicalizerObjective(canonicalizer), None, params)
+    else:
+        console.print("an identity canonicalizer has nothing to learn")
+    save_canonicalizer(canonicalizer.eval(), MODELS / "canonicalizer")
+
+
+if __name__ == "__main__":
+    main()

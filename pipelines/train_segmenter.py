@@ -1,0 +1,43 @@
+"""Stage `train_segmenter`: learn masks and language, on slices that lie as they should.
+
+python -m pipelines.train_segmenter
+"""
+
+from __future__ import annotations
+
+import torch
+from safetensors.torch import load_file
+
+from corpus.params import load_params
+from model.canonicalizer import CanonicalizerParams
+from model.checkpoint import WEIGHTS, save_pretrained
+from model.data import load_texts, name_embeddings
+from model.flans import FLanS, ModelParams
+from model.objectives import LossWeights, SegmenterObjective
+from model.text_encoder import build_text_encoder
+from model.training import TrainParams
+from pipelines.stage import DATASET, MODELS, stage
+from pipelines.train import train
+
+
+@stage
+def main() -> None:
+    """Train the segmenter and save it, with stage 1's canonicalizer, to models/segmenter."""
+    params = load_params("train_segmenter", TrainParams)
+    model_params = load_params("model", ModelParams)
+    torch.set_num_threads(params.threads)
+    encoder = build_text_encoder(model_params.text_encoder)
+    texts = load_texts(DATASET, encoder)
+    torch.manual_seed(params.seed)
+    model = FLanS(model_params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder))
+    model.canonicalizer.load_state_dict(load_file(MODELS / "canonicalizer" / WEIGHTS))
+    model.canonicalizer.requires_grad_(False)
+    objective = SegmenterObjective(model, texts, load_params("loss", LossWeights))
+    train("segmenter", objective, texts, params, start=("canonicalizer",))
+    save_pretrained(
+        model.eval(), MODELS / "segmenter", {"stage": "segmenter, on canonical slices", "steps": params.steps}
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is said about a mask: facts, intents, generation, checks and review."""

@@ -1,0 +1,177 @@
+"""Requests meet masks: each eligible mask gets requests of its own split from the bank, and the whole is written down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from corpus.errors import InputError
+from corpus.params import params_dataclass
+from prompts.splits import SPLITS, SplitParams, split_patients, split_texts
+from prompts.targets import TargetParams, eligible
+
+
+@params_dataclass
+class DatasetParams:
+    """Section `dataset` of params.yaml."""
+
+    seed: int
+    patients: SplitParams
+    texts: SplitParams
+    near_copy: float
+    """Word-set Jaccard index from which a held-out request counts as a copy of a training one, and is dropped."""
+    requests: dict[str, int]
+    """Requests that each mask gets for each kind and attribute, by split."""
+
+    def __post_init__(self) -> None:
+        if set(self.requests) != set(SPLITS) or min(self.requests.values()) < 1:
+            raise ValueError(f"requests needs a number of at least 1 for each of {', '.join(SPLITS)}")
+
+
+SAMPLES = pa.DataFrameSchema(
+    {
+        "slice_id": pa.Column(str),
+        "source": pa.Column(str),
+        "patient": pa.Column(str),
+        "split": pa.Column(str, pa.Check.isin(SPLITS)),
+        "organ": pa.Column(str),
+        "kind": pa.Column(str),
+        "attribute": pa.Column(object, nullable=True),
+        "margin": pa.Column(float),
+        "prompt_id": pa.Column(str),
+        "style": pa.Column(str),
+        "text": pa.Column(str),
+    },
+    strict=True,
+)
+"""One row a mask and request: the right answer to `text` on this slice is the mask of `organ`."""
+
+
+def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
+    """Give every target requests of its own split, drawn with a seed, without repeats while there are enough.
+
+    Args:
+        targets: Rows of `eligible`, with their `split`.
+        texts: Bank rows with their `split`.
+        requests: Requests a target, by split.
+
+    Returns:
+        Rows of `SAMPLES`.
+
+    Raises:
+        InputError: A cell of the bank has no request in a split.
+    """
+    parts = []
+    keys = ["split", "kind", "name"]
+    named = texts.assign(name=texts["organ"].fillna(texts["attribute"]))
+    pools = {key: group for key, group in named.groupby(keys, sort=True)}
+    wanted = targets.assign(name=targets["attribute"].fillna(targets["organ"]))
+    for key, group in wanted.groupby(keys, sort=True):
+        split, kind, name = key
+        if key not in pools:
+            raise InputError(
+                "data/review/accepted.parquet",
+                f"expected requests of kind {kind} for {name} in split {split}, found none",
+                "raise generate.per_cell in params.yaml",
+            )
+        pool = pools[key]
+        count = requests[split]
+        digest = hashlib.sha256(f"{seed}:{split}:{kind}:{name}".encode()).digest()
+        rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))
+        order = np.concatenate([rng.permutation(len(pool)) for _ in range(-(-len(group) * count // len(pool)))])
+        drawn = pool.iloc[order[: len(group) * count]]
+        repeated = group.loc[group.index.repeat(count)].reset_index(drop=True)
+        for column in ("prompt_id", "style", "text"):
+            repeated[column] = drawn[column].to_numpy()
+        parts.append(repeated)
+    samples = pd.concat(parts, ignore_index=True)[list(SAMPLES.columns)]
+    return SAMPLES.validate(
+        samples.sort_values(["slice_id", "kind", "attribute", "organ", "prompt_id"], ignore_index=True)
+    )
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def build_dataset(
+    slices: pd.DataFrame,
+    facts: pd.DataFrame,
+    accepted: pd.DataFrame,
+    targets: TargetParams,
+    params: DatasetParams,
+    out: Path,
+) -> dict:
+    """Split patients and texts, assign requests to masks, and write the data set.
+
+    Writes slices.parquet (the slice table with its split), samples.parquet (`SAMPLES`), texts.parquet (every accepted
+    request with its split, "none" ones too), patients.csv, card.md and manifest.json (counts, and the sha256 of each file).
+
+    Returns:
+        The manifest.
+    """
+    patients = split_patients(slices[["source", "patient"]].drop_duplicates(), params.patients, params.seed)
+    slices = slices.assign(split=slices["patient"].map(patients))
+    texts = accepted.merge(
+        split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
+    )
+    found = eligible(facts, targets)
+    found = found.assign(split=found["patient"].map(patients))
+    samples = assign(found, texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
+
+    out.mkdir(parents=True, exist_ok=True)
+    slices.to_parquet(out / "slices.parquet", index=False)
+    samples.to_parquet(out / "samples.parquet", index=False)
+    kept = ["prompt_id", "text", "kind", "organ", "attribute", "frame", "style", "cell", "split"]
+    texts[kept].to_parquet(out / "texts.parquet", index=False)
+    pd.DataFrame(
+        {"patient": patients.keys(), "split": patients.values()},
+    ).sort_values("patient").to_csv(out / "patients.csv", index=False)
+    manifest = {
+        "patients": _counts(pd.Series(patients)),
+        "slices": _counts(slices["split"]),
+        "texts": _counts(texts["split"]),
+        "samples": {split: _counts(group["kind"]) for split, group in samples.groupby("split", sort=True)},
+        "masks": _counts(samples.drop_duplicates(["slice_id", "organ"])["organ"]),
+        "sources": _counts(slices["source"]),
+    }
+    (out / "card.md").write_text(_card(manifest, targets, params), encoding="utf-8")
+    names = ("slices.parquet", "samples.parquet", "texts.parquet", "patients.csv", "card.md")
+    manifest["sha256"] = {name: file_hash(out / name) for name in names}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(k): int(v) for k, v in values.value_counts().sort_index().items()}
+
+
+def _card(manifest: dict, targets: TargetParams, params: DatasetParams) -> str:
+    def row(cells: list) -> str:
+        return "| " + " | ".join(map(str, cells)) + " |"
+
+    lines = ["# Dataset card", "", row(["", *SPLITS]), row(["---"] * 4)]
+    for what in ("patients", "slices", "texts"):
+        lines.append(row([what, *(manifest[what].get(s, 0) for s in SPLITS)]))
+    for kind in sorted({k for counts in manifest["samples"].values() for k in counts}):
+        lines.append(row([f"{kind} samples", *(manifest["samples"].get(s, {}).get(kind, 0) for s in SPLITS)]))
+    lines += [
+        "",
+        f"Sources: {', '.join(f'{k} ({v} slices)' for k, v in manifest['sources'].items())}.",
+        f"Held-out requests dropped as near copies of training ones: {manifest['texts'].get('dropped', 0)}.",
+        f"A position prompt needs a margin of {targets.position_margin_mm:g} mm over the runner-up, a size prompt a ratio of "
+        f"{targets.size_ratio:g}, any prompt a mask of {targets.min_area_mm2:g} mm2.",
+        f"Patients and texts are split apart, seed {params.seed}; scans of one patient, and near copies of one request, share a split.",
+        "",
+        row(["organ", "masks with a prompt"]),
+        row(["---"] * 2),
+        *(row([organ, n]) for organ, n in manifest["masks"].items()),
+        "",
+    ]
+    return "\n".join(lines)

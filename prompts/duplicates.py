@@ -1,0 +1,63 @@
+"""Exact and near duplicates among texts, in time that grows with the number of texts, not with its square."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from fractions import Fraction
+from math import ceil
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def normalised(text: str) -> str:
+    """The text without case, punctuation and spacing: what makes two texts the same."""
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def jaccard(a: frozenset[str], b: frozenset[str]) -> Fraction:
+    """Words in common over words in either."""
+    return Fraction(len(a & b), len(a | b)) if a or b else Fraction(1)
+
+
+class Duplicates:
+    """Texts accepted so far, in groups (requests for one target); a near duplicate is looked for in its group alone.
+
+    Two sets of words with a Jaccard index of at least `threshold` share one of their first n - ceil(threshold n) + 1
+    words in any fixed order of words (prefix filtering), so that each text is compared with few others. Long words come
+    first in that order, because they are rarer.
+    """
+
+    def __init__(self, threshold: Fraction = Fraction(9, 10)) -> None:
+        self.threshold = threshold
+        self._texts: dict[str, str] = {}
+        self._by_word: dict[tuple[str, str], list[tuple[frozenset[str], str]]] = defaultdict(list)
+
+    def add(self, text: str, group: str) -> None:
+        """Remember an accepted text."""
+        self._texts.setdefault(normalised(text), text)
+        tokens = self._tokens(text)
+        for word in self._prefix(tokens):
+            self._by_word[group, word].append((tokens, text))
+
+    def exact(self, text: str) -> str | None:
+        """An accepted text, of any group, that is the same but for case and punctuation."""
+        return self._texts.get(normalised(text))
+
+    def near(self, text: str, group: str) -> str | None:
+        """The first accepted text of the group that shares nearly all its words with `text`."""
+        tokens = self._tokens(text)
+        for word in self._prefix(tokens):
+            for other, accepted in self._by_word.get((group, word), ()):
+                short, long = sorted((len(tokens), len(other)))
+                if short >= self.threshold * long and jaccard(tokens, other) >= self.threshold:
+                    return accepted
+        return None
+
+    @staticmethod
+    def _tokens(text: str) -> frozenset[str]:
+        return frozenset(normalised(text).split())
+
+    def _prefix(self, tokens: frozenset[str]) -> list[str]:
+        ranked = sorted(tokens, key=lambda word: (-len(word), word))
+        return ranked[: len(ranked) - ceil(self.threshold * len(ranked)) + 1]

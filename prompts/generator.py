@@ -1,0 +1,376 @@
+"""Fill the bank: for each cell retrieve passages, ask a chat model, check what it writes, until the cell is full.
+
+Calls go out in rounds, one for each cell that still lacks requests. Every answer is kept by the response store before
+it is read, and answers are read in the order of the cells: neither concurrency nor a killed run changes the bank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+
+from corpus.anatomy import ORGANS
+from corpus.errors import InputError
+from corpus.params import params_dataclass, read_yaml
+from prompts.bank import bank_of, prompt_id
+from prompts.checks import Context, run_checks
+from prompts.duplicates import Duplicates
+from prompts.intent import Intent
+from prompts.kinds import Cell, cells, kinds, styles
+from prompts.messages import Hit, messages_for
+from prompts.parsing import parse_candidates
+from prompts.providers import ModelParams, cost, provider
+from prompts.response_store import Response, ResponseStore, response_key
+
+CHUNK = 64
+"""Calls handed to the model at once; after each chunk the progress moves on."""
+MAX_FAILURES = 2
+"""Failed calls after which a cell is left until the next run."""
+
+
+@params_dataclass
+class GenerateParams(ModelParams):
+    """Section `generate` of params.yaml."""
+
+    per_cell: dict[str, int] = field(default_factory=lambda: {"anatomy": 36, "position": 120, "size": 120})
+    """Kind -> requests wanted in each of its cells (target x style)."""
+    candidates: int = 12
+    """Requests asked for in one call."""
+    passages: int = 3
+    """Report passages shown in one call, for kinds that take any."""
+    max_calls_per_cell: int = 40
+    """Calls after which a cell that isn't full is reported as short."""
+
+    def __post_init__(self) -> None:
+        if min(self.candidates, self.max_calls_per_cell) < 1 or self.passages < 0:
+            raise ValueError("candidates and max_calls_per_cell must be at least 1, passages at least 0")
+
+
+class Passages(Protocol):
+    """What is searched for passages, as `corpus.reports.index.PassageIndex` is."""
+
+    def search(
+        self, queries: Sequence[str], k: int, *, tags: Collection[str] | None, organs: Collection[str] | None
+    ) -> Sequence[Sequence[Hit]]:
+        """The k nearest passages of each query, best first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """One question to the model."""
+
+    cell: Cell
+    seed: int
+    messages: tuple[BaseMessage, ...]
+    passages: tuple[Hit, ...]
+    key: str
+
+
+@dataclass
+class Progress:
+    """How far a cell has come."""
+
+    wanted: int
+    accepted: int = 0
+    calls: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The bank, its summary (a function of the bank's inputs alone), and what this run did to get it."""
+
+    bank: pd.DataFrame
+    summary: dict[str, Any]
+    asked: int
+    """Calls that the provider answered in this run; all others came from the store."""
+    failed: int
+    """Calls that failed in this run. They are asked again in the next."""
+
+
+class Generator:
+    """Fills the bank's cells. All state of one run is here; `run` is called once."""
+
+    def __init__(
+        self,
+        params: GenerateParams,
+        model: BaseChatModel,
+        store: ResponseStore,
+        passages: Passages | None,
+        concurrency: int = 1,
+    ) -> None:
+        self.params, self.model, self.store, self.passages, self.concurrency = (
+            params,
+            model,
+            store,
+            passages,
+            concurrency,
+        )
+        self.cells = {cell: Progress(wanted) for cell, wanted in cells(params.per_cell).items()}
+        self.duplicates = Duplicates()
+        self.parameters = provider(params).parameters(params)
+        self._rows: list[dict[str, Any]] = []
+        self._seen: set[str] = set()
+        self._found: dict[Cell, Sequence[Hit]] = {}
+        self._counts: Counter[str] = Counter()
+        self._costs: list[float | None] = []
+        self._asked = self._failed = 0
+        self._error: BaseException | None = None
+
+    def run(self, negatives: Path, advance: Callable[[int], object] = lambda n: None) -> Generated:
+        """Fill every cell, or try as often as the parameters allow.
+
+        Args:
+            negatives: YAML list of {style, text} that ask for no segmentation; they enter the bank as kind "none".
+            advance: Told how many requests were accepted since it was last called.
+
+        Raises:
+            InputError: The negatives can't be used, no call at all was answered, or a response can't be stored.
+        """
+        self._take_negatives(negatives)
+        while unfilled := [cell for cell, progress in self.cells.items() if self._goes_on(progress)]:
+            calls = [self._call(cell) for cell in unfilled]
+            answered = 0
+            for start in range(0, len(calls), CHUNK):
+                chunk = calls[start : start + CHUNK]
+                before = self._accepted
+                for call, response in zip(chunk, self._ask(chunk), strict=True):
+                    answered += response is not None
+                    self._take(call, response)
+                advance(self._accepted - before)
+            if not answered:
+                break
+        if self._failed and not self._counts["calls"]:
+            raise InputError(
+                f"the provider {self.params.provider}, model {self.params.model}",
+                f"answered none of {self._failed} calls; the last error: {self._error}",
+                "correct the address (OPENAI_BASE_URL), the key or the model's name, and run again",
+            )
+        return Generated(bank_of(self._rows), self._summary(), self._asked, self._failed)
+
+    @property
+    def _accepted(self) -> int:
+        return sum(progress.accepted for progress in self.cells.values())
+
+    def _goes_on(self, progress: Progress) -> bool:
+        return (
+            progress.accepted < progress.wanted
+            and progress.calls < self.params.max_calls_per_cell
+            and progress.failures < MAX_FAILURES
+        )
+
+    # ---- asking
+
+    def _call(self, cell: Cell) -> Call:
+        """The next call of a cell. Its seed and its passages are its own, so that calls differ."""
+        params, number = self.params, self.cells[cell].calls
+        digest = hashlib.sha256(f"{params.seed}/{cell.name}/{number}".encode()).digest()
+        seed = int.from_bytes(digest[:4], "big") >> 1
+        passages = self._passages(cell, number)
+        messages = messages_for(cell, number, params.candidates, passages)
+        texts = [(message.type, str(message.content)) for message in messages]
+        key = response_key(params.provider, params.model, self.parameters | {"seed": seed}, texts)
+        return Call(cell, seed, tuple(messages), passages, key)
+
+    def _passages(self, cell: Cell, number: int) -> tuple[Hit, ...]:
+        """Passages for a cell's `number`th call: the best for the first, then the next best, and round again."""
+        k = self.params.passages
+        if self.passages is None or k == 0 or not kinds()[cell.kind].passages:
+            return ()
+        if cell not in self._found:
+            organs = [cell.target, *(organ.name for organ in ORGANS if cell.target in organ.parts)]
+            query = f"{cell.target}, {cell.style} style"
+            (self._found[cell],) = self.passages.search([query], 4 * k, tags=styles()[cell.style].tags, organs=organs)
+        found = self._found[cell]
+        windows = max(1, len(found) // k)
+        return tuple(found[(number % windows) * k :][:k])
+
+    def _ask(self, calls: Sequence[Call]) -> Iterator[Response | None]:
+        """The response to each call, from the store where it is there; None where the call failed."""
+        fresh = [call for call in calls if call.key not in self.store]
+        config: RunnableConfig = {"max_concurrency": self.concurrency}
+        outcomes = RunnableLambda(self._invoke).batch(fresh, config=config, return_exceptions=True) if fresh else []
+        for call, outcome in zip(fresh, outcomes, strict=True):
+            if isinstance(outcome, InputError):
+                raise outcome
+            if isinstance(outcome, Exception):
+                self._failed += 1
+                self._error = outcome
+                self.store.put_failure(call.key, outcome, self._described(call))
+            else:
+                self._asked += 1
+        return (self.store.get(call.key) if call.key in self.store else None for call in calls)
+
+    def _invoke(self, call: Call) -> None:
+        """Ask the model, and store what it says before anything else happens to it."""
+        message = self.model.invoke(list(call.messages), seed=call.seed)
+        usage = getattr(message, "usage_metadata", None) or {}
+        response = Response(
+            text=str(message.text),
+            finish_reason=message.response_metadata.get("finish_reason"),
+            tokens_in=usage.get("input_tokens"),
+            tokens_out=usage.get("output_tokens"),
+        )
+        self.store.put(call.key, response, self._described(call))
+
+    def _described(self, call: Call) -> dict[str, Any]:
+        return {"provider": self.params.provider, "model": self.params.model, "cell": call.cell.name, "seed": call.seed}
+
+    # ---- reading
+
+    def _take(self, call: Call, response: Response | None) -> None:
+        """Check an answer's candidates, and keep them all with what became of them."""
+        progress = self.cells[call.cell]
+        if response is None:
+            progress.failures += 1
+            return
+        progress.calls += 1
+        truncated = response.finish_reason == "length"
+        candidates = parse_candidates(response.text, truncated)
+        price = cost(self.params, response.tokens_in, response.tokens_out)
+        self._costs.append(price)
+        self._counts.update(
+            calls=1,
+            truncated=int(truncated),
+            empty=int(not candidates),
+            tokens_in=response.tokens_in or 0,
+            tokens_out=response.tokens_out or 0,
+        )
+        shared = {
+            "provider": self.params.provider,
+            "model": self.params.model,
+            "parameters": json.dumps(self.parameters, sort_keys=True),
+            "seed": call.seed,
+            "passage_ids": [hit.passage["passage_id"] for hit in call.passages],
+            "passage_scores": [round(hit.score, 4) for hit in call.passages],
+            "response_key": call.key,
+            **{
+                name: None if total is None else total / len(candidates)
+                for name, total in (
+                    ("tokens_in", response.tokens_in),
+                    ("tokens_out", response.tokens_out),
+                    ("cost", price),
+                )
+                if candidates
+            },
+        }
+        context = Context(tuple(hit.passage["text"] for hit in call.passages), self.duplicates)
+        for text in candidates:
+            if progress.accepted < progress.wanted:
+                progress.accepted += self._keep(text, call.cell, call.cell.intent, context, shared)
+
+    def _take_negatives(self, path: Path) -> None:
+        """Put texts that ask for nothing, written by people, into the bank; their length and repetition are checked."""
+        entries = read_yaml(path)
+        shared = {
+            "provider": "written",
+            "model": "",
+            "parameters": "{}",
+            "seed": 0,
+            "passage_ids": [],
+            "passage_scores": [],
+            "response_key": "",
+            "cost": 0.0,
+        }
+        context = Context(duplicates=self.duplicates)
+        for number, entry in enumerate(entries, start=1):
+            if (
+                not isinstance(entry, dict)
+                or entry.get("style") not in styles()
+                or not str(entry.get("text", "")).strip()
+            ):
+                raise InputError(
+                    f"{path}, entry {number}",
+                    f"must be {{style, text}} with a style of {', '.join(styles())}, but found {entry!r}",
+                    "correct the entry",
+                )
+            cell = Cell("none", "none", entry["style"])
+            self._keep(entry["text"], cell, Intent("none"), context, shared, ("length", "duplicate", "near_duplicate"))
+
+    def _keep(
+        self,
+        text: str,
+        cell: Cell,
+        intent: Intent,
+        context: Context,
+        shared: dict[str, Any],
+        checks: Sequence[str] | None = None,
+    ) -> bool:
+        """Check a candidate and add its row; whether it was accepted. A text seen with this intent gets no row."""
+        identity = prompt_id(intent, text)
+        if identity in self._seen:
+            self._counts["repeated"] += 1
+            return False
+        self._seen.add(identity)
+        verdicts = run_checks(text, cell, context, checks)
+        failure = None if verdicts[-1].passed else verdicts[-1]
+        if not failure:
+            self.duplicates.add(text, cell.target)
+        self._rows.append(
+            {
+                "prompt_id": identity,
+                "text": text,
+                "kind": intent.kind,
+                "organ": intent.organ,
+                "attribute": intent.attribute,
+                "frame": intent.frame,
+                "negated": intent.negated,
+                "style": cell.style,
+                "cell": cell.name,
+                **shared,
+                "accepted": failure is None,
+                "checks": [verdict.check for verdict in verdicts if verdict.passed],
+                "failed_check": failure.check if failure else None,
+                "reason": failure.reason if failure else None,
+            }
+        )
+        return failure is None
+
+    def _summary(self) -> dict[str, Any]:
+        """Counts of the bank: the same for the same bank, however many runs it took."""
+        accepted = [row for row in self._rows if row["accepted"]]
+        passed = Counter(name for row in self._rows for name in row["checks"])
+        failed = Counter(row["failed_check"] for row in self._rows if not row["accepted"])
+        known = [price for price in self._costs if price is not None]
+        chosen = provider(self.params)
+        return {
+            "provider": self.params.provider,
+            "model": self.params.model,
+            "language_model_used": chosen.language_model,
+            "candidates": len(self._rows),
+            "accepted": len(accepted),
+            "accepted_by_kind": dict(sorted(Counter(row["kind"] for row in accepted).items())),
+            "accepted_by_style": dict(sorted(Counter(row["style"] for row in accepted).items())),
+            "by_check": {
+                name: {"passed": passed[name], "failed": failed[name]} for name in sorted(passed.keys() | failed.keys())
+            },
+            "repeated": self._counts["repeated"],
+            "calls": self._counts["calls"],
+            "calls_truncated": self._counts["truncated"],
+            "calls_without_candidates": self._counts["empty"],
+            "tokens_in": self._counts["tokens_in"] if chosen.language_model else None,
+            "tokens_out": self._counts["tokens_out"] if chosen.language_model else None,
+            "cost": round(sum(known), 6) if len(known) == len(self._costs) else None,
+            "shortfalls": [
+                {
+                    "cell": cell.name,
+                    "wanted": p.wanted,
+                    "accepted": p.accepted,
+                    "calls": p.calls,
+                    "failed_calls": p.failures,
+                }
+                for cell, p in self.cells.items()
+                if p.accepted < p.wanted
+            ],
+        }

@@ -1,0 +1,127 @@
+"""Pictures for people: a mask's outline over the CT slice that it lies in.
+
+The slice is shown as radiologists read it, in its display frame: the patient's right on the viewer's left. Nothing that
+could name a patient is drawn or written into the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from corpus.anatomy import BY_NAME
+from corpus.scans.store import SliceStore
+from corpus.scans.windowing import window
+from prompts.facts import mask_of
+from prompts.quality import targets_of
+
+WHITE, RIVAL, ASKED = 253, 254, 255
+"""A picture's palette: the CT in greys from 0 to WHITE, then the colours of the two outlines."""
+COLOURS = ((0, 150, 190), (255, 230, 0))
+HUFFMAN_ONLY = 2
+"""zlib's strategy without a search for matches: builds of zlib differ in that search, and so would the bytes."""
+
+
+def representatives(targets: pd.DataFrame) -> pd.DataFrame:
+    """For every organ or attribute that can be asked for, the mask that shows it best: the one with the largest margin.
+
+    Args:
+        targets: What `prompts.targets.eligible` returned, of all sources.
+
+    Returns:
+        One row a target: the columns of `targets`, then target (the organ or attribute) and picture (a file name); ties
+        go to the first slice.
+    """
+    named = targets.assign(target=targets_of(targets, first="attribute"))
+    ordered = named.sort_values(["kind", "target", "margin", "slice_id"], ascending=[True, True, False, True])
+    best = ordered.drop_duplicates(["kind", "target"]).reset_index(drop=True)
+    return best.assign(picture=(best["kind"] + "-" + best["target"]).str.replace(" ", "-") + ".png")
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """The pixels just outside a mask, so that the line hides nothing of what it encloses.
+
+    Args:
+        mask: bool `[H, W]`.
+
+    Returns:
+        bool `[H, W]`: pixels outside the mask that touch it with a side.
+    """
+    padded = np.pad(mask, 1)
+    touching = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return touching & ~mask
+
+
+def picture(
+    image: np.ndarray,
+    mask: np.ndarray,
+    spacing: tuple[float, float],
+    pixels: int,
+    rivals: Sequence[np.ndarray] = (),
+) -> Image.Image:
+    """Draw one mask's outline over its slice.
+
+    Args:
+        image: HU, `[H, W]`, display frame.
+        mask: bool `[H, W]`.
+        spacing: (y, x) in mm: anatomy keeps its proportions where pixels aren't square.
+        pixels: The longer side of the picture.
+        rivals: Masks that the mask is compared with, outlined in a fainter colour.
+    """
+    extent = image.shape[0] * spacing[0], image.shape[1] * spacing[1]
+    height, width = (max(1, round(side / max(extent) * pixels)) for side in extent)
+    grey = np.floor(window(image) * np.float32(WHITE) + np.float32(0.5)).astype(np.uint8)
+    drawn = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR)
+
+    # The letters come from Pillow's bitmap font: an outline font's pixels change with the FreeType that draws it.
+    letters, font = ImageDraw.Draw(drawn), ImageFont.load_default_imagefont()
+    for letter, x in (("R", 4), ("L", width - 10)):
+        letters.text((x, height // 2 - 6), letter, fill=WHITE, font=font)
+
+    canvas = np.array(drawn)
+    for colour, masks in ((RIVAL, rivals), (ASKED, (mask,))):
+        for each in masks:
+            resized = Image.fromarray(each).resize((width, height), Image.Resampling.NEAREST)
+            canvas[outline(np.array(resized))] = colour
+    result = Image.fromarray(canvas).convert("P")
+    result.putpalette(
+        [level * 255 // WHITE for level in range(WHITE + 1) for _ in range(3)] + [c for rgb in COLOURS for c in rgb]
+    )
+    return result
+
+
+def draw_pictures(
+    chosen: pd.DataFrame,
+    candidates: Mapping[str, list[int]],
+    stores: Mapping[str, SliceStore],
+    directory: Path,
+    pixels: int,
+    advance: Callable[..., None] = lambda n=0, total=None: None,
+) -> None:
+    """Draw the picture of every row of `representatives`.
+
+    Args:
+        chosen: What `representatives` returned.
+        candidates: Slice id -> ids of the organs that compete in it; outlined where the prompt compares.
+        stores: Source -> its slices.
+        directory: Where the PNG files go; it must exist.
+        pixels: The longer side of a picture.
+        advance: Called with the number of pictures done, and once with their `total`.
+    """
+    advance(0, total=len(chosen))
+    for source, rows in chosen.groupby("source", sort=True):
+        store = stores[str(source)]
+        slices = store.table.set_index("slice_id")
+        for row in rows.to_dict("records"):
+            where = slices.loc[row["slice_id"]].to_dict()
+            image, label = store.read(where["shard"], where["row"])
+            asked = BY_NAME[row["organ"]].id
+            others = [] if row["kind"] == "anatomy" else [i for i in candidates[row["slice_id"]] if i != asked]
+            spacing = where["spacing_y"], where["spacing_x"]
+            drawn = picture(image, mask_of(label, asked), spacing, pixels, [mask_of(label, i) for i in others])
+            drawn.save(directory / row["picture"], compress_level=9, compress_type=HUFFMAN_ONLY)
+            advance(1)

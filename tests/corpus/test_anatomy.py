@@ -1,0 +1,82 @@
+"""The vocabulary, and the structures that text names."""
+
+from __future__ import annotations
+
+import pytest
+
+from corpus.anatomy import ORGANS, finest, mentions, named_organs, with_unions
+
+
+def test_ids_are_one_to_twenty_four() -> None:
+    assert [organ.id for organ in ORGANS] == list(range(1, 25))
+
+
+def test_every_phrase_of_an_organ_names_that_organ_alone() -> None:
+    for organ in ORGANS:
+        asked = (organ.name, *organ.synonyms, *organ.abbreviations, *organ.lay, *organ.functions, *organ.landmarks)
+        for phrase in asked:
+            assert named_organs(f"outline {phrase} here") == [organ.name], phrase
+        for context in organ.contexts:
+            assert set(named_organs(context)) <= {organ.name}, context
+
+
+@pytest.mark.parametrize(
+    ("text", "organs"),
+    [
+        ("outline the gallbladder", ["gallbladder"]),
+        ("outline the gall-bladder", ["gallbladder"]),
+        ("RAG", ["right adrenal gland"]),
+        ("a rag on the table", []),
+        ("segment the kidneys", ["kidney"]),
+        ("left and right kidneys", ["kidney"]),
+        ("the kidney on the patient\u2019s left side", ["left kidney"]),
+        ("the kidney on my left", ["left kidney"]),
+        ("kidney (right)", ["right kidney"]),
+        ("left renal cortex", ["left kidney"]),
+        ("a renal cyst", ["kidney"]),
+        ("the hip ball on the left", ["left head of femur"]),
+        ("femoral head on the left-hand side", ["left head of femur"]),
+        ("the head of the right femur", ["right head of femur"]),
+        ("the kidney on the left of the aorta", ["kidney", "aorta"]),
+        ("the adrenal glands", ["left adrenal gland", "right adrenal gland"]),
+        ("both femoral heads", ["left head of femur", "right head of femur"]),
+        ("the splenic vein behind the spleen", ["portal vein and splenic vein", "spleen"]),
+        ("thickening at the hepatic flexure", ["colon"]),
+        ("liver, spleen and seminal vesicle", ["liver", "spleen", "seminal vesicles"]),
+        ("perirenal fat", []),
+        ("the left renal vein and the superior vena cava", []),
+        ("the vena cava", ["inferior vena cava"]),
+        ("the liver's border and the livers", ["liver"]),
+    ],
+)
+def test_named_organs(text: str, organs: list[str]) -> None:
+    assert named_organs(text) == organs
+
+
+@pytest.mark.parametrize(
+    ("text", "negated"),
+    [
+        ("no gallbladder", True),
+        ("outline it without the spleen", True),
+        ("the gallbladder is surgically absent", True),
+        ("don't include the spleen", True),
+        ("I'm not sure where the liver is", False),
+        ("if it's not too much trouble, outline the liver", False),
+        ("not the whole scan, the liver", False),
+        ("not everything but the liver", False),
+    ],
+)
+def test_negation(text: str, negated: bool) -> None:
+    assert [m.negated for m in mentions(text)] == [negated]
+
+
+def test_a_mention_spans_its_longest_term() -> None:
+    text = "Mark the urinary bladder."
+    (mention,) = mentions(text)
+    assert text[mention.start : mention.end] == "urinary bladder"
+
+
+def test_unions_compete_only_where_their_parts_are_unlabelled() -> None:
+    assert finest({3, 4, 5}) == {3, 4}
+    assert finest({3, 5}) == {3, 5}
+    assert with_unions({3, 4}) == {3, 4, 5}

@@ -1,0 +1,150 @@
+"""Readers of clinical text: one table of formats, the same reports out of each."""
+
+import csv
+import gzip
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from corpus.errors import InputError
+from corpus.params import load_params
+from corpus.reports.readers import Reject, Report, ReportParams, ReportSource, read_reports, tidy
+
+ROWS = [
+    {"id": "a", "text": "FINDINGS: The liver is normal.", "style": "terse"},
+    {"id": "b", "text": 'The "left" kidney, 3.2 x 1.4 cm;\nno stone.', "style": "narrative"},
+    {"id": "c", "text": "   ", "style": "terse"},
+]
+
+
+def write_delimited(path: Path, delimiter: str) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, ["id", "text", "style"], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(ROWS)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """The same three reports, the last one empty, in every format."""
+    write_delimited(tmp_path / "r.csv", ",")
+    write_delimited(tmp_path / "r.tsv", "\t")
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    (tmp_path / "r.jsonl").write_text(lines, encoding="utf-8")
+    (tmp_path / "r.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    pd.DataFrame(ROWS).to_parquet(tmp_path / "r.parquet")
+    folder = tmp_path / "txt"
+    folder.mkdir()
+    for row in ROWS:
+        (folder / f"{row['id']}.txt").write_text(row["text"], encoding="utf-8")
+    return {"gz": tmp_path / "r.jsonl.gz", "txt": folder} | {
+        kind: tmp_path / f"r.{kind}" for kind in ("csv", "tsv", "jsonl", "parquet")
+    }
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "gz", "parquet", "txt"])
+def test_every_format_gives_the_same_reports(files: dict[str, Path], kind: str) -> None:
+    reader = "jsonl" if kind == "gz" else kind
+    style_column = None if kind == "txt" else "style"
+    items = list(read_reports("mine", ReportSource(reader, str(files[kind]), style_column=style_column)))
+    reports = [item for item in items if isinstance(item, Report)]
+    assert [(r.id, r.text) for r in reports] == [(row["id"], row["text"]) for row in ROWS[:2]]
+    assert [r.style for r in reports] == (["expert"] * 2 if kind == "txt" else ["terse", "narrative"])
+    assert {(r.source, r.tag) for r in reports} == {("mine", "S1")}
+    assert items[2] == Reject("c", "no text")
+
+
+def test_builtin_gives_both_tags_and_unique_ids() -> None:
+    items = list(read_reports("builtin", ReportSource("builtin", "corpus/reports/builtin")))
+    assert not [item for item in items if isinstance(item, Reject)]
+    assert Counter(item.tag for item in items if isinstance(item, Report)).keys() == {"S1", "S2"}
+    assert len({item.id for item in items if isinstance(item, Report)}) == len(items)
+
+
+def test_one_bad_report_never_stops_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    lines = [
+        b'{"id": 1, "text": "The spleen."}',
+        b"{broken",
+        b"[1]",
+        b'{"id": 2, "text": "\xff\xfe liver"}',
+        b'{"id": 3}',
+    ]
+    path.write_bytes(b"\n".join([*lines, b'{"id": null, "text": "x"}', b'{"id": 4, "text": "The aorta."}']))
+    items = list(read_reports("mine", ReportSource("jsonl", str(path))))
+    assert [item.id for item in items if isinstance(item, Report)] == ["1", "4"]
+    rejects = [item for item in items if isinstance(item, Reject)]
+    assert [r.report_id for r in rejects] == ["line 2", "line 3", "2", "3", ""]
+    assert "UTF-8" in rejects[2].reason
+
+
+def test_limit_counts_reports(files: dict[str, Path]) -> None:
+    assert len(list(read_reports("mine", ReportSource("csv", str(files["csv"]), limit=1)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (ReportSource("pdf", "x.pdf"), "use one of: builtin, txt, csv, tsv, jsonl, parquet"),
+        (ReportSource("csv", "no/such.csv"), "no/such.csv"),
+        (ReportSource("csv", "tests"), "expected a file, but found a folder"),
+        (ReportSource("txt", "pyproject.toml"), "expected a folder, but found a file"),
+    ],
+)
+def test_a_bad_source_is_named_with_its_fix(source: ReportSource, expected: str) -> None:
+    with pytest.raises(InputError) as error:
+        list(read_reports("mine", source))
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_missing_columns_are_named(files: dict[str, Path], kind: str) -> None:
+    with pytest.raises(InputError) as error:
+        list(read_reports("mine", ReportSource(kind, str(files[kind]), text_column="report")))
+    message = str(error.value)
+    assert files[kind].name in message
+    assert "expected the columns id, report; found id, text, style" in message
+    assert "reports.sources.mine" in message
+
+
+@pytest.mark.parametrize("kind", ["gz", "parquet"])
+def test_a_damaged_file_is_an_input_error(files: dict[str, Path], kind: str) -> None:
+    content = files[kind].read_bytes()
+    files[kind].write_bytes(content[: len(content) // 2])
+    reader = "jsonl" if kind == "gz" else kind
+    with pytest.raises(InputError, match="damaged"):
+        list(read_reports("mine", ReportSource(reader, str(files[kind]))))
+
+
+def test_params_refuse_a_name_that_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("reports: {sources: {'../up': {reader: builtin, path: x}}}", encoding="utf-8")
+    with pytest.raises(InputError, match="can't name a folder"):
+        load_params("reports", ReportParams, path)
+
+
+def test_tidy_restores_the_line_ends_that_mtsamples_lost() -> None:
+    flat = "SUBJECTIVE:,  She has asthma.,MEDICATIONS: , Allegra.,PLAN:,1.  Try Zyrtec.  If ,he lost 60%, good."
+    assert tidy(flat).split("\n") == [
+        "SUBJECTIVE: She has asthma.",
+        "MEDICATIONS: Allegra.",
+        "PLAN: 1.  Try Zyrtec.  If he lost 60%, good.",
+    ]
+    kept = "The liver, spleen and\r\nkidneys are normal: size, shape."
+    assert tidy(kept) == kept.replace("\r\n", "\n")
+
+
+REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real")) / "text_mtsamples"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real notes aren't in {REAL} (set FLANS_REAL_DATA)")
+def test_real_notes_read_whole() -> None:
+    notes = list(read_reports("mt", ReportSource("jsonl", str(REAL / "notes.jsonl.gz"))))
+    assert len(notes) == 2357
+    assert all(isinstance(note, Report) for note in notes)
+    sentences = ReportSource("jsonl", str(REAL / "abdominal_sentences.jsonl.gz"), id_column="note", limit=50)
+    assert len(list(read_reports("mt", sentences))) == 50

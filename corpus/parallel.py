@@ -1,4 +1,4 @@
-"""Dask runs independent tasks: on this machine's cores by default, on a cluster where FLANS_DASK_SCHEDULER names one."""
+"""Dask runs independent tasks: on this machine's cores, or on the cluster that FLANS_DASK_SCHEDULER names."""
 
 from __future__ import annotations
 

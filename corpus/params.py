@@ -57,3 +57,8 @@ def load_params(section: str, cls: type[T], path: Path = PARAMS) -> T:
             "unexpected_keyword_argument": "no parameter has this name",
         }.get(first["type"], f"{first['msg']}, found {first.get('input')!r}")
         raise InputError(path, f"`{key}`: {problem}", f"correct `{key}` (git diff {path} shows what changed)") from None
+
+
+def plain(section: object) -> dict[str, Any]:
+    """A section's dataclass as JSON types."""
+    return TypeAdapter(type(section)).dump_python(section, mode="json")

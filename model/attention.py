@@ -24,7 +24,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """q `[N, Lq, dim]`, k and v `[N, Lk, dim]`, mask bool `[N, Lk]` (False is not attended to) -> `[N, Lq, dim]`."""
+        """q `[N, Lq, dim]`, k and v `[N, Lk, dim]`, mask bool `[N, Lk]` (False is not attended to) -> `[N, Lq,
+        dim]`."""
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.q, q), (self.k, k), (self.v, v))

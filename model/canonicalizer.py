@@ -1,8 +1,9 @@
 """The canonicalizer: finds which of the eight views of a slice is the radiological one, and turns the slice to it.
 
-After Kaba et al. 2023, "Equivariance with learned canonicalization functions": one small network scores every view of a low-resolution
-copy, and the best-scoring view is the canonical one. Because the views of g x are the views of x in another order, the
-canonical view of g x is that of x for any weights, ties aside; a tie within a margin is reported as "pose unsure".
+After Kaba et al. 2023, "Equivariance with learned canonicalization functions": one small network scores every view
+of a low-resolution copy, and the best-scoring view is the canonical one. Because the views of g x are the views of x
+in another order, the canonical view of g x is that of x for any weights, ties aside; a tie within a margin is
+reported as "pose unsure".
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class CanonicalizerParams:
 
 @dataclass(frozen=True)
 class Pose:
-    """How a batch of slices lies: `element` int64 `[B]` turns each to its canonical view; `probability` `[B]`; `sure` bool `[B]`."""
+    """How a batch of slices lies: `element` int64 `[B]` turns each to its canonical view; `probability` `[B]`;
+    `sure` bool `[B]`."""
 
     element: Tensor
     probability: Tensor

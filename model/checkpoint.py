@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
+from corpus.params import plain
 from model.canonicalizer import Canonicalizer, CanonicalizerParams
 from model.flans import FLanS, ModelParams, parameter_count
 
@@ -26,8 +26,8 @@ def save_pretrained(model: FLanS, out: Path, training: dict) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     config = {
-        "model": asdict(model.params),
-        "canonicalizer": asdict(model.canonicalizer.params),
+        "model": plain(model.params),
+        "canonicalizer": plain(model.canonicalizer.params),
         "text_dim": model.mask_decoder.project.in_features,
         "organs": [organ.name for organ in ORGANS],
         "parameters": parameter_count(model),
@@ -43,7 +43,7 @@ def save_canonicalizer(canonicalizer: Canonicalizer, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save_file(canonicalizer.state_dict(), out / WEIGHTS)
     (out / CONFIG).write_text(
-        json.dumps({"canonicalizer": asdict(canonicalizer.params)}, indent=2) + "\n", encoding="utf-8"
+        json.dumps({"canonicalizer": plain(canonicalizer.params)}, indent=2) + "\n", encoding="utf-8"
     )
 
 
@@ -79,12 +79,14 @@ def _card(config: dict) -> str:
         "",
         "Segments abdominal structures on axial CT slices from free-form text. For research; not a medical device.",
         "",
-        f"- Parameters: {config['parameters']:,} trained; text encoder `{config['model']['text_encoder']}`, frozen, not included.",
+        f"- Parameters: {config['parameters']:,}, trained.",
+        f"- Text encoder: `{config['model']['text_encoder']}`, frozen, not included.",
         f"- Input: one channel, {config['model']['size']} x {config['model']['size']} pixels, window level "
         f"{config['model']['level_hu']:g} HU, width {config['model']['width_hu']:g} HU.",
         *(f"- {key.replace('_', ' ').capitalize()}: {value}" for key, value in training.items()),
         "",
-        "A model trained on the built-in phantom cohort has seen synthetic images only: it is for trying the software, not for patients.",
+        "A model trained on the built-in phantom cohort has seen synthetic images only: it is for trying the software, "
+        "not for patients.",
         "",
     ]
     return "\n".join(lines)

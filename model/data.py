@@ -1,4 +1,4 @@
-"""From the data set to batches. A batch is a pure function of (seed, step), so that training resumes exactly where it was killed."""
+"""From the data set to batches. A batch is a pure function of (seed, step), so that training resumes exactly."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from model.intent_head import IntentTargets
 from model.text_encoder import TextEncoder, TokenEmbeddings
 from prompts.intent import Intent
 
-
 CACHED_SLICES = 4096
 """Bounds the loader's memory: about 330 MB at 128 x 128 pixels."""
 
 
 def to_network(image: np.ndarray, params: ModelParams) -> Tensor:
-    """HU slices in any frame `[..., H, W]` -> windowed, padded to a square, resized: float `[..., 1, S, S]` in [0, 1]."""
+    """HU `[..., H, W]` -> windowed to [0, 1], padded to a square, resized: float `[..., 1, S, S]`."""
     x = pad_to_square(torch.from_numpy(window(image, params.level_hu, params.width_hu)))
     return resize(x.unsqueeze(-3), params.size)
 
@@ -74,7 +73,7 @@ def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
     """Read and embed the requests of a data set."""
     table = _read(dataset / "texts.parquet").astype({"organ": object, "attribute": object})
     table = table.where(table.notna(), None)
-    intents = [intent_of(r.kind, r.organ, r.attribute) for r in table.itertuples()]
+    intents = [intent_of(r["kind"], r["organ"], r["attribute"]) for r in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
     return Texts(table, encoder.encode(table["text"].tolist()), IntentTargets.of(intents), row)
 

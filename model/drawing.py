@@ -13,10 +13,10 @@ from PIL import Image
 from corpus.anatomy import BY_NAME
 from model.data import SplitData
 from model.evaluation import TestPrompts
-from model.groups import NAMES, act
+from model.groups import NAMES, act, act_direction
 from model.inference import Segmenter
 from prompts.facts import mask_of
-from prompts.pictures import picture
+from prompts.pictures import SIDES, picture, save
 
 
 def draw_examples(
@@ -40,17 +40,12 @@ def draw_examples(
         truth = mask_of(label, BY_NAME[case["organ"]].id)
         info = data.table.iloc[i]
         spacing = (info["spacing_y"], info["spacing_x"])
-        drawn = overlay(image, answer.masks[0, 0], spacing if element % 2 == 0 else spacing[::-1], pixels, truth)
+        sides = {act_direction(element, edge): letter for edge, letter in SIDES.items()}
+        spacing = spacing if element % 2 == 0 else spacing[::-1]
+        drawn = picture(image, answer.masks[0, 0], spacing, pixels, (truth,), sides)
         names.append(f"{number:02d}-{case['group']}.png")
-        drawn.save(out / names[-1])
+        save(drawn, out / names[-1])
     chosen.assign(picture=names).to_csv(out / "examples.csv", index=False)
-
-
-def overlay(
-    image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float], pixels: int, truth: np.ndarray | None = None
-) -> Image.Image:
-    """One slice, HU `[H, W]`, with the outline of a predicted mask and, fainter, of the true one."""
-    return picture(image, mask, spacing, pixels, () if truth is None else (truth,))
 
 
 def montage(
@@ -67,7 +62,7 @@ def montage(
     low, high = (filled[0], filled[-1]) if len(filled) else (0, len(mask) - 1)
     # The ends of an organ show little of it: the slices lie at the middles of equal parts.
     chosen = sorted({int(low + (high - low + 1) * (2 * i + 1) / (2 * count)) for i in range(count)}, reverse=True)
-    tiles = [overlay(image[z], mask[z], spacing, pixels).convert("RGB") for z in chosen]
+    tiles = [picture(image[z], mask[z], spacing, pixels).convert("RGB") for z in chosen]
     width, height = tiles[0].size
     columns = min(3, len(tiles))
     sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height))

@@ -73,7 +73,8 @@ def read_prompts(segmenter: Segmenter, texts: pd.DataFrame) -> TestPrompts:
 
 
 def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng: np.random.Generator) -> pd.DataFrame:
-    """The samples of a slice that is turned by `element`: what was leftmost may now be topmost, and is asked for as such."""
+    """The samples of a slice that is turned by `element`: what was leftmost may now be topmost, and is asked for as
+    such."""
     if element == IDENTITY:
         return samples
     rows = samples.to_dict("records")

@@ -1,6 +1,8 @@
 """FLanS: an image, a sentence, a mask; all parts assembled in one place.
 
-image -> canonicalizer -> image encoder -> organ head ;  text -> text encoder -> intent head ;  both -> mask decoder -> mask
+    image -> canonicalizer -> image encoder -> organ head \
+                                                            mask decoder -> mask
+    text -> text encoder -> intent head ------------------- /
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """D4, the symmetry group of the square, and its exact action on pixels, boxes and directions.
 
-An element (k, r) first reflects left-right if r, then turns k quarter turns counter-clockwise, as displayed. Elements are
-numbered 4 r + k, so that 0 is the identity. The action only moves pixels: nothing is interpolated.
+An element (k, r) first reflects left-right if r, then turns k quarter turns counter-clockwise, as displayed.
+Elements are numbered 4 r + k, so that 0 is the identity. The action only moves pixels: nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMES: Final = ("identity", "rot90", "rot180", "rot270", "flip", "flip_rot90", "
 
 
 def act(element: int, x: Tensor) -> Tensor:
-    """Apply one element to the last two axes: `[..., H, W]` -> `[..., H, W]`, or `[..., W, H]` after odd quarter turns."""
+    """Apply one element to the last two axes: `[..., H, W]` -> `[..., H, W]` (`[..., W, H]` for a quarter turn)."""
     reflect, turns = divmod(element, 4)
     if reflect:
         x = x.flip(-1)
@@ -84,7 +84,7 @@ _MIRROR: Final = {"leftmost": "rightmost", "rightmost": "leftmost"}
 
 
 def act_direction(element: int, attribute: str) -> str:
-    """What an attribute becomes when the picture is turned: the leftmost organ of x is the `act_direction(g, "leftmost")` of g x.
+    """What an attribute becomes when the picture is turned: leftmost in x is `act_direction(g, "leftmost")` in g x.
 
     Sizes stay as they are.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ def conv_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class ConvEncoder(nn.Module):
     """A small U-Net that works on 2x2 pixel blocks (nothing is lost: they are shuffled back at the end).
 
-    Skips are added, as in a feature pyramid (Lin et al. 2017), not concatenated: half the work for the same accuracy here.
+    Skips are added, as in a feature pyramid (Lin et al. 2017), not concatenated: half the work for the same
+    accuracy here.
 
     Args:
         widths: Channels at 1/2, 1/4, 1/8, ... of the resolution.
@@ -44,14 +46,14 @@ class ConvEncoder(nn.Module):
     def __init__(self, widths: tuple[int, ...], fine_dim: int, coarse_dim: int) -> None:
         super().__init__()
         first = widths[0]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.stem = nn.Sequential(conv_block(4, first), conv_block(first, first))
         self.down = nn.ModuleList(nn.Sequential(conv_block(a, b, stride=2), conv_block(b, b)) for a, b in pairs)
         self.reduce = nn.ModuleList(nn.Sequential(nn.Conv2d(b, a, 1, bias=False), nn.BatchNorm2d(a)) for a, b in pairs)
         self.up = nn.ModuleList(nn.Sequential(nn.ReLU(inplace=True), conv_block(a, a)) for a, _ in pairs)
         self.to_fine = nn.Conv2d(first, 4 * fine_dim, 1)
         self.to_coarse = nn.Conv2d(widths[2], coarse_dim, 1)
-        self.to(memory_format=torch.channels_last)
+        nn.Module.to(self, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> ImageFeatures:
         """`[B, 1, S, S]` in [0, 1], S a multiple of 2^(number of widths) -> the features."""

@@ -17,7 +17,8 @@ NO_ATTRIBUTE = 0
 
 @dataclass(frozen=True)
 class IntentLogits:
-    """Logits of each part of the intent, `[..., classes]`, and the `embedding` `[..., D]` that conditions the decoder."""
+    """Logits of each part of the intent, `[..., classes]`, and the `embedding` `[..., D]` that conditions the
+    decoder."""
 
     kind: Tensor
     organ: Tensor

@@ -11,7 +11,7 @@ from model.intent_head import NO_ATTRIBUTE, NO_ORGAN, IntentLogits, IntentTarget
 
 
 def soft_dice_loss(probability: Tensor, target: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """1 - soft Dice over `dims` (Milletari et al. 2016, with squared terms); 0 where prediction and target are empty."""
+    """1 - soft Dice over `dims` (Milletari et al. 2016, squared terms); 0 where prediction and target are empty."""
     overlap = (probability * target).sum(dims)
     total = (probability**2).sum(dims) + target.sum(dims)
     return 1 - (2 * overlap + 1) / (total + 1)
@@ -35,8 +35,9 @@ def organ_targets(label: Tensor) -> Tensor:
 def organ_loss(logits: Tensor, label: Tensor, labelled: Tensor) -> Tensor:
     """Dice + cross-entropy of the organ maps, each pixel going to one organ or to none.
 
-    The background's logit is 0, so that a map above 0 beats it. An organ that the source doesn't label is unknown: it takes no part
-    in the softmax and gets no gradient. A union whose parts are labelled doesn't compete with them; its map gets Dice + BCE of its own.
+    The background's logit is 0, so that a map above 0 beats it. An organ that the source doesn't label is unknown:
+    it takes no part in the softmax and gets no gradient. A union whose parts are labelled doesn't compete with them;
+    its map gets Dice + BCE of its own.
 
     Args:
         logits: `[B, 24, S, S]`.

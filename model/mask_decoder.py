@@ -26,9 +26,10 @@ class MaskDecoder(nn.Module):
         self.mask_token = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.project = nn.Linear(text_dim, dim)
         self.blocks = nn.ModuleList(TwoWayBlock(dim, 4) for _ in range(depth))
-        self.to_vector = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, fine_dim + 1))
-        nn.init.zeros_(self.to_vector[-1].weight)
-        nn.init.zeros_(self.to_vector[-1].bias)
+        last = nn.Linear(dim, fine_dim + 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.to_vector = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), last)
 
     def forward(
         self,

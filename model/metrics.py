@@ -11,7 +11,8 @@ outermost voxels of the mask, each once and at its centre: the two agree on shif
 by less than a voxel, on ragged masks by several.
 
 **Empty masks.** Both empty (an absent target, rightly left out): Dice 1, NSD 1, HD95 0. One of them empty: Dice 0,
-NSD 0, and HD95 NaN, for no distance is defined: `statistics.aggregate` leaves it out of the mean and counts it in `hd95_missing`.
+NSD 0, and HD95 NaN, for no distance is defined: `statistics.aggregate` leaves it out of the mean and counts it in
+`hd95_missing`.
 """
 
 from __future__ import annotations

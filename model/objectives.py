@@ -47,7 +47,8 @@ class SegmenterObjective(nn.Module):
         self.model, self.texts, self.weights = model, texts, weights
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of a batch of canonical slices, their weighted sum as `loss`, and the mean Dice of its organ maps."""
+        """The losses of a batch of canonical slices, their weighted sum as `loss`, and the mean Dice of its organ
+        maps."""
         model, texts = self.model, self.texts
         image = model.encode_image(batch.image)
         targets = organ_targets(batch.label)
@@ -82,7 +83,8 @@ class SegmenterObjective(nn.Module):
 
 
 class JointObjective(nn.Module):
-    """Stage 3: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with its errors."""
+    """Stage 3: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with its
+    errors."""
 
     def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
         super().__init__()

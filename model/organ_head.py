@@ -13,8 +13,8 @@ from model.attention import Attention
 
 @dataclass(frozen=True)
 class OrganMaps:
-    """`queries` `[B, 24, D]`, one an organ; `vectors` `[B, 24, C]`, whose dot product with the fine features gives `logits`
-    `[B, 24, S, S]`; `presence` logits `[B, 24]`. Organ id i is at index i - 1."""
+    """`queries` `[B, 24, D]`, one an organ; `vectors` `[B, 24, C]`, whose dot product with the fine features gives
+    `logits` `[B, 24, S, S]`; `presence` logits `[B, 24]`. Organ id i is at index i - 1."""
 
     queries: Tensor
     vectors: Tensor

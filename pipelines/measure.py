@@ -15,10 +15,9 @@ from prompts.measure import measure
 @stage
 def main(name: str) -> None:
     """Measure the source that params.yaml calls `name`."""
-    out = FACTS / cohort() / name
-    out.mkdir(parents=True, exist_ok=True)
     with progress(f"measure {name}") as advance:
         facts, volumes = measure(SliceStore(SLICES / cohort() / name), advance)
+    (out := FACTS / cohort() / name).mkdir(parents=True, exist_ok=True)
     facts.to_parquet(out / "slices.parquet", index=False)
     volumes.to_parquet(out / "volumes.parquet", index=False)
     console.print(

@@ -14,10 +14,11 @@ from PIL import Image
 from corpus.errors import InputError
 from corpus.scans.adapters import Reject, load_nifti, to_hu
 from corpus.scans.orientation import from_display, to_display
-from model.drawing import montage, overlay
+from model.drawing import montage
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
 from pipelines.stage import console, progress
+from prompts.pictures import picture
 
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
@@ -25,7 +26,8 @@ PNG_SPACING = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan to segment: HU `[Z, H, W]` in the display frame, spacing (z, y, x) mm, and its NIfTI image if it was one."""
+    """A scan to segment: HU `[Z, H, W]` in the display frame, spacing (z, y, x) mm, and its NIfTI image if it was
+    one."""
 
     image: np.ndarray
     spacing: tuple[float, float, float]
@@ -88,7 +90,7 @@ def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
         nib.save(_like(from_display(mask.astype(np.uint8), scan.nifti.affine), scan.nifti), path)
         size = f"{mask.sum() * z * y * x / 1000:.1f} ml"
     drawn = (
-        overlay(scan.image[0], mask[0], (y, x), PICTURE_PX)
+        picture(scan.image[0], mask[0], (y, x), PICTURE_PX)
         if len(mask) == 1
         else montage(scan.image, mask, (y, x), PICTURE_PX)
     )

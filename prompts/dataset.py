@@ -1,4 +1,4 @@
-"""Requests meet masks: each eligible mask gets requests of its own split from the bank, and the whole is written down."""
+"""Requests meet masks: each eligible mask gets requests of its own split from the bank."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
     parts = []
     keys = ["split", "kind", "name"]
     named = texts.assign(name=texts["organ"].fillna(texts["attribute"]))
-    pools = {key: group for key, group in named.groupby(keys, sort=True)}
+    pools = dict(list(named.groupby(keys, sort=True)))
     wanted = targets.assign(name=targets["attribute"].fillna(targets["organ"]))
     for key, group in wanted.groupby(keys, sort=True):
-        split, kind, name = key
+        split, kind, name = map(str, key)
         if key not in pools:
             raise InputError(
                 "data/review/accepted.parquet",
@@ -111,7 +111,8 @@ def build_dataset(
     """Split patients and texts, assign requests to masks, and write the data set.
 
     Writes slices.parquet (the slice table with its split), samples.parquet (`SAMPLES`), texts.parquet (every accepted
-    request with its split, "none" ones too), patients.csv, card.md and manifest.json (counts, and the sha256 of each file).
+    request with its split, "none" ones too), patients.csv, card.md and manifest.json (counts, and the sha256 of
+    each file).
 
     Returns:
         The manifest.
@@ -165,9 +166,10 @@ def _card(manifest: dict, targets: TargetParams, params: DatasetParams) -> str:
         "",
         f"Sources: {', '.join(f'{k} ({v} slices)' for k, v in manifest['sources'].items())}.",
         f"Held-out requests dropped as near copies of training ones: {manifest['texts'].get('dropped', 0)}.",
-        f"A position prompt needs a margin of {targets.position_margin_mm:g} mm over the runner-up, a size prompt a ratio of "
-        f"{targets.size_ratio:g}, any prompt a mask of {targets.min_area_mm2:g} mm2.",
-        f"Patients and texts are split apart, seed {params.seed}; scans of one patient, and near copies of one request, share a split.",
+        f"A position prompt needs a margin of {targets.position_margin_mm:g} mm over the runner-up, a size prompt a "
+        f"ratio of {targets.size_ratio:g}, any prompt a mask of {targets.min_area_mm2:g} mm2.",
+        f"Patients and texts are split apart, seed {params.seed}; scans of one patient, and near copies of one "
+        "request, share a split.",
         "",
         row(["organ", "masks with a prompt"]),
         row(["---"] * 2),

@@ -47,8 +47,8 @@ FACTS = pa.DataFrameSchema(
     unique=["slice_id", "organ"],
     strict=True,
 )
-"""One row a slice and organ. `candidates`: ids of the organs that compete in the slice; margins are null for an organ that doesn't
-compete (a union whose parts are labelled) and where fewer than two compete."""
+"""One row a slice and organ. `candidates`: ids of the organs that compete in the slice; margins are null for an
+organ that doesn't compete (a union whose parts are labelled) and where fewer than two compete."""
 
 VOLUME_FACTS = pa.DataFrameSchema(
     {

@@ -20,10 +20,10 @@ class _Task:
 
 def _measure(task: _Task) -> list[dict]:
     facts = []
-    for row in task.rows.itertuples():
-        label = task.store.label(row.shard, row.row)
-        keys = {"slice_id": row.slice_id, "source": row.source, "patient": row.patient, "volume": row.volume}
-        facts += [keys | fact for fact in slice_facts(label, (row.spacing_y, row.spacing_x), row.labelled)]
+    for row in task.rows.to_dict("records"):
+        label = task.store.label(row["shard"], row["row"])
+        keys = {name: row[name] for name in ("slice_id", "source", "patient", "volume")}
+        facts += [keys | fact for fact in slice_facts(label, (row["spacing_y"], row["spacing_x"]), row["labelled"])]
     return facts
 
 

@@ -22,6 +22,8 @@ from prompts.quality import targets_of
 WHITE, RIVAL, ASKED = 253, 254, 255
 """A picture's palette: the CT in greys from 0 to WHITE, then the colours of the two outlines."""
 COLOURS = ((0, 150, 190), (255, 230, 0))
+SIDES = {"leftmost": "R", "rightmost": "L"}
+"""The patient's sides at the edges of the display frame."""
 HUFFMAN_ONLY = 2
 """zlib's strategy without a search for matches: builds of zlib differ in that search, and so would the bytes."""
 
@@ -62,6 +64,7 @@ def picture(
     spacing: tuple[float, float],
     pixels: int,
     rivals: Sequence[np.ndarray] = (),
+    sides: Mapping[str, str] = SIDES,
 ) -> Image.Image:
     """Draw one mask's outline over its slice.
 
@@ -71,6 +74,7 @@ def picture(
         spacing: (y, x) in mm: anatomy keeps its proportions where pixels aren't square.
         pixels: The longer side of the picture.
         rivals: Masks that the mask is compared with, outlined in a fainter colour.
+        sides: Letter of each edge that has one; another than `SIDES` where the slice is turned or mirrored.
     """
     extent = image.shape[0] * spacing[0], image.shape[1] * spacing[1]
     height, width = (max(1, round(side / max(extent) * pixels)) for side in extent)
@@ -79,8 +83,10 @@ def picture(
 
     # The letters come from Pillow's bitmap font: an outline font's pixels change with the FreeType that draws it.
     letters, font = ImageDraw.Draw(drawn), ImageFont.load_default_imagefont()
-    for letter, x in (("R", 4), ("L", width - 10)):
-        letters.text((x, height // 2 - 6), letter, fill=WHITE, font=font)
+    for edge, letter in sides.items():
+        x = {"leftmost": 4, "rightmost": width - 10}.get(edge, width // 2 - 3)
+        y = {"topmost": 2, "bottommost": height - 13}.get(edge, height // 2 - 6)
+        letters.text((x, y), letter, fill=WHITE, font=font)
 
     canvas = np.array(drawn)
     for colour, masks in ((RIVAL, rivals), (ASKED, (mask,))):
@@ -92,6 +98,11 @@ def picture(
         [level * 255 // WHITE for level in range(WHITE + 1) for _ in range(3)] + [c for rgb in COLOURS for c in rgb]
     )
     return result
+
+
+def save(drawn: Image.Image, path: Path) -> None:
+    """Write a PNG whose bytes are the same everywhere."""
+    drawn.save(path, compress_level=9, compress_type=HUFFMAN_ONLY)
 
 
 def draw_pictures(
@@ -123,5 +134,5 @@ def draw_pictures(
             others = [] if row["kind"] == "anatomy" else [i for i in candidates[row["slice_id"]] if i != asked]
             spacing = where["spacing_y"], where["spacing_x"]
             drawn = picture(image, mask_of(label, asked), spacing, pixels, [mask_of(label, i) for i in others])
-            drawn.save(directory / row["picture"], compress_level=9, compress_type=HUFFMAN_ONLY)
+            save(drawn, directory / row["picture"])
             advance(1)

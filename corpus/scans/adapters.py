@@ -51,7 +51,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Volume:
-    """A scan in the display frame: `image` int16 HU and `label` uint8 organ ids, both `[Z, H, W]`; `spacing` (z, y, x) mm."""
+    """A scan in the display frame: `image` int16 HU and `label` uint8 organ ids, both `[Z, H, W]`; `spacing` (z, y,
+    x) mm."""
 
     image: np.ndarray
     label: np.ndarray

@@ -1,7 +1,7 @@
 """One frame for every scan: the radiological axial view.
 
-Display frame, `[Z, H, W]`: slices run inferior to superior, rows anterior to posterior, columns patient right to patient
-left, so that the patient's left is on the viewer's right. In NIfTI's terms, axes (W, H, Z) point L, P, S.
+Display frame, `[Z, H, W]`: slices run inferior to superior, rows anterior to posterior, columns patient right to
+patient left, so that the patient's left is on the viewer's right. In NIfTI's terms, axes (W, H, Z) point L, P, S.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     <dir>/<shard>.image.b2nd      int16 HU   [N, H, W], one slice a chunk, LZ4HC + shuffle
     <dir>/<shard>.label.b2nd      uint8 ids  [N, H, W]
 
-A patient's slices always lie in the same shard, so one changed patient changes one shard. A shard's name ends in its slices' shape
-("003-512x512"), so that scans of several sizes need no padding.
+A patient's slices always lie in the same shard, so one changed patient changes one shard. A shard's name ends in
+its slices' shape ("003-512x512"), so that scans of several sizes need no padding.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ SLICES = pa.DataFrameSchema(
     },
     strict=True,
 )
-"""`labelled`: organ ids that the source labels (any other organ is unknown, not absent). `present`: those in this slice.
-`specks`: connected components that were dropped as too small. `orientation`: where the file's axes pointed."""
+"""`labelled`: organ ids that the source labels (any other organ is unknown, not absent). `present`: those in this
+slice. `specks`: connected components that were dropped as too small. `orientation`: where the file's axes pointed."""
 
 
 def shard_of(patient: str, shards: int) -> int:

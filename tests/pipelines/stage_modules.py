@@ -21,7 +21,7 @@ DATA_FILES = {
     "prompts.grammar": ["prompts/grammar.yaml", "prompts/grammar_organs.yaml"],
     "pipelines.generate": ["prompts/negatives.yaml"],
     "model.metrics": ["model/tolerances.yaml"],
-    "pipelines.report": ["pipelines/templates/report.html.j2"],
+    "pipelines.reporting": ["pipelines/templates"],
 }
 """Data files that belong to a module."""
 

@@ -90,9 +90,9 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
-    """B slices with P prompts each, canonical frame."""
+    """B slices with P prompts each, canonical frame. (Not frozen: Fabric moves and casts what goes into a module.)"""
 
     image: Tensor
     """float `[B, 1, S, S]` in [0, 1]"""

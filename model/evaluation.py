@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,6 @@ from corpus.params import params_dataclass
 from model.data import SplitData
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act, act_direction
 from model.inference import Request, Segmentation, Segmenter
-from model.intent_head import IntentLogits
 from model.metrics import case_metrics
 from prompts.facts import mask_of
 
@@ -48,11 +47,10 @@ class TestPrompts:
         """Some of them, as a request."""
         rows = torch.tensor([self.row[p] for p in prompt_ids])
         whole = self.request
-        parts = {f.name: getattr(whole.intent, f.name)[rows] for f in fields(whole.intent)}
         return Request(
             tuple(whole.prompts[i] for i in rows),
             whole.text[rows],
-            IntentLogits(**parts),
+            whole.intent[rows],
             tuple(whole.understood[i] for i in rows),
         )
 

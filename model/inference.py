@@ -104,7 +104,7 @@ class Segmenter:
                 encoding,
                 request.text.tokens.expand(len(part), -1, -1, -1),
                 request.text.mask.expand(len(part), -1, -1),
-                _repeat(request.intent, len(part)),
+                request.intent[torch.arange(len(organs)).repeat(len(part))],
                 weights.expand(len(part), -1, -1),
             )
             shown = act_batch(pose.back.expand(len(part)), logits)
@@ -140,8 +140,3 @@ class Segmenter:
         side = max(shape)
         resized = F.interpolate(logits.clamp(min=-50), (side, side), mode="bilinear", align_corners=False)
         return crop_from_square(resized, *shape) > 0
-
-
-def _repeat(intent: IntentLogits, times: int) -> IntentLogits:
-    parts = (intent.kind, intent.organ, intent.attribute, intent.frame, intent.embedding)
-    return IntentLogits(*(p.repeat(times, 1) for p in parts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,10 @@ class IntentLogits:
     attribute: Tensor
     frame: Tensor
     embedding: Tensor
+
+    def __getitem__(self, rows: slice | Tensor) -> IntentLogits:
+        """Some of the prompts."""
+        return IntentLogits(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 @dataclass(frozen=True)

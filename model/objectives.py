@@ -53,26 +53,24 @@ class SegmenterObjective(nn.Module):
         image = model.encode_image(batch.image)
         targets = organ_targets(batch.label)
 
-        text = texts.embeddings[batch.text]
-        intent = model.intent_head(text.tokens.flatten(0, 1), text.mask.flatten(0, 1))
-        extra = texts.embeddings[batch.extra_text]
-        understood = model.intent_head(extra.tokens, extra.mask)
+        # One pass of the intent head over the batch's prompts and as many other texts, "none" ones among them.
+        rows = torch.cat([batch.text.flatten(), batch.extra_text])
+        read = texts.embeddings[rows]
+        understood = model.intent_head(read.tokens, read.mask)
+        intent = understood[: batch.text.numel()]
+        text, mask = (x[: batch.text.numel()].unflatten(0, batch.text.shape) for x in (read.tokens, read.mask))
         if model.params.resolve == "geometric":
             organs = one_hot_organs(batch.organ)  # what geometry will resolve the prompt to, once the maps are right
         else:
             organs = intent.organ.softmax(-1).unflatten(0, batch.organ.shape)
-        masks = model.decode(image, text.tokens, text.mask, intent, organs)
+        masks = model.decode(image, text, mask, intent, organs)
         wanted = targets.gather(1, (batch.organ - 1)[..., None, None].expand(-1, -1, *targets.shape[-2:]))
 
         losses = {
             "mask": mask_loss(masks.float(), wanted),
             "organ": organ_loss(image.organs.logits.float(), batch.label, batch.labelled),
             "presence": presence_loss(image.organs.presence.float(), targets, batch.labelled),
-            "intent": (
-                intent_loss(intent, texts.intents[batch.text.flatten()])
-                + intent_loss(understood, texts.intents[batch.extra_text])
-            )
-            / 2,
+            "intent": intent_loss(understood, texts.intents[rows]),
         }
         total = sum(getattr(self.weights, name) * value for name, value in losses.items())
         with torch.no_grad():

@@ -1,0 +1,57 @@
+"""All 48 ways to store a volume lead to the same display frame, and back."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+
+from corpus.scans.orientation import axis_codes, from_display, to_display
+
+SPACING = (0.8, 1.5, 5.0)  # x, y, z in mm
+CODES = ["".join(code) for axes in permutations(("LR", "PA", "SI")) for code in product(*axes)]
+
+
+def stored(code: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A body (axes L, P, S), and the array and affine of a file whose axes point along `code`."""
+    body = np.random.default_rng(0).integers(-1000, 1000, (5, 6, 7)).astype(np.int16)
+    affine = nib.affines.from_matvec(np.diag([-SPACING[0], -SPACING[1], SPACING[2]]), [40, 30, -20])
+    ornt = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(tuple(code)))
+    return body, apply_orientation(body, ornt), affine @ inv_ornt_aff(ornt, body.shape)
+
+
+def test_there_are_48() -> None:
+    assert len(set(CODES)) == 48
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_storage_order_gives_the_display_frame(code: str) -> None:
+    body, array, affine = stored(code)
+    assert axis_codes(affine) == code
+    display, spacing = to_display(array, affine)
+    assert np.array_equal(display, body.transpose(2, 1, 0))
+    assert spacing == (SPACING[2], SPACING[1], SPACING[0])
+    assert np.array_equal(from_display(display, affine), array)
+
+
+def test_left_is_on_the_viewers_right_and_anterior_on_top() -> None:
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])  # RAS
+    array = np.zeros((10, 10, 10), np.uint8)
+    array[1, 8, 5] = 1  # the patient's left, anterior
+    display, _ = to_display(array, affine)
+    _, row, column = np.argwhere(display)[0]
+    assert row < 5
+    assert column > 5
+
+
+def test_oblique_affines_are_taken_at_their_closest_orientation() -> None:
+    body, array, affine = stored("RAS")
+    angle = np.deg2rad(20)
+    tilt = np.eye(4)
+    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    display, spacing = to_display(array, tilt @ affine)
+    assert np.array_equal(display, body.transpose(2, 1, 0))
+    assert spacing == pytest.approx((SPACING[2], SPACING[1], SPACING[0]))

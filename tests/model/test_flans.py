@@ -1,0 +1,150 @@
+"""The assembled model: shapes, saving, and exact consistency by kind of prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from corpus.anatomy import N_ORGANS
+from corpus.errors import InputError
+from model.canonicalizer import CanonicalizerParams, Pose
+from model.checkpoint import from_pretrained, save_pretrained
+from model.flans import FLanS, ModelParams, one_hot_organs
+from model.groups import INVERSE, ORDER, act
+from model.inference import Request, Segmenter
+from model.intent_head import Understanding
+from model.text_encoder import TokenEmbeddings
+from prompts.intent import Intent
+
+SIZE, TEXT_DIM = 32, 12
+PARAMS = ModelParams(
+    size=SIZE,
+    level_hu=40.0,
+    width_hu=400.0,
+    image_encoder="conv",
+    text_encoder="sentence",
+    widths=(8, 12, 16),
+    dim=16,
+    fine_dim=8,
+    decoder_depth=2,
+    resolve="geometric",
+)
+D4 = CanonicalizerParams("d4", 16, 4, 0.0)
+
+
+class Letters:
+    """A text encoder of one random vector a letter."""
+
+    dim = TEXT_DIM
+
+    def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
+        table = torch.randn(256, TEXT_DIM, generator=torch.Generator().manual_seed(1))
+        length = max(map(len, texts))
+        tokens, mask = torch.zeros(len(texts), length, TEXT_DIM), torch.zeros(len(texts), length, dtype=torch.bool)
+        for i, text in enumerate(texts):
+            tokens[i, : len(text)] = table[[ord(c) % 256 for c in text]]
+            mask[i, : len(text)] = True
+        return TokenEmbeddings(tokens, mask)
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    torch.manual_seed(0)
+    model = FLanS(PARAMS, D4, torch.randn(N_ORGANS, TEXT_DIM))
+    # Maps that differ between organs, as after training, so that there is something to resolve.
+    model.organ_head.to_vector.weight.data *= 30
+    model.organ_head.presence.bias.data.fill_(5.0)
+    return Segmenter(model, Letters())
+
+
+def asked(segmenter: Segmenter, *intents: Intent) -> Request:
+    """Prompts that are understood as told, whatever the untrained intent head makes of them."""
+    read = segmenter.read([f"prompt {i}" for i in range(len(intents))])
+    return Request(read.prompts, read.text, read.intent, tuple(Understanding(i, 1.0) for i in intents))
+
+
+def hu(height: int, width: int, slices: int = 1) -> np.ndarray:
+    return np.random.default_rng(0).integers(-200, 300, (slices, height, width)).astype(np.int16)
+
+
+def test_shapes_and_one_encoding_for_all_prompts(segmenter: Segmenter) -> None:
+    model = segmenter.model
+    image = model.encode_image(torch.rand(2, 1, SIZE, SIZE))
+    assert image.organs.logits.shape == (2, N_ORGANS, SIZE, SIZE)
+    request = segmenter.read(["a", "bc", "def"])
+    text, mask = request.text.tokens.expand(2, -1, -1, -1), request.text.mask.expand(2, -1, -1)
+    intent = type(request.intent)(**{k: v.repeat(2, 1) for k, v in vars(request.intent).items()})
+    organs = one_hot_organs(torch.tensor([[1, 2, 0]] * 2))
+    together = model.decode(image, text, mask, intent, organs)
+    assert together.shape == (2, 3, SIZE, SIZE)
+    alone = segmenter.read(["bc"])
+    intent = type(alone.intent)(**{k: v.repeat(2, 1) for k, v in vars(alone.intent).items()})
+    single = model.decode(
+        image, alone.text.tokens.expand(2, -1, -1, -1), alone.text.mask.expand(2, -1, -1), intent, organs[:, 1:2]
+    )
+    assert torch.allclose(single[:, 0], together[:, 1], atol=1e-4), "a prompt's answer doesn't depend on its neighbours"
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 33), (40, 28)])
+def test_anatomy_and_size_prompts_turn_with_the_picture(segmenter: Segmenter, size: tuple[int, int]) -> None:
+    request = asked(segmenter, Intent("anatomy", "liver", None, "patient"), Intent("size", None, "largest", "image"))
+    image = hu(*size)
+    upright = segmenter.segment(image, request)
+    assert upright.masks[0].any()
+    for g in range(ORDER):
+        turned = segmenter.segment(act(g, torch.from_numpy(image)).numpy(), request)
+        assert turned.organs == upright.organs
+        expected = act(g, torch.from_numpy(upright.masks)).numpy()
+        assert (turned.masks == expected).mean() > 0.999
+
+
+def test_position_prompts_speak_of_the_displayed_picture(segmenter: Segmenter) -> None:
+    """The leftmost organ of a mirrored slice is the rightmost of the slice."""
+    left, right = Intent("position", None, "leftmost", "image"), Intent("position", None, "rightmost", "image")
+    image = hu(SIZE, SIZE)
+    upright = segmenter.segment(image, asked(segmenter, left, right))
+    mirrored = segmenter.segment(image[..., ::-1].copy(), asked(segmenter, right, left))
+    assert upright.organs == mirrored.organs
+    assert (mirrored.masks == upright.masks[..., ::-1]).mean() > 0.999
+
+
+def test_the_slices_of_a_volume_share_one_pose_and_a_given_pose_is_kept(segmenter: Segmenter) -> None:
+    request = asked(segmenter, Intent("anatomy", "spleen", None, "patient"))
+    result = segmenter.segment(hu(SIZE, SIZE, 3), request)
+    assert result.masks.shape == (1, 3, SIZE, SIZE)
+    assert result.pose.element.shape == (1,)
+    known = Pose(torch.tensor([INVERSE[1]]), torch.ones(1), torch.ones(1, dtype=torch.bool))
+    assert segmenter.segment(hu(SIZE, SIZE), request, pose=known).pose is known
+
+
+def test_no_request_gives_an_empty_mask(segmenter: Segmenter) -> None:
+    result = segmenter.segment(hu(SIZE, SIZE), asked(segmenter, Intent("none", None, None, "image")))
+    assert not result.masks.any()
+    assert result.organs == (None,)
+
+
+def test_a_checkpoint_gives_the_same_answers(segmenter: Segmenter, tmp_path: Path) -> None:
+    save_pretrained(segmenter.model, tmp_path, {"stage": "test"})
+    again = Segmenter(from_pretrained(tmp_path), Letters())
+    request = asked(segmenter, Intent("anatomy", "liver", None, "patient"))
+    image = hu(SIZE, SIZE)
+    assert np.array_equal(again.segment(image, request).masks, segmenter.segment(image, request).masks)
+    assert "not a medical device" in (tmp_path / "README.md").read_text()
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config\.json"):
+        from_pretrained(tmp_path)
+
+
+def test_learned_resolution_answers_without_geometry(segmenter: Segmenter) -> None:
+    torch.manual_seed(0)
+    learned = ModelParams(**(vars(PARAMS) | {"resolve": "learned"}))
+    model = Segmenter(FLanS(learned, D4, torch.randn(N_ORGANS, TEXT_DIM)), Letters())
+    result = model.segment(hu(SIZE, SIZE), asked(model, Intent("position", None, "leftmost", "image")))
+    assert result.masks.shape == (1, 1, SIZE, SIZE)
+    assert result.organs == (None,)

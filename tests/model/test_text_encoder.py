@@ -1,0 +1,57 @@
+"""Text encoders: the built-in one, and a tiny random CLIP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from corpus.errors import InputError
+from model.text_encoder import MAX_TOKENS, build_text_encoder
+
+
+def test_sentence_embeddings_do_not_depend_on_their_neighbours() -> None:
+    encoder = build_text_encoder("sentence")
+    texts = ["the liver", "could you please outline the left kidney for me", "spleen"]
+    together = encoder.encode(texts)
+    assert together.tokens.shape[::2] == (3, encoder.dim)
+    for i, text in enumerate(texts):
+        alone = encoder.encode([text])
+        length = int(alone.mask.sum())
+        assert int(together.mask[i].sum()) == length
+        assert torch.allclose(together.tokens[i, :length], alone.tokens[0, :length], atol=2e-3)
+        assert not together.tokens[i, length:].any()
+
+
+def test_long_text_is_cut_and_rows_can_be_chosen() -> None:
+    encoder = build_text_encoder("sentence")
+    read = encoder.encode(["liver " * 200, "the liver"])
+    assert read.tokens.shape[1] == MAX_TOKENS
+    chosen = read[torch.tensor([[1], [1]])]
+    assert chosen.tokens.shape == (2, 1, 4, encoder.dim)
+
+
+def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz")]
+    vocabulary = {token: i for i, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt")).save_pretrained(tmp_path)
+    config = CLIPTextConfig(
+        vocab_size=len(vocabulary), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    CLIPTextModel(config).save_pretrained(tmp_path)
+    read = build_text_encoder(f"clip:{tmp_path}").encode(["liver", "the spleen"])
+    assert read.tokens.shape[::2] == (2, 8)
+    assert read.mask.sum(1).tolist() == [7, 11]
+
+
+def test_missing_encoders_are_named() -> None:
+    with pytest.raises(InputError, match="expected a CLIP text model"):
+        build_text_encoder("clip:/no/such/folder")
+    with pytest.raises(InputError, match="expected sentence or clip"):
+        build_text_encoder("word2vec")

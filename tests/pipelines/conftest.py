@@ -1,0 +1,53 @@
+"""A clone of the repository in which the whole pipeline has run on small data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+Shell = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working tree's files in a Git and DVC repository of their own, nothing run yet."""
+    folder = tmp_path_factory.mktemp("clone") / "flans"
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines():
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    for command in (["init", "-q"], ["config", "user.name", "t"], ["config", "user.email", "t@t"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    subprocess.run(["git", "commit", "-qm", "clone"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shell(clone: Path) -> Shell:
+    """Runs a shell command in the clone, and gives what it printed; a failure shows it."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PATH": path, "PYTHONPATH": str(clone), "COLUMNS": "160", "DVC_NO_ANALYTICS": "1"}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command], cwd=clone, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small(clone: Path, shell: Shell) -> Path:
+    """The clone after a whole `dvc repro` on small data, committed."""
+    shell("flans configure examples/small.yaml && dvc repro && git add -A && git commit -qm small")
+    return clone

@@ -1,0 +1,84 @@
+"""Overlays change params.yaml, and only what they name; every example leads to valid parameters."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from corpus.errors import InputError
+from corpus.params import load_params
+from corpus.reports.index import IndexParams
+from corpus.reports.readers import ReportParams
+from corpus.scans.ingest import IngestParams
+from corpus.scans.phantom import PhantomParams
+from model.canonicalizer import CanonicalizerParams
+from model.evaluation import EvaluateParams
+from model.flans import ModelParams
+from model.objectives import LossWeights
+from model.training import TrainParams
+from pipelines.configure import apply_overlay
+from prompts.dataset import DatasetParams
+from prompts.generator import GenerateParams
+from prompts.reviewing import ReviewParams
+from prompts.targets import TargetParams
+
+SECTIONS = {
+    "cohort": str,
+    "phantom": PhantomParams,
+    "ingest": IngestParams,
+    "reports": ReportParams,
+    "index": IndexParams,
+    "generate": GenerateParams,
+    "targets": TargetParams,
+    "review": ReviewParams,
+    "dataset": DatasetParams,
+    "model": ModelParams,
+    "canonicalizer": CanonicalizerParams,
+    "loss": LossWeights,
+    "train_canonicalizer": TrainParams,
+    "train_segmenter": TrainParams,
+    "train_joint": TrainParams,
+    "evaluate": EvaluateParams,
+}
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    return Path(shutil.copy("params.yaml", tmp_path / "params.yaml"))
+
+
+def test_params_yaml_is_valid() -> None:
+    assert set(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))) == set(SECTIONS)
+    for section, cls in SECTIONS.items():
+        load_params(section, cls)
+
+
+@pytest.mark.parametrize("overlay", sorted(Path("examples").glob("*.yaml")), ids=lambda p: p.stem)
+def test_examples_lead_to_valid_parameters(params: Path, overlay: Path) -> None:
+    assert apply_overlay(overlay, params)
+    for section, cls in SECTIONS.items():
+        load_params(section, cls, params)
+    assert apply_overlay(overlay, params) == [], "a second time changes nothing"
+
+
+def test_comments_stay_and_null_removes(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("cohort: mine\ningest: {sources: {phantom: null, ours: {adapter: nnunet, root: /data}}}\n")
+    lines = apply_overlay(overlay, params)
+    assert lines[0] == "cohort: phantom -> mine"
+    assert "ingest.sources.phantom: removed" in lines
+    assert set(load_params("ingest", IngestParams, params).sources) == {"ours"}
+    before, after = Path("params.yaml").read_text(encoding="utf-8"), params.read_text(encoding="utf-8")
+    assert after.count("#") == before.count("#")
+
+
+def test_an_unknown_section_is_refused(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("modle: {size: 64}\n")
+    before = params.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="no section modle"):
+        apply_overlay(overlay, params)
+    assert params.read_text(encoding="utf-8") == before

@@ -1,0 +1,152 @@
+"""The whole pipeline, end to end, on small data: every stage, the README's commands, and `flans segment`."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from corpus.anatomy import ORGANS
+from corpus.scans.orientation import to_display
+from tests.pipelines.conftest import REPOSITORY, Shell
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
+SCAN = "data/raw/phantom/imagesTr/phantom_001_0000.nii"
+
+
+def test_every_stage_wrote_what_the_next_one_reads(small: Path) -> None:
+    slices = pd.read_parquet(small / "data/dataset/slices.parquet")
+    samples = pd.read_parquet(small / "data/dataset/samples.parquet")
+    assert set(samples["kind"]) == {"anatomy", "position", "size"}
+    splits = slices.groupby("patient")["split"].nunique()
+    assert (splits == 1).all(), "a patient lies in one split"
+    texts = samples.groupby("text")["split"].nunique()
+    assert (texts == 1).all(), "a request lies in one split"
+    review = pd.read_csv(small / "data/review/review.csv", encoding="utf-8-sig")
+    assert {"anatomy", "position", "size"} <= set(review["kind"])
+    assert review[["decision", "edited_text", "reviewer", "comment"]].isna().all(axis=None)
+    pictures = review["picture"].dropna().unique()
+    assert len(pictures) > 10
+    assert all((small / "data/review" / picture).is_file() for picture in pictures)
+    metrics = json.loads((small / "evaluation/metrics.json").read_text())
+    for scan in ("original", "transformed"):
+        assert {"anatomy", "position", "size", "pose"} <= set(metrics[scan])
+    assert (small / "report/report.html").stat().st_size > 100_000
+
+
+def test_every_kind_of_every_mask_is_asked(small: Path) -> None:
+    """Each eligible fact has a sample: none is dropped on the way."""
+    facts = pd.read_parquet(small / "data/facts/phantom/phantom/slices.parquet")
+    samples = pd.read_parquet(small / "data/dataset/samples.parquet")
+    large = facts[facts["area_mm2"] >= 60]
+    asked = {
+        (s, o) for s, o in samples.loc[samples["kind"] == "anatomy", ["slice_id", "organ"]].itertuples(index=False)
+    }
+    assert asked == set(large[["slice_id", "organ"]].itertuples(index=False, name=None))
+    clear = large[large["leftmost_mm"] >= 10]
+    leftmost = samples[samples["attribute"] == "leftmost"]
+    assert set(leftmost["slice_id"]) == set(clear["slice_id"])
+
+
+def test_nothing_is_left_to_do_and_git_is_clean(small: Path, shell: Shell) -> None:
+    start = time.perf_counter()
+    assert "Data and pipelines are up to date." in shell("dvc repro")
+    assert time.perf_counter() - start < 30, "the README's figure is under 3 s on a quiet machine"
+    assert shell("git status --porcelain") == ""
+
+
+def test_a_reviewers_decision_is_honoured(small: Path, shell: Shell) -> None:
+    review = pd.read_csv(small / "data/review/review.csv", encoding="utf-8-sig", dtype=str)
+    row = review[review["kind"] == "anatomy"].head(1).assign(decision="reject", reviewer="anna")
+    decisions = small / "prompts/review/decisions/anna.csv"
+    row.to_csv(decisions, index=False)
+    try:
+        shell("dvc repro review")
+        accepted = pd.read_parquet(small / "data/review/accepted.parquet")
+        assert row["prompt_id"].iloc[0] not in set(accepted["prompt_id"])
+    finally:
+        decisions.unlink()
+        shell("dvc repro review")
+
+
+def test_segment_a_volume_in_its_own_geometry(small: Path, shell: Shell) -> None:
+    printed = shell(f'flans segment {SCAN} "outline the liver" "the biggest thing in view" "thank you" --out answer')
+    assert "anatomy: liver" in printed
+    scan = nib.load(small / SCAN)
+    for i in (1, 2, 3):
+        mask = nib.load(small / f"answer/mask_{i}.nii.gz")
+        assert mask.shape == scan.shape
+        assert np.allclose(mask.affine, scan.affine)
+        assert mask.get_data_dtype() == np.uint8
+        Image.open(small / f"answer/overlay_{i}.png").verify()
+    answers = json.loads((small / "answer/answers.json").read_text())
+    assert [a["prompt"] for a in answers] == ["outline the liver", "the biggest thing in view", "thank you"]
+
+
+def test_segment_a_png_slice(small: Path, shell: Shell, tmp_path: Path) -> None:
+    scan = nib.load(small / SCAN)
+    image, _ = to_display(np.asarray(scan.dataobj), scan.affine)
+    middle = image[len(image) // 2]
+    grey = np.clip((middle.astype(float) + 160) / 400 * 255, 0, 255).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "slice.png")
+    shell(f'flans segment {tmp_path}/slice.png "outline the colon" --out {tmp_path}/answer')
+    assert np.asarray(Image.open(tmp_path / "answer/mask_1.png")).shape == grey.shape
+    assert (tmp_path / "answer/overlay_1.png").stat().st_size > 1000
+
+
+def test_segment_says_what_is_wrong_with_a_scan(small: Path, shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "torn.nii.gz").write_bytes(b"not a scan")
+    for name in ("missing.nii.gz", "torn.nii.gz"):
+        printed = shell(f'flans segment {tmp_path}/{name} "the liver" --out {tmp_path}/answer 2>&1 || true')
+        assert name in printed
+        assert "To mend it:" in printed
+        assert "Traceback" not in printed
+
+
+def test_one_bad_volume_lands_in_the_rejects_and_stops_nothing(small: Path, shell: Shell) -> None:
+    shell(
+        "mkdir -p bad && cp -rL data/raw/phantom bad/phantom && chmod -R u+w bad"
+        " && echo torn > bad/phantom/imagesTr/phantom_002_0000.nii && rm bad/phantom/labelsTr/phantom_003.nii"
+        " && cp params.yaml bad/ && sed -i 's#root: data/raw/phantom#root: phantom#' bad/params.yaml"
+        " && cd bad && python -m pipelines.ingest phantom"
+    )
+    out = small / "bad/data/slices/phantom/phantom"
+    rejects = pd.read_csv(out / "rejects.csv")
+    assert rejects["volume"].tolist() == ["phantom_002", "phantom_003"]
+    assert rejects["reason"].str.contains("expected a readable NIfTI file").all()
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["volumes"], summary["rejected_volumes"]) == (4, 2)
+    shell("rm -rf bad")
+
+
+def test_understand_prints_one_object_a_line(small: Path, shell: Shell) -> None:
+    printed = shell("printf 'the liver\\nleftmost structure\\n' | flans understand 2>/dev/null")
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [row["prompt"] for row in rows] == ["the liver", "leftmost structure"]
+    keys = {"prompt", "kind", "organ", "attribute", "frame", "negated", "confidence"}
+    assert all(set(row) == keys for row in rows)
+    assert all(row["organ"] in {None, *(o.name for o in ORGANS)} for row in rows)
+
+
+def readme_commands() -> list[str]:
+    """The README's command blocks that are marked as tested."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"<!-- tested -->\n```bash\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_readmes_commands_run(small: Path, shell: Shell) -> None:
+    commands = readme_commands()
+    assert len(commands) >= 4
+    printed = {command: shell(command) for command in commands}
+    experiments = next(out for command, out in printed.items() if "dvc exp run" in command)
+    assert "warmer" in experiments, "dvc exp show lists the experiment"
+    assert "evaluation/metrics.json" in experiments, "dvc metrics diff shows the metrics"
+    assert (small / "dvc_plots/index.html").is_file()
+    shell("git checkout -q . && dvc checkout -q --force")

@@ -64,9 +64,10 @@ class Texts:
     intents: IntentTargets
     row: dict[str, int]
 
-    def rows_of(self, split: str) -> Tensor:
-        """Row numbers of a split's requests, "none" ones included."""
-        return torch.from_numpy(np.flatnonzero(self.table["split"] == split))
+    def rows_of(self, split: str) -> list[np.ndarray]:
+        """Row numbers of a split's requests, an array a kind, "none" among them."""
+        chosen = np.flatnonzero(self.table["split"] == split)
+        return [chosen[rows] for _, rows in sorted(self.table.iloc[chosen].groupby("kind").indices.items())]
 
 
 def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
@@ -199,7 +200,7 @@ class TrainingBatches(Dataset):
         self.batch_size, self.prompts, self.steps, self.seed = batch_size, prompts, steps, seed
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         row = texts.row if texts else {}
-        self.text_rows = texts.rows_of(split) if texts else torch.zeros(1, dtype=torch.int64)
+        self.text_rows = texts.rows_of(split) if texts else [np.zeros(1, np.int64)]
         self.choices = {
             slice_id: [
                 (
@@ -265,5 +266,6 @@ class TrainingBatches(Dataset):
             torch.stack([self.data.labelled(i) for i in slices]),
             torch.tensor(np.array(texts)).view(shape),
             torch.tensor(np.array(organs)).view(shape),
-            self.text_rows[torch.from_numpy(rng.integers(len(self.text_rows), size=len(texts)))],
+            # Kinds in turn, so that the head sees as many texts that ask for nothing as requests of any kind.
+            torch.tensor([rng.choice(self.text_rows[i % len(self.text_rows)]) for i in range(len(texts))]),
         )

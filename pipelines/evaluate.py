@@ -18,6 +18,7 @@ from model.inference import Segmenter
 from model.scoring import examples, score, tables
 from model.training import TrainParams
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, stage
+from prompts.intent import KINDS
 
 
 @stage
@@ -46,7 +47,7 @@ def main() -> None:
         examples(cases, params.examples), segmenter, data, prompts, EVALUATION / "examples", params.picture_px
     )
     for scan in ("original", "transformed"):
-        figures = {kind: values["dice"] for kind, values in metrics.get(scan, {}).items() if "dice" in values}
+        figures = {kind: values["dice"] for kind, values in metrics.get(scan, {}).items() if kind in KINDS}
         console.print(f"{scan}: macro Dice " + ", ".join(f"{kind} {dice:.3f}" for kind, dice in figures.items()))
 
 

@@ -14,9 +14,11 @@ from PIL import Image
 from corpus.errors import InputError
 from corpus.scans.adapters import Reject, load_nifti, to_hu
 from corpus.scans.orientation import from_display, to_display
+from model.checkpoint import from_pretrained
 from model.drawing import montage
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
+from model.text_encoder import build_text_encoder
 from pipelines.stage import console, progress
 from prompts.pictures import picture
 
@@ -65,9 +67,9 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
     Returns:
         One dictionary a prompt: what was understood, where the files are, and warnings.
     """
-    segmenter = Segmenter.from_pretrained(checkpoint)
-    params = segmenter.model.params
-    scan = read_scan(path, params.level_hu, params.width_hu)
+    model = from_pretrained(checkpoint)
+    scan = read_scan(path, model.params.level_hu, model.params.width_hu)
+    segmenter = Segmenter(model, build_text_encoder(model.params.text_encoder))
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
         result = segmenter.segment(scan.image, request, advance=advance)

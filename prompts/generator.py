@@ -99,6 +99,19 @@ class Generated:
     """Calls that failed in this run. They are asked again in the next."""
 
 
+WRITTEN: dict[str, Any] = {
+    "provider": "written",
+    "model": "",
+    "parameters": "{}",
+    "seed": 0,
+    "passage_ids": [],
+    "passage_scores": [],
+    "response_key": "",
+    "cost": 0.0,
+}
+"""Where texts come from that people wrote."""
+
+
 class Generator:
     """Fills the bank's cells. All state of one run is here; `run` is called once."""
 
@@ -139,6 +152,7 @@ class Generator:
             InputError: The negatives can't be used, no call at all was answered, or a response can't be stored.
         """
         self._take_negatives(negatives)
+        self._take_names()
         while unfilled := [cell for cell, progress in self.cells.items() if self._goes_on(progress)]:
             calls = [self._call(cell) for cell in unfilled]
             answered = 0
@@ -273,16 +287,6 @@ class Generator:
     def _take_negatives(self, path: Path) -> None:
         """Put texts that ask for nothing, written by people, into the bank; their length and repetition are checked."""
         entries = read_yaml(path)
-        shared = {
-            "provider": "written",
-            "model": "",
-            "parameters": "{}",
-            "seed": 0,
-            "passage_ids": [],
-            "passage_scores": [],
-            "response_key": "",
-            "cost": 0.0,
-        }
         context = Context(duplicates=self.duplicates)
         for number, entry in enumerate(entries, start=1):
             if (
@@ -296,7 +300,17 @@ class Generator:
                     "correct the entry",
                 )
             cell = Cell("none", "none", entry["style"])
-            self._keep(entry["text"], cell, Intent("none"), context, shared, ("length", "duplicate", "near_duplicate"))
+            self._keep(entry["text"], cell, Intent("none"), context, WRITTEN, ("length", "duplicate", "near_duplicate"))
+
+    def _take_names(self) -> None:
+        """Put the vocabulary's own terms into the bank: people type "liver", and nothing more."""
+        context = Context(duplicates=self.duplicates)
+        for organ in ORGANS:
+            terms = {"expert": (organ.name, *organ.synonyms, *organ.abbreviations), "lay": organ.lay}
+            for style, texts in terms.items():
+                cell = Cell("anatomy", organ.name, style)
+                for text in texts:
+                    self._keep(text, cell, cell.intent, context, WRITTEN, ("duplicate",))
 
     def _keep(
         self,

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
+from corpus.anatomy import ORGANS
 from corpus.errors import InputError
 from prompts.bank import read_bank, write_bank
 from prompts.generator import Generated, GenerateParams, Generator
@@ -98,15 +99,17 @@ def test_every_cell_is_filled_and_the_bank_survives_the_disk(tmp_path: Path) -> 
         generated = Generator(params, chat_model(params), store, passages).run(tmp_path / "n.yaml", told.append)
     bank = generated.bank
     accepted = bank[bank["accepted"]]
-    counts = accepted.groupby("kind").size().to_dict()
-    assert counts == {"anatomy": 24 * 3 * 3, "none": 2, "position": 4 * 3 * 8, "size": 2 * 3 * 8}
-    assert sum(told) == len(accepted) - 2
+    counts = accepted[accepted["provider"] != "written"].groupby("kind").size().to_dict()
+    assert counts == {"anatomy": 24 * 3 * 3, "position": 4 * 3 * 8, "size": 2 * 3 * 8}
+    written = accepted[accepted["provider"] == "written"]
+    assert (written["kind"] == "none").sum() == 2
+    assert {organ.name for organ in ORGANS} <= set(written["text"]), "people type a name and nothing more"
+    assert sum(told) == len(accepted) - len(written)
     assert generated.summary["shortfalls"] == []
     assert generated.summary["language_model_used"] is False
     assert bank["cell"].is_monotonic_increasing
-    written = accepted[accepted["kind"] == "none"]
-    assert set(written["provider"]) == {"written"}
-    kidney = accepted[accepted["organ"] == "left kidney"].iloc[0]
+    assert set(accepted[accepted["kind"] == "none"]["provider"]) == {"written"}
+    kidney = accepted[(accepted["organ"] == "left kidney") & (accepted["provider"] == "offline")].iloc[0]
     assert (kidney["provider"], kidney["model"], kidney["frame"]) == ("offline", "grammar-1", "patient")
     assert json.loads(kidney["parameters"])["language_model"] is False
     assert kidney["passage_ids"] == [f"{i:016x}" for i in range(3)]

@@ -1,4 +1,4 @@
-"""Stage `index`: the passages of every configured source -> one FAISS index.
+"""Stage `index`: the passages of every configured source, and the synthetic ones -> one FAISS index.
 
 python -m pipelines.index
 """
@@ -11,7 +11,7 @@ from corpus.errors import InputError
 from corpus.params import load_params
 from corpus.reports.index import IndexParams, build_index, embed
 from corpus.reports.passages import read_passages
-from corpus.reports.readers import ReportParams
+from corpus.reports.readers import SYNTHETIC, ReportParams
 from pipelines.stage import EMBEDDINGS, INDEX, PASSAGES, cohort, console, progress, stage
 
 
@@ -26,7 +26,7 @@ def main() -> None:
             "`reports.sources` is empty",
             "add a source: `builtin: {reader: builtin, path: corpus/reports/builtin}`",
         )
-    tables = [read_passages(PASSAGES / cohort() / name / "passages.parquet") for name in sources]
+    tables = [read_passages(PASSAGES / cohort() / name / "passages.parquet") for name in (*sources, SYNTHETIC)]
     # The first source that has a text keeps it.
     passages = pd.concat(tables, ignore_index=True).drop_duplicates(["tag", "text"], ignore_index=True)
     with progress("embed passages", len(passages)) as advance:

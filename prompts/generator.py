@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import pandas as pd
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from corpus.anatomy import ORGANS
 from corpus.errors import InputError
 from corpus.params import params_dataclass, read_yaml
+from prompts.asking import ask
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
 from prompts.duplicates import Duplicates
@@ -75,6 +75,7 @@ class Call:
     messages: tuple[BaseMessage, ...]
     passages: tuple[Hit, ...]
     key: str
+    described: Mapping[str, Any]
 
 
 @dataclass
@@ -195,7 +196,8 @@ class Generator:
         messages = messages_for(cell, number, params.candidates, passages)
         texts = [(message.type, str(message.content)) for message in messages]
         key = response_key(params.provider, params.model, self.parameters | {"seed": seed}, texts)
-        return Call(cell, seed, tuple(messages), passages, key)
+        described = {"provider": params.provider, "model": params.model, "cell": cell.name, "seed": seed}
+        return Call(cell, seed, tuple(messages), passages, key, described)
 
     def _passages(self, cell: Cell, number: int) -> tuple[Hit, ...]:
         """Passages for a cell's `number`th call: the best for the first, then the next best, and round again."""
@@ -205,41 +207,22 @@ class Generator:
         if cell not in self._found:
             organs = [cell.target, *(organ.name for organ in ORGANS if cell.target in organ.parts)]
             query = f"{cell.target}, {cell.style} style"
-            (self._found[cell],) = self.passages.search([query], 4 * k, tags=styles()[cell.style].tags, organs=organs)
+            (hits,) = self.passages.search([query], 8 * k, tags=styles()[cell.style].tags, organs=organs)
+            # Synthetic sentences are written for one kind of reader; experts and trainees share theirs.
+            voice = "lay" if cell.style == "lay" else "expert"
+            fitting = [hit for hit in hits if hit.passage["tag"] != "S3" or hit.passage["style"] == voice]
+            self._found[cell] = fitting[: 4 * k]
         found = self._found[cell]
         windows = max(1, len(found) // k)
         return tuple(found[(number % windows) * k :][:k])
 
     def _ask(self, calls: Sequence[Call]) -> Iterator[Response | None]:
         """The response to each call, from the store where it is there; None where the call failed."""
-        fresh = [call for call in calls if call.key not in self.store]
-        config: RunnableConfig = {"max_concurrency": self.concurrency}
-        outcomes = RunnableLambda(self._invoke).batch(fresh, config=config, return_exceptions=True) if fresh else []
-        for call, outcome in zip(fresh, outcomes, strict=True):
-            if isinstance(outcome, InputError):
-                raise outcome
-            if isinstance(outcome, Exception):
-                self._failed += 1
-                self._error = outcome
-                self.store.put_failure(call.key, outcome, self._described(call))
-            else:
-                self._asked += 1
+        asked, failures = ask(calls, self.model, self.store, self.concurrency)
+        self._asked += asked
+        self._failed += len(failures)
+        self._error = failures[-1] if failures else self._error
         return (self.store.get(call.key) if call.key in self.store else None for call in calls)
-
-    def _invoke(self, call: Call) -> None:
-        """Ask the model, and store what it says before anything else happens to it."""
-        message = self.model.invoke(list(call.messages), seed=call.seed)
-        usage = getattr(message, "usage_metadata", None) or {}
-        response = Response(
-            text=str(message.text),
-            finish_reason=message.response_metadata.get("finish_reason"),
-            tokens_in=usage.get("input_tokens"),
-            tokens_out=usage.get("output_tokens"),
-        )
-        self.store.put(call.key, response, self._described(call))
-
-    def _described(self, call: Call) -> dict[str, Any]:
-        return {"provider": self.params.provider, "model": self.params.model, "cell": call.cell.name, "seed": call.seed}
 
     # ---- reading
 

@@ -1,4 +1,4 @@
-"""The offline provider: a chat model without a language model, whose requests come from grammar.yaml.
+"""The offline provider: a chat model without a language model, whose requests and sentences come from grammars.
 
 It reads the same messages as any other provider, so that the whole pipeline runs with no network and no key, and it is
 deterministic: its randomness comes from the messages and the seed alone.
@@ -21,10 +21,20 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from prompts.composer import Request, compose
+from prompts.sentences import sentences
 
 SOURCES = tuple(
     Path(__file__).with_name(name)
-    for name in ("grammar.yaml", "grammar_organs.yaml", "grammar.py", "phrases.py", "composer.py", "offline.py")
+    for name in (
+        "grammar.yaml",
+        "grammar_organs.yaml",
+        "grammar.py",
+        "phrases.py",
+        "composer.py",
+        "sentences.yaml",
+        "sentences.py",
+        "offline.py",
+    )
 )
 _PASSAGE = re.compile(r"<passage[^>]*>(.*?)</passage>", re.DOTALL)
 
@@ -51,7 +61,10 @@ def requests(spec: dict[str, Any], passages: list[str], seed: int) -> Iterator[s
 
 
 class OfflineChatModel(BaseChatModel):
-    """Answers with a JSON array of requests. No language model is used, and none is claimed."""
+    """Answers with a JSON array of requests, or of sentences for `prompts.synthesis`.
+
+    No language model is used, and none is claimed.
+    """
 
     seed: int = 0
 
@@ -72,7 +85,11 @@ class OfflineChatModel(BaseChatModel):
         human = str(messages[-1].content)
         spec, _ = json.JSONDecoder().raw_decode(human, human.index("{"))
         digest = hashlib.sha256(f"{self.seed if seed is None else seed}\n{prompt}".encode()).digest()
-        source = requests(spec, _PASSAGE.findall(human), int.from_bytes(digest[:8], "big"))
+        own_seed = int.from_bytes(digest[:8], "big")
+        if spec.get("task") == "sentences":
+            source = sentences(spec["organ"], spec["style"], own_seed)
+        else:
+            source = requests(spec, _PASSAGE.findall(human), own_seed)
         answer = list(dict.fromkeys(next(source) for _ in range(spec["count"])))
         message = AIMessage(json.dumps(answer, ensure_ascii=False), response_metadata={"finish_reason": "stop"})
         return ChatResult(generations=[ChatGeneration(message=message)])

@@ -28,6 +28,8 @@ Tag = Literal["S1", "S2", "S3"]
 """S1 expert reports, S2 lay questions, S3 synthetic sentences."""
 STYLES: dict[str, str] = {"S1": "expert", "S2": "lay", "S3": "synthetic"}
 """The style of a report whose source names none."""
+SYNTHETIC = "synthetic"
+"""The source of the synthetic sentences. No configured source may have this name."""
 
 
 @params_dataclass
@@ -59,6 +61,12 @@ class ReportParams:
             if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
                 raise InputError(
                     "params.yaml", f"`reports.sources`: {name!r} can't name a folder", "use a-z, 0-9, _ and - alone"
+                )
+            if name == SYNTHETIC:
+                raise InputError(
+                    "params.yaml",
+                    f"`reports.sources`: {name!r} is the name of the sentences that the stage `synthesize` writes",
+                    "give the source another name",
                 )
 
 

@@ -19,6 +19,7 @@ DATA_FILES = {
     "corpus.reports.spans": ["corpus/reports/identifier_words.yaml"],
     "prompts.kinds": ["prompts/kinds.yaml"],
     "prompts.grammar": ["prompts/grammar.yaml", "prompts/grammar_organs.yaml"],
+    "prompts.sentences": ["prompts/sentences.yaml"],
     "pipelines.generate": ["prompts/negatives.yaml"],
     "model.metrics": ["model/tolerances.yaml"],
     "pipelines.reporting": ["pipelines/templates"],

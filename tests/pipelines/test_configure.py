@@ -23,6 +23,7 @@ from pipelines.configure import apply_overlay
 from prompts.dataset import DatasetParams
 from prompts.generator import GenerateParams
 from prompts.reviewing import ReviewParams
+from prompts.synthesis import SynthesisParams
 from prompts.targets import TargetParams
 
 SECTIONS = {
@@ -30,6 +31,7 @@ SECTIONS = {
     "phantom": PhantomParams,
     "ingest": IngestParams,
     "reports": ReportParams,
+    "synthesize": SynthesisParams,
     "index": IndexParams,
     "generate": GenerateParams,
     "targets": TargetParams,

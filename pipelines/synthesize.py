@@ -1,0 +1,46 @@
+"""Stage `synthesize`: synthetic sentences about every organ, from the provider of `generate` -> passages (S3).
+
+python -m pipelines.synthesize
+"""
+
+from __future__ import annotations
+
+import json
+
+from corpus.params import load_params
+from corpus.reports.passages import write_passages
+from corpus.reports.readers import SYNTHETIC
+from pipelines.stage import PASSAGES, RESPONSES, cohort, console, stage
+from prompts.generator import GenerateParams
+from prompts.providers import chat_model, concurrency, provider
+from prompts.response_store import ResponseStore
+from prompts.synthesis import SynthesisParams, synthesize
+
+
+@stage
+def main() -> None:
+    """Write the passages and a summary; what the provider answered before is taken from the response store."""
+    params = load_params("generate", GenerateParams)
+    wanted = load_params("synthesize", SynthesisParams)
+    with ResponseStore(RESPONSES / "responses.jsonl") as store:
+        made = synthesize(wanted, params, chat_model(params), store, concurrency(params))
+    (out := PASSAGES / cohort() / SYNTHETIC).mkdir(parents=True, exist_ok=True)
+    write_passages(made.passages, out / "passages.parquet")
+    summary = {
+        "provider": params.provider,
+        "model": params.model,
+        "language_model_used": provider(params).language_model,
+        "passages": len(made.passages),
+        "left_out": dict(sorted(made.left_out.items())),
+        "by_style": {str(k): int(v) for k, v in sorted(made.passages["style"].value_counts().items())},
+        "organs": {str(k): int(v) for k, v in sorted(made.passages["organs"].explode().value_counts().items())},
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    console.print(
+        f"{len(made.passages)} synthetic passages, {made.left_out.total()} left out; "
+        f"{made.asked} calls were asked now and {made.failed} failed"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Synthetic sentences (S3): clinical sentences about every structure, from the chat model that writes the requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langchain_core.prompts import ChatPromptTemplate
+
+from corpus.anatomy import ORGANS, Organ, named_organs
+from corpus.errors import InputError
+from corpus.params import params_dataclass
+from corpus.reports.passages import passages_of
+from corpus.reports.passages import sentences as sentences_of
+from corpus.reports.readers import SYNTHETIC, Report
+from prompts.asking import ask
+from prompts.kinds import styles
+from prompts.parsing import parse_candidates
+from prompts.providers import ModelParams, provider
+from prompts.response_store import ResponseStore, response_key
+
+STYLES = ("expert", "lay")
+MIN_WORDS, MAX_WORDS = 5, 40
+
+
+@params_dataclass
+class SynthesisParams:
+    """Section `synthesize` of params.yaml."""
+
+    per_organ: int = 8
+    """Sentences for each organ and style; 0 for none."""
+
+    def __post_init__(self) -> None:
+        if self.per_organ < 0:
+            raise ValueError("per_organ must be at least 0")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call: sentences about one organ in one style."""
+
+    organ: Organ
+    style: str
+    seed: int
+    messages: tuple[BaseMessage, ...]
+    key: str
+    described: Mapping[str, object]
+
+    @property
+    def report_id(self) -> str:
+        return f"s3-{self.organ.name.replace(' ', '-')}-{self.style}"
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """The passages, what was left out and why, and what this run did to get them."""
+
+    passages: pd.DataFrame
+    left_out: Counter[str]
+    asked: int
+    """Calls that the provider answered in this run; all others came from the store."""
+    failed: int
+    """Calls that failed in this run. They are asked again in the next."""
+
+
+_TEMPLATE = ChatPromptTemplate.from_messages(
+    [
+        (
+            "system",
+            "You write sentences as they stand in radiology reports, or as patients write them to their doctors.\n\n"
+            "Task: short clinical sentences about one abdominal structure. Take turns: a finding in it, an indication "
+            "to examine it, how it is seen on CT.\n\n"
+            "The people: {voice}.\nEvery item is one sentence of {low} to {high} English words, names the structure, "
+            "and is worded unlike the others. No names of people, no dates, no numbers of records.\n\n"
+            "Answer with a JSON array of strings and with nothing else.",
+        ),
+        ("human", "{spec}"),
+    ]
+)
+
+
+def _question(params: ModelParams, organ: Organ, style: str, count: int) -> Question:
+    known = ("synonyms", "adjectives", "lay", "functions", "landmarks", "contexts")
+    spec = {
+        "task": "sentences",
+        "organ": organ.name,
+        **{name: list(texts) for name in known if (texts := getattr(organ, name))},
+        "style": style,
+        "count": count,
+    }
+    messages = _TEMPLATE.format_messages(
+        voice=styles()[style].voice, low=MIN_WORDS, high=MAX_WORDS, spec=json.dumps(spec, ensure_ascii=False, indent=1)
+    )
+    digest = hashlib.sha256(f"{params.seed}/sentences/{organ.name}/{style}".encode()).digest()
+    seed = int.from_bytes(digest[:4], "big") >> 1
+    parameters = provider(params).parameters(params) | {"seed": seed}
+    texts = [(message.type, str(message.content)) for message in messages]
+    key = response_key(params.provider, params.model, parameters, texts)
+    cell = f"sentences/{organ.name}/{style}"
+    described = {"provider": params.provider, "model": params.model, "cell": cell, "seed": seed}
+    return Question(organ, style, seed, tuple(messages), key, described)
+
+
+def _problem(text: str, organ: Organ) -> str | None:
+    """Why a candidate can't be used, or None."""
+    if not MIN_WORDS <= len(text.split()) <= MAX_WORDS:
+        return "length"
+    if len(list(sentences_of(text))) != 1:
+        return "not one sentence"
+    return None if organ.name in named_organs(text) else "organ not named"
+
+
+def synthesize(
+    synthesis: SynthesisParams, params: ModelParams, model: BaseChatModel, store: ResponseStore, concurrency: int = 1
+) -> Synthesis:
+    """Synthetic passages (tag S3), one sentence each, in the order organ, style.
+
+    Args:
+        params: Whom `model` is, as in section `generate`.
+
+    Raises:
+        InputError: Calls failed and none was ever answered, or a response can't be stored.
+    """
+    count = synthesis.per_organ
+    questions = [_question(params, organ, style, count) for organ in ORGANS for style in STYLES] if count else []
+    asked, failures = ask(questions, model, store, concurrency)
+    answered = [question for question in questions if question.key in store]
+    if failures and not answered:
+        raise InputError(
+            f"the provider {params.provider}, model {params.model}",
+            f"answered none of {len(failures)} calls; the last error: {failures[-1]}",
+            "correct the address (OPENAI_BASE_URL), the key or the model's name, or set synthesize.per_organ to 0",
+        )
+    left_out: Counter[str] = Counter()
+
+    def reports() -> Iterator[Report]:
+        for question in answered:
+            response = store.get(question.key)
+            for text in parse_candidates(response.text, response.finish_reason == "length")[:count]:
+                if problem := _problem(text, question.organ):
+                    left_out[problem] += 1
+                else:
+                    yield Report(question.report_id, text, SYNTHETIC, "S3", question.style)
+
+    passages, dropped = passages_of(reports())
+    # "Impression: ..." in a lone sentence is a manner of speaking, not a section of a report.
+    return Synthesis(passages.assign(section=""), left_out + dropped, asked, len(failures))

@@ -67,7 +67,7 @@ class IntentHead(nn.Module):
         super().__init__()
         self.project = nn.Sequential(nn.Linear(text_dim, dim), nn.LayerNorm(dim), nn.Dropout(dropout))
         self.summary = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
-        layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, dropout, "gelu", batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
         self.kind = nn.Linear(dim, len(KINDS))
         self.organ = nn.Linear(dim, N_ORGANS + 1)

@@ -286,12 +286,21 @@ class Generator:
             self._keep(entry["text"], cell, Intent("none"), context, WRITTEN, ("length", "duplicate", "near_duplicate"))
 
     def _take_names(self) -> None:
-        """Put the vocabulary's own terms into the bank: people type "liver", and nothing more."""
+        """Put bare terms into the bank: people type "liver" or "biggest organ", and nothing more."""
         context = Context(duplicates=self.duplicates)
-        for organ in ORGANS:
-            terms = {"expert": (organ.name, *organ.synonyms, *organ.abbreviations), "lay": organ.lay}
-            for style, texts in terms.items():
-                cell = Cell("anatomy", organ.name, style)
+        names: dict[tuple[str, str], Mapping[str, Sequence[str]]] = {
+            ("anatomy", organ.name): {
+                "expert": (organ.name, *organ.synonyms, *organ.abbreviations),
+                "lay": organ.lay,
+            }
+            for organ in ORGANS
+        }
+        for kind in kinds().values():
+            if isinstance(kind.targets, dict):
+                names |= {(kind.name, attribute): claim.names for attribute, claim in kind.targets.items()}
+        for (kind_name, target), by_style in names.items():
+            for style, texts in by_style.items():
+                cell = Cell(kind_name, target, style)
                 for text in texts:
                     self._keep(text, cell, cell.intent, context, WRITTEN, ("duplicate",))
 

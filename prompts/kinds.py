@@ -30,10 +30,12 @@ class Style:
 
 @params_dataclass
 class Claim:
-    """What an attribute says of the picture, and the pattern of words that claim it."""
+    """What an attribute says of the picture, the pattern of words that claim it, and the shortest ways to ask."""
 
     says: str
     claims: str
+    names: dict[str, tuple[str, ...]]
+    """Style -> bare phrases."""
 
 
 @params_dataclass

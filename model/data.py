@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS, with_unions
 from corpus.errors import InputError
+from corpus.params import params_dataclass
 from corpus.scans.store import SliceStore
 from corpus.scans.windowing import window
 from model.flans import ModelParams, pooled_names
@@ -136,16 +137,22 @@ class SplitData:
         return known
 
 
-@dataclass(frozen=True)
+@params_dataclass
 class Augmentation:
-    """How much a training slice may differ from the original; never mirrored."""
+    """Section `augment` of params.yaml: how far a training slice may differ from the original; never mirrored."""
 
-    degrees: float = 5.0
-    scale: float = 0.06
-    shift: float = 0.03
+    degrees: float
+    scale: float
+    shift: float
     """Share of the picture's side."""
-    contrast: float = 0.1
-    noise: float = 0.02
+    contrast: float
+    """Share of the window's width."""
+    noise: float
+    """Standard deviation, as a share of the window's width."""
+
+    def __post_init__(self) -> None:
+        if min(self.degrees, self.scale, self.shift, self.contrast, self.noise) < 0 or self.scale >= 1:
+            raise ValueError("augmentation must be at least 0, and scale below 1")
 
     def __call__(self, image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """image `[B, 1, S, S]` and label `[B, S, S]`, moved together; the image's grey values are jittered."""
@@ -202,13 +209,13 @@ class TrainingBatches(Dataset):
         row = texts.row if texts else {}
         self.text_rows = texts.rows_of(split) if texts else [np.zeros(1, np.int64)]
         self.choices = {
-            slice_id: [
-                (
+            slice_id: {
+                str(kind): (
                     group["prompt_id"].map(row).fillna(0).to_numpy(np.int64),
                     group["organ"].map(lambda n: BY_NAME[n].id).to_numpy(np.int64),
                 )
-                for _, group in rows.groupby("kind", sort=True)
-            ]
+                for kind, group in rows.groupby("kind", sort=True)
+            }
             for slice_id, rows in data.by_slice.items()
         }
         ids = data.table["slice_id"]
@@ -250,8 +257,9 @@ class TrainingBatches(Dataset):
             labels.append(label)
             kinds = self.choices[self.data.table["slice_id"].iloc[i]]
             for p in range(self.prompts):
-                # Half of the prompts name their organ; the rest are spread over the other kinds.
-                rows, ids = kinds[0] if p % 2 == 0 else kinds[rng.integers(len(kinds))]
+                # Half of the prompts name an organ of the slice; the rest are spread over the kinds.
+                named = p % 2 == 0 and "anatomy" in kinds
+                rows, ids = kinds["anatomy" if named else list(kinds)[rng.integers(len(kinds))]]
                 j = rng.integers(len(rows))
                 texts.append(rows[j])
                 organs.append(ids[j])

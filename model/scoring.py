@@ -9,6 +9,7 @@ import pandas as pd
 
 from model.groups import NAMES
 from model.statistics import aggregate, bootstrap_interval
+from prompts.targets import ABSENT
 
 AS_IT_LIES = NAMES[0]
 
@@ -42,7 +43,11 @@ def score(cases: pd.DataFrame, abstained: float | None) -> dict:
     result: dict = {}
     for name, chosen in (("original", cases[~turned]), ("transformed", cases[turned])):
         if len(chosen):
-            result[name] = {kind: _figures(rows) for kind, rows in chosen.groupby("kind", sort=True)}
+            asked = chosen.groupby("kind", sort=True)
+            result[name] = {kind: _figures(rows) for kind, rows in asked if kind != ABSENT}
+            vain = chosen[chosen["kind"] == ABSENT]
+            if len(vain):
+                result[name][ABSENT] = {"empty": _share(vain["dice"] == 1), "cases": len(vain)}
             sure = chosen[chosen["pose_sure"]]
             poses = chosen.drop_duplicates(["slice_id", "transform"])
             sure_poses = poses[poses["pose_sure"]]
@@ -67,9 +72,10 @@ def _share(values: pd.Series) -> float:
 
 def intent_right(cases: pd.DataFrame) -> pd.Series:
     """Whether each case's kind, and its organ or attribute, were understood."""
-    organ = (cases["understood_organ"] == cases["organ"]) | (cases["kind"] != "anatomy")
-    attribute = (cases["understood_attribute"] == cases["attribute"]) | (cases["kind"] == "anatomy")
-    return (cases["understood_kind"] == cases["kind"]) & organ & attribute
+    kind = cases["kind"].replace(ABSENT, "anatomy")
+    organ = (cases["understood_organ"] == cases["organ"]) | (kind != "anatomy")
+    attribute = (cases["understood_attribute"] == cases["attribute"]) | (kind == "anatomy")
+    return (cases["understood_kind"] == kind) & organ & attribute
 
 
 def tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -93,7 +99,8 @@ def examples(cases: pd.DataFrame, count: int) -> pd.DataFrame:
     Returns:
         Rows of `cases` with a column `group`, `count` of each group where there are enough.
     """
-    large = cases[cases["area_mm2"] >= cases["area_mm2"].quantile(0.25)]
+    shown = cases[cases["kind"] != ABSENT]
+    large = shown[shown["area_mm2"] >= shown["area_mm2"].quantile(0.25)]
     ordered = cases.sort_values(["dice", "slice_id", "prompt_id"])
     middle = (large["dice"] - large["dice"].median()).abs()
     groups = {

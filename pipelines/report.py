@@ -17,6 +17,7 @@ from corpus.params import PARAMS, load_params
 from corpus.scans.ingest import IngestParams
 from corpus.scans.store import REJECTS
 from pipelines.reporting import (
+    ASKED,
     TRANSFORMS,
     Curve,
     curve,
@@ -154,7 +155,7 @@ def kind_rows() -> list[dict[str, Any]]:
     """Figures of each kind and style of request, in the vocabulary's order."""
     table = read_table(EVALUATION / "tables" / "kinds.csv", "evaluate", ("scan", "kind", "style", *FIGURES))
     rows = _by_scan(table, ["kind", "style"])
-    return sorted(rows, key=lambda row: (KINDS.index(row["kind"]), [*styles(), row["style"]].index(row["style"])))
+    return sorted(rows, key=lambda row: (list(ASKED).index(row["kind"]), [*styles(), row["style"]].index(row["style"])))
 
 
 def transform_rows() -> dict[str, dict[str, dict[str, Any]]]:

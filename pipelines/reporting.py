@@ -30,7 +30,13 @@ TRANSFORMS = {
     "flip_rot270": "mirrored, then turned 90° clockwise",
 }
 """The elements of model.groups, in words."""
-ASKED = {"anatomy": "by name", "position": "by position", "size": "by size", "none": "nothing asked"}
+ASKED = {
+    "anatomy": "by name",
+    "position": "by position",
+    "size": "by size",
+    "absent": "not in the slice",
+    "none": "nothing asked",
+}
 """The kinds of request, in words."""
 FOLDERS = re.compile(r"(?<![\w.~:/])/(?:[^/\s'\"]+/)+")
 """The folders of an absolute path: they name a machine and its users, and differ between machines."""

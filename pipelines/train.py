@@ -31,6 +31,7 @@ def train(
         start: The checkpoints under models/ that the stage starts from.
     """
     model_params = load_params("model", ModelParams)
+    augment = load_params("augment", Augmentation)
 
     def batches(split: str, steps: int, augment: Augmentation | None) -> TrainingBatches:
         return TrainingBatches(
@@ -45,7 +46,8 @@ def train(
             augment=augment,
         )
 
-    key = dataset_key() | {c: file_hash(MODELS / c / "model.safetensors") for c in start}
+    sections = {name: load_params(name, dict) for name in ("model", "canonicalizer", "augment", "loss")}
+    key = dataset_key() | {c: file_hash(MODELS / c / "model.safetensors") for c in start} | sections
     with progress(f"train {name}", params.steps) as advance, curves(MODELS / "curves" / name) as log:
 
         def report(step: int, values: dict[str, float]) -> None:
@@ -54,7 +56,7 @@ def train(
 
         fit(
             objective,
-            batches("train", params.steps, Augmentation()),
+            batches("train", params.steps, augment),
             batches("val", VALIDATION_STEPS, None),
             params,
             state_dir=DATA / "unfinished",

@@ -13,7 +13,7 @@ import pandera.pandas as pa
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from prompts.splits import SPLITS, SplitParams, split_patients, split_texts
-from prompts.targets import TargetParams, eligible
+from prompts.targets import ABSENT, TargetParams, absent, eligible
 
 
 @params_dataclass
@@ -49,14 +49,15 @@ SAMPLES = pa.DataFrameSchema(
     },
     strict=True,
 )
-"""One row a mask and request: the right answer to `text` on this slice is the mask of `organ`."""
+"""One row a mask and request: the right answer to `text` on this slice is the mask of `organ`, empty where kind is
+"absent"."""
 
 
 def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
     """Give every target requests of its own split, drawn with a seed, without repeats while there are enough.
 
     Args:
-        targets: Rows of `eligible`, with their `split`.
+        targets: Rows of `eligible` and `absent`, with their `split`.
         texts: Bank rows with their `split`.
         requests: Requests a target, by split.
 
@@ -73,13 +74,13 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
     wanted = targets.assign(name=targets["attribute"].fillna(targets["organ"]))
     for key, group in wanted.groupby(keys, sort=True):
         split, kind, name = map(str, key)
-        if key not in pools:
+        pool = pools.get((split, "anatomy" if kind == ABSENT else kind, name))
+        if pool is None:
             raise InputError(
                 "data/review/accepted.parquet",
                 f"expected requests of kind {kind} for {name} in split {split}, found none",
                 "raise generate.per_cell in params.yaml",
             )
-        pool = pools[key]
         count = requests[split]
         digest = hashlib.sha256(f"{seed}:{split}:{kind}:{name}".encode()).digest()
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))
@@ -122,7 +123,7 @@ def build_dataset(
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
     )
-    found = eligible(facts, targets)
+    found = pd.concat([eligible(facts, targets), absent(slices, targets, params.seed)], ignore_index=True)
     found = found.assign(split=found["patient"].map(patients))
     samples = assign(found, texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
 
@@ -139,7 +140,7 @@ def build_dataset(
         "slices": _counts(slices["split"]),
         "texts": _counts(texts["split"]),
         "samples": {split: _counts(group["kind"]) for split, group in samples.groupby("split", sort=True)},
-        "masks": _counts(samples.drop_duplicates(["slice_id", "organ"])["organ"]),
+        "masks": _counts(samples[samples["kind"] != ABSENT].drop_duplicates(["slice_id", "organ"])["organ"]),
         "sources": _counts(slices["source"]),
     }
     (out / "card.md").write_text(_card(manifest, targets, params), encoding="utf-8")

@@ -1,9 +1,13 @@
-"""Which prompts a mask may get: its facts, filtered by how clear they are."""
+"""Which prompts a mask may get: its facts, filtered by how clear they are; which organs it is asked in vain."""
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
 import pandas as pd
 
+from corpus.anatomy import BY_ID, UNIONS, with_unions
 from corpus.params import params_dataclass
 from prompts.facts import POSITION_MARGINS, SIZE_MARGINS
 
@@ -18,14 +22,18 @@ class TargetParams:
     """A mask is called largest (smallest) only if its area is this many times the runner-up's (or the reverse)."""
     min_area_mm2: float
     """Smaller masks get no prompt."""
+    absent: int
+    """Organs that a slice doesn't show and is asked for all the same; the right answer is an empty mask."""
 
     def __post_init__(self) -> None:
-        if self.position_margin_mm < 0 or self.min_area_mm2 < 0:
-            raise ValueError("position_margin_mm and min_area_mm2 must not be negative")
+        if min(self.position_margin_mm, self.min_area_mm2, self.absent) < 0:
+            raise ValueError("position_margin_mm, min_area_mm2 and absent must not be negative")
         if self.size_ratio < 1:
             raise ValueError("size_ratio must be at least 1")
 
 
+ABSENT = "absent"
+"""The kind of a sample whose organ the slice doesn't show; its requests are those of kind "anatomy"."""
 TARGET_COLUMNS = ["slice_id", "source", "patient", "organ", "kind", "attribute", "margin"]
 
 
@@ -50,3 +58,26 @@ def eligible(facts: pd.DataFrame, params: TargetParams) -> pd.DataFrame:
             parts.append(won.assign(kind=kind, attribute=attribute, margin=won[column]))
     targets = pd.concat([p.astype({"attribute": object}) for p in parts], ignore_index=True)[TARGET_COLUMNS]
     return targets.sort_values(["slice_id", "kind", "attribute", "organ"], ignore_index=True)
+
+
+def absent(slices: pd.DataFrame, params: TargetParams, seed: int) -> pd.DataFrame:
+    """Organs that each slice's source labels and the slice doesn't show, `params.absent` of them, drawn with a seed.
+
+    Args:
+        slices: Rows of `corpus.scans.store.SLICES`.
+
+    Returns:
+        Columns `TARGET_COLUMNS`, of kind `ABSENT`.
+    """
+    rows = []
+    for row in slices.to_dict("records"):
+        present = set(row["present"])
+        missing = [o for o in sorted(with_unions(set(row["labelled"]))) if not present & {o, *UNIONS.get(o, ())}]
+        digest = hashlib.sha256(f"{seed}:{row['slice_id']}".encode()).digest()
+        rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))
+        rows += [
+            {k: row[k] for k in ("slice_id", "source", "patient")} | {"organ": BY_ID[organ].name}
+            for organ in sorted(rng.permutation(missing)[: params.absent].tolist())
+        ]
+    targets = pd.DataFrame(rows, columns=["slice_id", "source", "patient", "organ"])
+    return targets.assign(kind=ABSENT, attribute=None, margin=0.0)[TARGET_COLUMNS].astype({"attribute": object})

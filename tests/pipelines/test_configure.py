@@ -15,6 +15,7 @@ from corpus.reports.readers import ReportParams
 from corpus.scans.ingest import IngestParams
 from corpus.scans.phantom import PhantomParams
 from model.canonicalizer import CanonicalizerParams
+from model.data import Augmentation
 from model.evaluation import EvaluateParams
 from model.flans import ModelParams
 from model.objectives import LossWeights
@@ -39,6 +40,7 @@ SECTIONS = {
     "dataset": DatasetParams,
     "model": ModelParams,
     "canonicalizer": CanonicalizerParams,
+    "augment": Augmentation,
     "loss": LossWeights,
     "train_canonicalizer": TrainParams,
     "train_segmenter": TrainParams,

@@ -20,6 +20,7 @@ from pipelines.report import LISTED_CONFUSIONS, main, trouble
 from pipelines.reporting import ASKED, TRANSFORMS, Curve, curve, percent, round_robin, ticks, without_folders
 from prompts.intent import KINDS
 from prompts.pictures import picture
+from prompts.targets import ABSENT
 
 HOSTILE = "<script>alert(1)</script> the 'liver' \"now\" & here"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt; the &#39;liver&#39; &#34;now&#34; &amp; here"
@@ -366,7 +367,7 @@ def test_the_earliest_trouble_is_told(changes: dict[str, Any], said: str | None)
 
 def test_every_transformation_and_kind_has_words() -> None:
     assert tuple(TRANSFORMS) == NAMES
-    assert tuple(ASKED) == KINDS
+    assert set(ASKED) == {*KINDS, ABSENT}
 
 
 def test_a_curve_spans_its_axes() -> None:

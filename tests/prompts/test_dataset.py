@@ -17,7 +17,7 @@ from prompts.targets import TargetParams
 
 HALF = SplitParams(val=0.2, test=0.2)
 PARAMS = DatasetParams(seed=0, patients=HALF, texts=HALF, near_copy=0.8, requests={"train": 2, "val": 1, "test": 1})
-TARGETS = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10)
+TARGETS = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10, absent=1)
 
 
 def inputs(patients: int = 10) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -27,9 +27,9 @@ def inputs(patients: int = 10) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     slices, facts = [], []
     for i in range(patients):
         keys = {"slice_id": f"s/{i}/0", "source": "s", "patient": f"s/{i}", "volume": str(i)}
-        slices.append(keys)
+        slices.append(keys | {"labelled": [1, 2, 3, 4], "present": [1, 2]})
         facts += [keys | f for f in slice_facts(label, (1.0, 1.0), {1, 2})]
-    cells = [("anatomy", "liver", None), ("anatomy", "spleen", None)]
+    cells = [("anatomy", o, None) for o in ("liver", "spleen", "left kidney", "right kidney", "kidney")]
     cells += [("position", None, a) for a in ("leftmost", "rightmost", "topmost", "bottommost")]
     cells += [("size", None, a) for a in ("largest", "smallest")] + [("none", None, None)]
     bank = [
@@ -65,11 +65,25 @@ def test_requests_are_true_of_their_masks(tmp_path: Path) -> None:
     truth |= {"largest": "liver", "smallest": "spleen"}
     assert set(samples["attribute"].dropna()) == set(truth)
     for row in samples.to_dict("records"):
-        assert row["text"].startswith(row["organ"] if row["kind"] == "anatomy" else row["attribute"])
-        if row["kind"] != "anatomy":
+        assert row["text"].startswith(row["attribute"] if row["kind"] in ("position", "size") else row["organ"])
+        if row["kind"] in ("position", "size"):
             assert row["organ"] == truth[row["attribute"]]
     per_target = samples[samples["split"] == "train"].groupby(["slice_id", "kind", "organ", "attribute"], dropna=False)
     assert (per_target["prompt_id"].nunique() == 2).all(), "two different requests a target in training"
+
+
+def test_absent_organs_are_asked_for_by_name(tmp_path: Path) -> None:
+    build_dataset(*inputs(), TARGETS, PARAMS, tmp_path)
+    samples = pd.read_parquet(tmp_path / "samples.parquet")
+    absent = samples[samples["kind"] == "absent"]
+    assert set(absent["organ"]) == {"left kidney", "right kidney", "kidney"}, "labelled organs that no slice shows"
+    assert (absent.groupby("slice_id")["organ"].nunique() == TARGETS.absent).all()
+    assert set(absent["slice_id"]) == set(samples["slice_id"])
+    bank = inputs()[2].set_index("prompt_id")
+    assert (absent["prompt_id"].map(bank["organ"]) == absent["organ"]).all()
+    none = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10, absent=0)
+    build_dataset(*inputs(), none, PARAMS, tmp_path / "none")
+    assert "absent" not in set(pd.read_parquet(tmp_path / "none/samples.parquet")["kind"])
 
 
 def test_same_inputs_same_bytes(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def table(label: np.ndarray, spacing: tuple[float, float] = (2.0, 2.0)) -> pd.Da
 def test_only_clear_facts_become_targets() -> None:
     label = np.zeros((30, 60), np.uint8)
     label[10:20, 5:15], label[10:19, 40:50], label[25, 30] = RIGHT, LEFT, LIVER
-    targets = eligible(table(label), TargetParams(position_margin_mm=10, size_ratio=1.25, min_area_mm2=60))
+    targets = eligible(table(label), TargetParams(position_margin_mm=10, size_ratio=1.25, min_area_mm2=60, absent=0))
     found = {(t.kind, t.attribute, t.organ) for t in targets.itertuples()}
     assert ("position", "leftmost", "right kidney") in found
     assert ("position", "rightmost", "left kidney") in found

@@ -374,7 +374,7 @@ def test_representatives_have_the_largest_margin_and_pictures_the_same_bytes(lab
     facts = pd.DataFrame(
         [k | f for k, part in zip(keys, labels, strict=True) for f in slice_facts(part, (1.0, 1.0), [1, 2])]
     )
-    targets = eligible(facts, TargetParams(position_margin_mm=5.0, size_ratio=1.25, min_area_mm2=10.0))
+    targets = eligible(facts, TargetParams(position_margin_mm=5.0, size_ratio=1.25, min_area_mm2=10.0, absent=0))
     best = representatives(targets).set_index("picture")
     assert best.loc["position-leftmost.png", ["slice_id", "organ"]].tolist() == ["s/p/1", "liver"]
     assert best.loc["anatomy-liver.png", "slice_id"] == "s/p/1"

@@ -101,7 +101,7 @@ def _info(patient: str, uid: str, members: list[tuple[Path, Dataset]]) -> Series
     return SeriesInfo(uid, patient, str(header.get("Modality", "")), files, folder, str(reference or ""))
 
 
-def read_series(folder_or_files: Path | Sequence[Path]) -> Grid:
+def read_series(folder_or_files: Path | Sequence[Path], one_series: bool = False) -> Grid:
     """Read one CT, MR or PET series.
 
     Axes: `[column, row, slice]`; slices ascend along the slices' normal. Values are rescaled: HU for CT, with padding
@@ -110,13 +110,15 @@ def read_series(folder_or_files: Path | Sequence[Path]) -> Grid:
     Args:
         folder_or_files: A folder that holds one image series (SEG, RTSTRUCT, localisers and other files may lie beside
             it), or its file or files.
+        one_series: Take the files for one series whatever their SeriesInstanceUIDs say: some anonymisers give every
+            file one of its own.
 
     Raises:
         Reject: No or several series; pixels that can't be read; slices whose sizes, orientations or places don't make a
             volume.
     """
     mended: list[str] = []
-    slices, modality = _slices(folder_or_files, mended)
+    slices, modality = _slices(folder_or_files, one_series, mended)
     slices, values = _without_duplicates(slices, _values(slices, modality, mended), mended)
     start, stop = _longest_run(slices, mended)
     slices, values = slices[start:stop], values[start:stop]
@@ -139,7 +141,7 @@ def read_series(folder_or_files: Path | Sequence[Path]) -> Grid:
     return Grid(array, affine, tuple(mended))
 
 
-def _slices(folder_or_files: Path | Sequence[Path], mended: list[str]) -> tuple[list[_Slice], str]:
+def _slices(folder_or_files: Path | Sequence[Path], one_series: bool, mended: list[str]) -> tuple[list[_Slice], str]:
     """The slices of the one image series there is, in order, and its modality."""
     if isinstance(folder_or_files, Path) and not folder_or_files.is_file():
         files = [file for series in series_in(folder_or_files) for file in series.files]
@@ -152,7 +154,7 @@ def _slices(folder_or_files: Path | Sequence[Path], mended: list[str]) -> tuple[
     if len(kept) < len(headers):
         mended.append(f"{len(headers) - len(kept)} localiser images left out")
     series = sorted({f"{h.get('Modality')} {h.get('SeriesInstanceUID')}" for _, h in kept})
-    if len(series) != 1:
+    if not kept or (len(series) > 1 and not one_series):
         raise Reject(f"{where}: expected one image series, found {len(series)} {series[:5] or ''}".rstrip())
 
     stack = [(file, frame, h, plane) for file, h in kept for frame, plane in enumerate(planes(h, file))]

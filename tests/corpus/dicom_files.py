@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import numpy as np
+import pydicom
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.sr.codedict import codes
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
@@ -151,3 +154,41 @@ def write_rtstruct(path: Path, rois: dict[str, list[Any]], kind: str = "CLOSED_P
         d.StructureSetROISequence.append(roi)
         d.ROIContourSequence.append(drawn)
     return write(d, path, RTStructureSetStorage)
+
+
+def write_seg(path: Path, files: list[Path], masks: dict[str, np.ndarray], kind: str = "BINARY", **more: Any) -> Path:
+    """A SEG of masks drawn on a series.
+
+    Args:
+        masks: Bool or float `[slice, row, column]`, in the order of the files.
+    """
+    segments = [
+        hd.seg.SegmentDescription(
+            segment_number=i,
+            segment_label=name,
+            segmented_property_category=codes.SCT.Organ,
+            segmented_property_type=codes.SCT.Liver,
+            algorithm_type="MANUAL",
+        )
+        for i, name in enumerate(masks, start=1)
+    ]
+    stacked = np.stack(list(masks.values()), axis=-1)
+    if kind == "LABELMAP":
+        stacked = (stacked * np.arange(1, len(masks) + 1)).max(axis=-1)
+    seg = hd.seg.Segmentation(
+        source_images=[pydicom.dcmread(f) for f in files],
+        pixel_array=stacked.astype(np.float32 if kind == "FRACTIONAL" else np.uint8),
+        segmentation_type=kind,
+        segment_descriptions=segments,
+        series_instance_uid=uid("seg"),
+        series_number=2,
+        sop_instance_uid=uid("seg", path.name),
+        instance_number=1,
+        manufacturer="m",
+        manufacturer_model_name="m",
+        software_versions="1",
+        device_serial_number="1",
+        **more,
+    )
+    seg.save_as(path)
+    return path

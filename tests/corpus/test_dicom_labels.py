@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import highdicom as hd
 import numpy as np
-import pydicom
 import pytest
-from pydicom.sr.codedict import codes
 
 from corpus.scans.contours import fill
 from corpus.scans.dicom import read_series
 from corpus.scans.dicom_labels import place_pictures, read_rtstruct, read_seg
 from corpus.scans.orientation import to_display
 from corpus.scans.volumes import Grid, Reject
-from tests.corpus.dicom_files import uid, write_enhanced, write_rtstruct, write_series
+from tests.corpus.dicom_files import write_enhanced, write_rtstruct, write_seg, write_series
 
 SHAPE = (6, 14, 18)  # slices, rows, columns
 LIVER, KIDNEY = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
@@ -25,40 +22,6 @@ KIDNEY[0:2, 9:12, 12:17] = KIDNEY[1, 12, 12] = True
 IMAGE = np.where(LIVER, 60, np.where(KIDNEY, 30, -1000)).astype(np.int16)
 TILT = {"orientation": ((1, 0, 0), (0, 0.96, 0.28)), "step": (0, 0, 3.0)}
 """16.3 degrees: each slice lies 1.05 rows from where an upright stack would have it."""
-
-
-def write_seg(path: Path, files: list[Path], masks: dict[str, np.ndarray], kind: str = "BINARY", **more: Any) -> Path:
-    """`masks`: bool or float `[slice, row, column]`, in the order of the files."""
-    segments = [
-        hd.seg.SegmentDescription(
-            segment_number=i,
-            segment_label=name,
-            segmented_property_category=codes.SCT.Organ,
-            segmented_property_type=codes.SCT.Liver,
-            algorithm_type="MANUAL",
-        )
-        for i, name in enumerate(masks, start=1)
-    ]
-    stacked = np.stack(list(masks.values()), axis=-1)
-    if kind == "LABELMAP":
-        stacked = (stacked * np.arange(1, len(masks) + 1)).max(axis=-1)
-    seg = hd.seg.Segmentation(
-        source_images=[pydicom.dcmread(f) for f in files],
-        pixel_array=stacked.astype(np.float32 if kind == "FRACTIONAL" else np.uint8),
-        segmentation_type=kind,
-        segment_descriptions=segments,
-        series_instance_uid=uid("seg"),
-        series_number=2,
-        sop_instance_uid=uid("seg", path.name),
-        instance_number=1,
-        manufacturer="m",
-        manufacturer_model_name="m",
-        software_versions="1",
-        device_serial_number="1",
-        **more,
-    )
-    seg.save_as(path)
-    return path
 
 
 def display(mask: np.ndarray, grid: Grid) -> np.ndarray:

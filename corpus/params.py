@@ -46,17 +46,32 @@ def load_params(section: str, cls: type[T], path: Path = PARAMS) -> T:
     if not isinstance(content, dict) or section not in content:
         found = ", ".join(content) if isinstance(content, dict) else type(content).__name__
         raise InputError(path, f"expected a section `{section}`, found {found}", f"add `{section}:` with its keys")
+    return validated(content[section], cls, path, section)
+
+
+def validated(content: Any, cls: type[T], where: Path, section: str = "") -> T:
+    """YAML content as the dataclass that describes it.
+
+    Args:
+        where: The file that the content is from.
+        section: The key in the file that the content lies under.
+
+    Raises:
+        InputError: A key is missing, unknown, or of a wrong type or value.
+    """
     try:
-        return TypeAdapter(cls).validate_python(content[section])
+        return TypeAdapter(cls).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in (section, *first["loc"]))
+        key = ".".join(str(part) for part in (section, *first["loc"]) if part != "")
         problem = {
             "missing": "the key is missing",
             "missing_argument": "the key is missing",
             "unexpected_keyword_argument": "no parameter has this name",
         }.get(first["type"], f"{first['msg']}, found {first.get('input')!r}")
-        raise InputError(path, f"`{key}`: {problem}", f"correct `{key}` (git diff {path} shows what changed)") from None
+        raise InputError(
+            where, f"`{key}`: {problem}", f"correct `{key}` (git diff {where} shows what changed)"
+        ) from None
 
 
 def plain(section: object) -> dict[str, Any]:

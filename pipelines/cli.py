@@ -37,9 +37,15 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 @command
 def segment(
-    scan: Annotated[Path, typer.Argument(help="A CT volume (NIfTI, HU) or one slice (PNG, soft-tissue window).")],
+    scan: Annotated[
+        Path,
+        typer.Argument(
+            help="A volume (NIfTI, or a folder with a DICOM series) or one slice (PNG, soft-tissue window)."
+        ),
+    ],
     prompts: Annotated[list[str], typer.Argument(help='What to segment, for example "outline the left kidney".')],
     out: Annotated[Path, typer.Option(help="Folder for masks and pictures.")] = Path("answer"),
+    modality: Annotated[str, typer.Option(help="What a NIfTI file is of: CT or MR.")] = "CT",
     checkpoint: Checkpoint = CHECKPOINT,
 ) -> None:
     """Segment a scan by typing what you want.
@@ -49,7 +55,7 @@ def segment(
     from pipelines.segment import segment_scan
     from pipelines.stage import console
 
-    for answer in segment_scan(scan, prompts, out, checkpoint):
+    for answer in segment_scan(scan, prompts, out, checkpoint, modality):
         found = answer["organ"] or "nothing"
         console.print(
             f"[bold]{answer['prompt']}[/]  ->  {answer['kind']}: {found} "

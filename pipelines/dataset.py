@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from corpus.params import load_params
-from corpus.scans.ingest import IngestParams
+from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
 from pipelines.stage import DATASET, FACTS, REVIEW, SLICES, cohort, console, stage
 from prompts.dataset import DatasetParams, build_dataset

@@ -1,4 +1,4 @@
-"""Stage `ingest`: one source's CT volumes and label maps -> its slice store.
+"""Stage `ingest`: one source's labelled scans -> its slice store.
 
 python -m pipelines.ingest SOURCE
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 
 from corpus.params import load_params
-from corpus.scans.ingest import IngestParams, ingest
-from pipelines.stage import SLICES, cohort, console, progress, stage
+from corpus.scans.ingest import ingest
+from corpus.scans.ingest_params import IngestParams
+from pipelines.stage import DATA, SLICES, cohort, console, progress, stage
 
 
 @stage
@@ -17,7 +18,7 @@ def main(name: str) -> None:
     """Ingest the source that params.yaml calls `name`."""
     params = load_params("ingest", IngestParams)
     with progress(f"ingest {name}") as advance:
-        summary = ingest(name, params, SLICES / cohort() / name, advance)
+        summary = ingest(name, params, SLICES / cohort() / name, DATA / "unfinished" / "ingest" / name, advance)
     console.print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in summary.items()))
 
 

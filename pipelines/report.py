@@ -14,7 +14,7 @@ import pandas as pd
 
 from corpus.anatomy import BY_NAME
 from corpus.params import PARAMS, load_params
-from corpus.scans.ingest import IngestParams
+from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import REJECTS
 from pipelines.reporting import (
     ASKED,

@@ -14,7 +14,7 @@ import pandas as pd
 from corpus.params import load_params
 from corpus.reports.encoder import encode
 from corpus.reports.passages import read_passages
-from corpus.scans.ingest import IngestParams
+from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
 from pipelines.stage import BANK, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
 from prompts.bank import read_bank

@@ -12,8 +12,11 @@ import numpy as np
 from PIL import Image
 
 from corpus.errors import InputError
-from corpus.scans.adapters import Reject, load_nifti, to_hu
+from corpus.scans.dicom import read_series, series_in
+from corpus.scans.intensity import harmonise
+from corpus.scans.nifti import read_nifti
 from corpus.scans.orientation import from_display, to_display
+from corpus.scans.volumes import Reject
 from model.checkpoint import from_pretrained
 from model.drawing import montage
 from model.groups import IDENTITY, NAMES
@@ -28,22 +31,30 @@ PNG_SPACING = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan to segment: HU `[Z, H, W]` in the display frame, spacing (z, y, x) mm, and its NIfTI image if it was
-    one."""
+    """A scan to segment: `image` int16 HU-like `[Z, H, W]` in the display frame, and spacing (z, y, x) mm."""
 
     image: np.ndarray
     spacing: tuple[float, float, float]
-    nifti: nib.Nifti1Image | None
+    affine: np.ndarray | None = None
+    """`[4, 4]`, voxel index to RAS mm; None for a picture."""
+    file: Path | None = None
+    """The NIfTI file that masks take their header from."""
+    mended: tuple[str, ...] = ()
 
 
-def read_scan(path: Path, level: float, width: float) -> Scan:
-    """Read a NIfTI volume, or a PNG slice whose grey values span the window given by `level` and `width` in HU.
+def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> Scan:
+    """Read a NIfTI volume, a folder with a DICOM series, or a PNG slice whose grey values span a window in HU.
+
+    Args:
+        level: The PNG's window in HU.
+        width: The same.
+        modality: What a NIfTI file is of, CT or MR; a DICOM series says so itself.
 
     Raises:
-        InputError: The file is missing, unreadable, or neither.
+        InputError: The scan is missing, unreadable, or none of these.
     """
-    fix = "give a CT volume as .nii or .nii.gz in HU, or one axial slice as .png"
-    if not path.is_file():
+    fix = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
+    if not path.exists():
         raise InputError(path.absolute(), "expected a scan, found no such file", fix)
     if path.suffix.lower() == ".png":
         try:
@@ -51,24 +62,28 @@ def read_scan(path: Path, level: float, width: float) -> Scan:
         except OSError as error:
             raise InputError(path, f"expected a PNG picture, but {error}", fix) from None
         hu = np.rint(level - width / 2 + grey / 255 * width).astype(np.int16)
-        return Scan(hu[None], PNG_SPACING, None)
+        return Scan(hu[None], PNG_SPACING)
     try:
-        nifti = load_nifti(path)
-        hu = to_hu(np.asanyarray(nifti.dataobj), path.name)
-    except (Reject, OSError, EOFError, ValueError) as error:
+        if path.is_dir():
+            grid = read_series(path)
+            modality = next((s.modality for s in series_in(path) if s.modality in ("CT", "MR", "PT")), modality)
+        else:
+            grid = read_nifti(path)
+        harmonised, _ = harmonise(grid.array, modality, path.name)
+    except Reject as error:
         raise InputError(path, str(error), fix) from None
-    image, spacing = to_display(hu, nifti.affine)
-    return Scan(image, spacing, nifti)
+    image, spacing = to_display(harmonised, grid.affine)
+    return Scan(image, spacing, grid.affine, None if path.is_dir() else path, grid.mended)
 
 
-def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path) -> list[dict]:
+def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path, modality: str = "CT") -> list[dict]:
     """Answer prompts on one scan and write masks, pictures and answers.json.
 
     Returns:
         One dictionary a prompt: what was understood, where the files are, and warnings.
     """
     model = from_pretrained(checkpoint)
-    scan = read_scan(path, model.params.level_hu, model.params.width_hu)
+    scan = read_scan(path, model.params.level_hu, model.params.width_hu, modality)
     segmenter = Segmenter(model, build_text_encoder(model.params.text_encoder))
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
@@ -83,13 +98,13 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
 def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
     mask, understood = result.masks[i], result.request.understood[i]
     z, y, x = scan.spacing
-    if scan.nifti is None:
+    if scan.affine is None:
         path = out / f"mask_{i + 1}.png"
         Image.fromarray(mask[0].astype(np.uint8) * 255).save(path)
         size = f"{int(mask.sum())} pixels"
     else:
         path = out / f"mask_{i + 1}.nii.gz"
-        nib.save(_like(from_display(mask.astype(np.uint8), scan.nifti.affine), scan.nifti), path)
+        nib.save(_nifti(from_display(mask.astype(np.uint8), scan.affine), scan), path)
         size = f"{mask.sum() * z * y * x / 1000:.1f} ml"
     drawn = (
         picture(scan.image[0], mask[0], (y, x), PICTURE_PX)
@@ -110,18 +125,23 @@ def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
     }
 
 
-def _like(array: np.ndarray, reference: nib.Nifti1Image) -> nib.Nifti1Image:
-    """A uint8 image on the reference's grid, its sform and qform codes kept."""
-    image = nib.Nifti1Image(array, reference.affine)
-    for name in ("sform", "qform"):
-        matrix, code = getattr(reference, f"get_{name}")(coded=True)
-        if code:
-            getattr(image, f"set_{name}")(matrix, int(code))
+def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
+    """A uint8 mask `[I, J, K]` on the scan's grid. One of a NIfTI file has that file's sform and qform: whichever of
+    the two a program goes by, it lays the mask over the file."""
+    image = nib.Nifti1Image(mask, scan.affine)
+    if scan.file is not None:
+        reference = nib.load(scan.file)
+        assert isinstance(reference, nib.Nifti1Pair)  # read_nifti saw to it
+        image.header.set_xyzt_units(*reference.header.get_xyzt_units())
+        for name in ("sform", "qform"):
+            matrix, code = getattr(reference, f"get_{name}")(coded=True)
+            if code:
+                getattr(image, f"set_{name}")(matrix, int(code))
     return image
 
 
 def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> list[str]:
-    warnings = []
+    warnings = [f"The scan was mended: {note}." for note in scan.mended]
     understood = result.request.understood[i]
     if understood.intent.kind == "none":
         warnings.append("This doesn't read as a request for a structure, so the mask is empty.")
@@ -132,7 +152,7 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> lis
     element = int(result.pose.element)
     if not bool(result.pose.sure):
         warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")
-    elif element != IDENTITY and scan.nifti is not None:
+    elif element != IDENTITY and scan.affine is not None:
         warnings.append(
             f"The pixels contradict the header: the scan looks turned or mirrored ({NAMES[element]} brings it upright)."
         )

@@ -1,11 +1,11 @@
-"""From a dataset to the slice store: volume by volume, one shard a task."""
+"""From a dataset to the slice store: volume by volume, one shard a task. A killed ingest goes on where it was."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,38 +15,12 @@ from scipy import ndimage
 from corpus.anatomy import BY_ID
 from corpus.errors import InputError
 from corpus.parallel import run_tasks
-from corpus.params import params_dataclass
-from corpus.scans.adapters import Case, Reject, Source, open_source, read_case
+from corpus.params import plain
+from corpus.scans.adapters import open_source, read_case
+from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import REJECTS, SLICES, TABLE, ShardWriter, shard_of
-
-
-@params_dataclass
-class SourceParams:
-    """Where one source lies, and the adapter that knows its layout."""
-
-    adapter: str
-    root: Path
-
-
-@params_dataclass
-class IngestParams:
-    """Section `ingest` of params.yaml."""
-
-    sources: dict[str, SourceParams]
-    shards: int
-    """Shards a source; about one for every 250 to 1000 slices."""
-    speck_mm2: float
-    """Connected components of a 2D mask that are smaller than this are dropped."""
-    negatives: float
-    """Share of the slices with no labelled organ that is kept."""
-
-    def __post_init__(self) -> None:
-        if not self.sources:
-            raise ValueError("expected at least one source")
-        if not 1 <= self.shards <= 999:
-            raise ValueError("shards must be from 1 to 999")
-        if not 0 <= self.negatives <= 1:
-            raise ValueError("negatives must be from 0 to 1")
+from corpus.scans.unfinished import Part, Unfinished
+from corpus.scans.volumes import Case, Reject, Source, Volume
 
 
 @dataclass(frozen=True)
@@ -56,7 +30,7 @@ class _Task:
     source: Source
     name: str
     params: IngestParams
-    out: Path
+    unfinished: Unfinished
 
 
 def remove_specks(label: np.ndarray, spacing: tuple[float, float], minimum_mm2: float) -> tuple[np.ndarray, int]:
@@ -82,21 +56,23 @@ def remove_specks(label: np.ndarray, spacing: tuple[float, float], minimum_mm2: 
     return clean, dropped
 
 
-def _write_shard(task: _Task) -> tuple[list[dict], list[dict]]:
-    writer = ShardWriter(task.out, task.number)
+def _write_shard(task: _Task) -> None:
+    writer = ShardWriter(task.unfinished.folder, task.number)
     rows: list[dict] = []
     rejects: list[dict] = []
+    dropped: set[str] = set()
     for case in task.cases:
         try:
-            rows += _write_case(case, task, writer)
+            volume = read_case(case, task.source)
+            rows += _write_volume(case, volume, task, writer)
+            dropped |= volume.dropped
         except Reject as reason:
             rejects.append({"source": task.name, "volume": case.volume, "file": str(case.image), "reason": str(reason)})
     writer.close()
-    return rows, rejects
+    task.unfinished.write(task.number, Part(rows, rejects, sorted(dropped)))
 
 
-def _write_case(case: Case, task: _Task, writer: ShardWriter) -> list[dict]:
-    volume = read_case(case, task.source)
+def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) -> list[dict]:
     spacing_z, spacing_y, spacing_x = volume.spacing
     cleaned = [remove_specks(s, (spacing_y, spacing_x), task.params.speck_mm2) for s in volume.label]
     label = np.stack([c for c, _ in cleaned])
@@ -118,9 +94,11 @@ def _write_case(case: Case, task: _Task, writer: ShardWriter) -> list[dict]:
             "spacing_z": spacing_z,
             "spacing_y": spacing_y,
             "spacing_x": spacing_x,
-            "modality": task.source.modality,
+            "modality": volume.modality,
             "orientation": volume.orientation,
-            "labelled": sorted(set(task.source.labels.values())),
+            "intensity": volume.intensity,
+            "mended": "; ".join(volume.mended),
+            "labelled": sorted(volume.labelled),
             "present": [int(o) for o in np.unique(label[z]) if o],
             "specks": cleaned[z][1],
         }
@@ -133,13 +111,18 @@ def _keep_negative(task: _Task, case: Case, z: int) -> bool:
 
 
 def ingest(
-    name: str, params: IngestParams, out: Path, advance: Callable[..., None] = lambda n=0, total=None: None
+    name: str,
+    params: IngestParams,
+    out: Path,
+    unfinished: Path,
+    advance: Callable[..., None] = lambda n=0, total=None: None,
 ) -> dict:
     """Write one source's slice store.
 
     Args:
         name: The source's key in `params.sources`.
         out: Folder of the store; an old one is replaced.
+        unfinished: Folder for the shards until all are there; an ingest that was killed goes on from it.
         advance: Called with the number of volumes done since the last call, and once with their `total`.
 
     Returns:
@@ -148,25 +131,34 @@ def ingest(
     Raises:
         InputError: The source's folder is missing or in another layout, or no volume of it could be used.
     """
-    source = open_source(params.sources[name].adapter, params.sources[name].root)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    chosen = params.sources[name]
+    source = open_source(chosen.adapter, chosen.root)
+    depends_on = plain(params) | {"sources": {name: plain(chosen)}}
+    work = Unfinished.open(unfinished, source, depends_on)
     grouped: dict[int, list[Case]] = {}
     for case in source.cases:
         grouped.setdefault(shard_of(f"{name}/{case.patient}", params.shards), []).append(case)
-    tasks = [_Task(number, cases, source, name, params, out) for number, cases in sorted(grouped.items())]
-    advance(0, total=len(source.cases))
-    results = run_tasks(_write_shard, tasks, lambda task: advance(len(task.cases)))
+    readers = replace(source, cases=[])  # a task carries its own cases alone
+    tasks = [_Task(number, cases, readers, name, params, work) for number, cases in sorted(grouped.items())]
+    todo = [task for task in tasks if work.read(task.number) is None]
+    advance(len(source.cases) - sum(len(task.cases) for task in todo), total=len(source.cases))
+    run_tasks(_write_shard, todo, lambda task: advance(len(task.cases)))
+    parts = [part for task in tasks if (part := work.read(task.number))]
+    if len(parts) < len(tasks):
+        raise InputError(
+            work.folder, "shards vanished while the others were made", "run it again; only it may write there"
+        )
 
-    rejects = pd.DataFrame([r for _, rs in results for r in rs], columns=["source", "volume", "file", "reason"])
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    rejects = pd.DataFrame([r for part in parts for r in part.rejects], columns=["source", "volume", "file", "reason"])
     rejects.sort_values("volume").to_csv(out / REJECTS, index=False)
-    rows = [row for rs, _ in results for row in rs]
+    rows = [row for part in parts for row in part.rows]
     if not rows:
+        work.publish(out)
         reasons = "; ".join(sorted(set(rejects["reason"]))[:3])
         raise InputError(
-            params.sources[name].root,
-            f"none of {len(rejects)} volumes could be used ({reasons})",
-            f"see {out / REJECTS}",
+            chosen.root, f"none of {len(rejects)} volumes could be used ({reasons})", f"see {out / REJECTS}"
         )
     table = SLICES.validate(pd.DataFrame(rows).sort_values(["volume", "z"], ignore_index=True))
     table.to_parquet(out / TABLE, index=False)
@@ -176,8 +168,10 @@ def ingest(
         "patients": int(table["patient"].nunique()),
         "slices": len(table),
         "specks_dropped": int(table["specks"].sum()),
-        "dropped_labels": sorted(source.dropped.values()),
-        "labelled_organs": [BY_ID[i].name for i in sorted(set(source.labels.values()))],
+        "mended_volumes": int(table.loc[table["mended"] != "", "volume"].nunique()),
+        "dropped_labels": sorted({label for part in parts for label in part.dropped}),
+        "labelled_organs": [BY_ID[i].name for i in sorted({i for row in rows for i in row["labelled"]})],
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    work.publish(out)
     return summary

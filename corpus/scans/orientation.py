@@ -22,15 +22,20 @@ def to_display(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, tuple
 
     Args:
         array: `[I, J, K]`, in the order of the file.
-        affine: `[4, 4]`, voxel index to RAS mm. An oblique one is taken at its closest orthogonal orientation.
+        affine: `[4, 4]`, voxel index to RAS mm. An oblique or sheared one is taken at its closest orthogonal
+            orientation.
 
     Returns:
-        The array `[Z, H, W]` and its spacing (z, y, x) in mm.
+        The array `[Z, H, W]` and its spacing (z, y, x) in mm: z between slices, y and x between pixels.
     """
     ornt = _to_display_ornt(affine)
     oriented = apply_orientation(array, ornt)
     affine_display = affine @ inv_ornt_aff(ornt, array.shape)
-    x, y, z = (float(round(s, 4)) for s in np.sqrt((affine_display[:3, :3] ** 2).sum(axis=0)))
+    across, down, through = affine_display[:3, :3].T
+    normal = np.cross(across, down)
+    # Slices of a sheared stack are nearer to each other than the way from a voxel to the next one's.
+    through = normal * ((through * normal).sum() / (normal**2).sum())
+    x, y, z = (float(round(np.sqrt((step**2).sum()), 4)) for step in (across, down, through))
     return np.ascontiguousarray(oriented.transpose(2, 1, 0)), (z, y, x)
 
 

@@ -41,6 +41,8 @@ SLICES = pa.DataFrameSchema(
         "spacing_x": pa.Column(float, pa.Check.gt(0)),
         "modality": pa.Column(str),
         "orientation": pa.Column(str),
+        "intensity": pa.Column(str),
+        "mended": pa.Column(str),
         "labelled": pa.Column(object),
         "present": pa.Column(object),
         "specks": pa.Column(int),
@@ -48,7 +50,8 @@ SLICES = pa.DataFrameSchema(
     strict=True,
 )
 """`labelled`: organ ids that the source labels (any other organ is unknown, not absent). `present`: those in this
-slice. `specks`: connected components that were dropped as too small. `orientation`: where the file's axes pointed."""
+slice. `specks`: connected components that were dropped as too small. `orientation`: where the file's axes pointed.
+`intensity`: what was done to the intensities. `mended`: what was wrong with the volume's files and put right, or ""."""
 
 
 def shard_of(patient: str, shards: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -14,8 +15,10 @@ import pytest
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
+from corpus.scans import ingest as ingesting
 from corpus.scans.adapters import open_source
-from corpus.scans.ingest import IngestParams, SourceParams, ingest, remove_specks
+from corpus.scans.ingest import ingest, remove_specks
+from corpus.scans.ingest_params import IngestParams, SourceParams
 from corpus.scans.orientation import to_display
 from corpus.scans.store import SliceStore
 
@@ -53,8 +56,12 @@ def params(root: Path, **changes: float) -> IngestParams:
     return IngestParams(sources={"mine": SourceParams(adapter="nnunet", root=root)}, **values)  # type: ignore[arg-type]
 
 
+def run(parameters: IngestParams, out: Path, name: str = "mine") -> dict:
+    return ingest(name, parameters, out, out.with_name(f"{out.name}_unfinished"))
+
+
 def test_what_goes_in_comes_out(root: Path, tmp_path: Path) -> None:
-    summary = ingest("mine", params(root), tmp_path / "out")
+    summary = run(params(root), tmp_path / "out")
     store = SliceStore(tmp_path / "out")
     table = store.table
     assert summary["volumes"] == table["volume"].nunique() == 5
@@ -71,6 +78,7 @@ def test_what_goes_in_comes_out(root: Path, tmp_path: Path) -> None:
             assert np.array_equal(read[0], display[row["z"]])
             assert np.array_equal(read[1], organs[row["z"]])
             assert list(row["labelled"]) == [LIVER, SPLEEN]
+            assert (row["modality"], row["orientation"], row["mended"]) == ("CT", "RAS", "")
             assert list(row["present"]) == ([LIVER, SPLEEN] if row["z"] in (2, 3) else [LIVER])
             assert (row["spacing_z"], row["spacing_y"], row["spacing_x"]) == (4.0, 1.5, 1.5)
 
@@ -84,12 +92,89 @@ def test_any_number_of_workers_gives_the_same_bytes(
 ) -> None:
     for workers in (1, 2):
         monkeypatch.setenv("FLANS_WORKERS", str(workers))
-        ingest("mine", params(root), tmp_path / f"out{workers}")
+        run(params(root), tmp_path / f"out{workers}")
     assert digest(tmp_path / "out1") == digest(tmp_path / "out2")
 
 
+@pytest.fixture
+def killed(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[int]]:
+    """An ingest into "out" that was killed when it began its second shard; the fixture says which shards are made
+    from then on."""
+    begun: list[int] = []
+    write_shard = ingesting._write_shard
+
+    def write(task: ingesting._Task) -> None:
+        begun.append(task.number)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        write_shard(task)
+
+    monkeypatch.setenv("FLANS_WORKERS", "1")
+    monkeypatch.setattr(ingesting, "_write_shard", write)
+    with pytest.raises(KeyboardInterrupt):
+        run(params(root), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    return lambda: begun[1:]
+
+
+def test_a_killed_ingest_goes_on_to_the_same_bytes(killed: Callable[[], list[int]], root: Path, tmp_path: Path) -> None:
+    stopped_at = killed()[0]
+    seen: list[tuple[int, int | None]] = []
+    resumed = ingest(
+        "mine",
+        params(root),
+        tmp_path / "out",
+        tmp_path / "out_unfinished",
+        lambda n=0, total=None: seen.append((n, total)),
+    )
+    assert killed()[1] == stopped_at
+    assert stopped_at == min(killed()), "the first shard is not made again"
+    assert seen[0][0] > 0, "progress begins with the volumes that were done"
+    assert sum(n for n, _ in seen) == seen[0][1] == 5
+    assert resumed == run(params(root), tmp_path / "whole")
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+    assert list((tmp_path / "out_unfinished").iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["parameters", "a file", "the label map"])
+def test_unfinished_work_is_dropped_where_what_it_depends_on_changes(
+    killed: Callable[[], list[int]], change: str, root: Path, tmp_path: Path
+) -> None:
+    before = len(killed())
+    changed = params(root, speck_mm2=60.0) if change == "parameters" else params(root)
+    if change == "a file":
+        for case in range(5):
+            write_case(root, f"case_{case}", 10 + case)
+    if change == "the label map":
+        spec = json.loads((root / "dataset.json").read_text())
+        spec["labels"] |= {"liver": 2, "spleen": 1}
+        (root / "dataset.json").write_text(json.dumps(spec))
+    run(changed, tmp_path / "out")
+    assert killed()[before:] == [0, 1, 2], "every shard is made again"
+    run(changed, tmp_path / "whole")
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+def test_a_lost_shard_is_made_again(killed: Callable[[], list[int]], root: Path, tmp_path: Path) -> None:
+    shard = next((tmp_path / "out_unfinished").rglob("*.label.b2nd"))
+    shard.unlink()
+    run(params(root), tmp_path / "out")
+    assert int(shard.name[:3]) in killed()
+    assert shard.name in digest(tmp_path / "out")
+
+
+def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
+    spec = json.loads((root / "dataset.json").read_text())
+    spec["patients"] = {f"case_{i}": "anna" for i in range(4)}
+    (root / "dataset.json").write_text(json.dumps(spec))
+    run(params(root), tmp_path / "out")
+    table = SliceStore(tmp_path / "out").table
+    assert table.groupby("patient")["volume"].nunique().to_dict() == {"mine/anna": 4, "mine/case_4": 1}
+    assert (table.groupby("patient")["shard"].nunique() == 1).all()
+
+
 def test_negatives_are_kept_in_the_chosen_proportion(root: Path, tmp_path: Path) -> None:
-    ingest("mine", params(root, negatives=1.0), tmp_path / "out")
+    run(params(root, negatives=1.0), tmp_path / "out")
     table = SliceStore(tmp_path / "out").table
     assert len(table) == 5 * 6
     assert (table["present"].map(len) == 0).sum() == 5 * 2
@@ -100,7 +185,7 @@ def test_bad_volumes_are_listed_with_their_reason(root: Path, tmp_path: Path) ->
     nib.save(nib.Nifti1Image(np.full((20, 24, 6), np.nan, np.float32), AFFINE), root / "imagesTr/case_1_0000.nii.gz")
     nib.save(nib.Nifti1Image(np.zeros((20, 24, 6), np.uint8), AFFINE), root / "labelsTr/case_2.nii.gz")
     nib.save(nib.Nifti1Image(np.full((20, 24, 6), 7, np.int16), AFFINE), root / "imagesTr/case_3_0000.nii.gz")
-    summary = ingest("mine", params(root), tmp_path / "out")
+    summary = run(params(root), tmp_path / "out")
     reasons = pd.read_csv(tmp_path / "out/rejects.csv").set_index("volume")["reason"]
     assert summary["rejected_volumes"] == 4
     assert "shape (9, 9, 9) differs" in reasons["case_0"]
@@ -114,7 +199,7 @@ def test_no_usable_volume_is_an_error(root: Path, tmp_path: Path) -> None:
     for label in (root / "labelsTr").iterdir():
         label.write_bytes(b"torn")
     with pytest.raises(InputError, match="none of 5 volumes could be used"):
-        ingest("mine", params(root), tmp_path / "out")
+        run(params(root), tmp_path / "out")
 
 
 def test_specks_are_dropped_and_counted() -> None:
@@ -136,9 +221,10 @@ def test_dataset_json_must_be_nnunets(root: Path) -> None:
 @pytest.mark.skipif(not (REAL / "btcv").is_dir(), reason=f"real BTCV scans are not at {REAL}/btcv")
 def test_real_btcv_scans_lie_as_radiologists_read_them(tmp_path: Path) -> None:
     source = {"btcv": SourceParams(adapter="btcv", root=REAL / "btcv")}
-    summary = ingest("btcv", IngestParams(sources=source, shards=4, speck_mm2=20.0, negatives=0.0), tmp_path)
+    parameters = IngestParams(sources=source, shards=4, speck_mm2=20.0, negatives=0.0)
+    summary = run(parameters, tmp_path / "out", "btcv")
     assert (summary["volumes"], summary["rejected_volumes"]) == (15, 0)
-    store = SliceStore(tmp_path)
+    store = SliceStore(tmp_path / "out")
     columns: dict[str, list[float]] = {"liver": [], "spleen": []}
     for row in store.table.to_dict("records"):
         label = store.label(row["shard"], row["row"])

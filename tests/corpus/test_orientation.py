@@ -47,11 +47,35 @@ def test_left_is_on_the_viewers_right_and_anterior_on_top() -> None:
     assert column > 5
 
 
-def test_oblique_affines_are_taken_at_their_closest_orientation() -> None:
-    body, array, affine = stored("RAS")
-    angle = np.deg2rad(20)
-    tilt = np.eye(4)
-    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    display, spacing = to_display(array, tilt @ affine)
+def turn(axis: int, degrees: float) -> np.ndarray:
+    """A rotation about the x, y or z axis, `[4, 4]`."""
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    a, b = (i for i in range(3) if i != axis)
+    matrix = np.eye(4)
+    matrix[[a, a, b, b], [a, b, a, b]] = cosine, -sine, sine, cosine
+    return matrix
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_oblique_affines_are_taken_at_their_closest_orientation(code: str) -> None:
+    body, array, affine = stored(code)
+    oblique = turn(0, 20) @ turn(1, -15) @ turn(2, 25) @ affine
+    assert axis_codes(oblique) == code
+    display, spacing = to_display(array, oblique)
     assert np.array_equal(display, body.transpose(2, 1, 0))
-    assert spacing == pytest.approx((SPACING[2], SPACING[1], SPACING[0]))
+    assert spacing == (SPACING[2], SPACING[1], SPACING[0])
+    assert np.array_equal(from_display(display, oblique), array)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("degrees", [-25, 10])
+def test_sheared_slices_are_as_far_apart_as_their_planes(code: str, degrees: float) -> None:
+    """A gantry tilt that was left in the header: each slice lies a little further to the back than the last."""
+    body, array, affine = stored(code)
+    shear = np.eye(4)
+    shear[1, 2] = np.tan(np.deg2rad(degrees))
+    for sheared in (shear @ affine, turn(0, -degrees) @ shear @ affine):
+        display, spacing = to_display(array, sheared)
+        assert np.array_equal(display, body.transpose(2, 1, 0))
+        assert spacing == (SPACING[2], SPACING[1], SPACING[0])
+        assert np.array_equal(from_display(display, sheared), array)

@@ -14,7 +14,6 @@ import grimp
 ROOMS = ("corpus", "prompts", "model", "pipelines")
 DATA_FILES = {
     "corpus.anatomy": ["corpus/organs.yaml"],
-    "corpus.scans.adapters": ["corpus/scans/datasets"],
     "corpus.scans.phantom_body": ["corpus/scans/phantom.yaml"],
     "corpus.reports.spans": ["corpus/reports/identifier_words.yaml"],
     "prompts.kinds": ["prompts/kinds.yaml"],

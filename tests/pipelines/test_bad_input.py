@@ -85,7 +85,7 @@ def test_source_folder_in_another_layout(tmp_path: Path, params: dict[str, Any])
 def test_unknown_adapter(tmp_path: Path, params: dict[str, Any]) -> None:
     params["ingest"]["sources"] = {"mine": {"adapter": "bctv", "root": str(tmp_path)}}
     message = stops(tmp_path, params, "ingest", "mine")
-    assert "nnunet, btcv" in message
+    assert "btcv, chaos" in message
     assert "found 'bctv'" in message
 
 

@@ -12,7 +12,7 @@ from corpus.errors import InputError
 from corpus.params import load_params
 from corpus.reports.index import IndexParams
 from corpus.reports.readers import ReportParams
-from corpus.scans.ingest import IngestParams
+from corpus.scans.ingest_params import IngestParams
 from corpus.scans.phantom import PhantomParams
 from model.canonicalizer import CanonicalizerParams
 from model.data import Augmentation

@@ -11,7 +11,8 @@ import yaml
 from tests.pipelines.stage_modules import ROOMS, code_of, graph, stages
 
 STAGES: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-DATA = ("data/", "models/", "evaluation", "params.yaml", "prompts/review/", "${item")
+DATASET = "corpus/scans/datasets/${item.adapter}.yaml"
+DATA = ("data/", "models/", "evaluation", "params.yaml", "prompts/review/", "${item", DATASET)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -19,6 +20,12 @@ def test_deps_are_the_stages_real_imports(name: str) -> None:
     stage = STAGES[name].get("do", STAGES[name])
     listed = sorted(dep for dep in stage["deps"] if not dep.startswith(DATA))
     assert listed == code_of(name), "python -m tests.pipelines.stage_modules prints what dvc.yaml should list"
+
+
+def test_a_source_depends_on_its_own_dataset_alone() -> None:
+    listed = {name: s.get("do", s)["deps"] for name, s in STAGES.items()}
+    assert [name for name, deps in listed.items() if DATASET in deps] == ["ingest"]
+    assert not any("corpus/scans/datasets" in deps for deps in listed.values())
 
 
 def test_every_listed_file_exists() -> None:

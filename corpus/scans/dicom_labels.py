@@ -1,0 +1,186 @@
+"""Labels drawn on a DICOM series: SEG, RTSTRUCT, and pictures that belong to its files.
+
+All are placed by the patient's coordinates, so that it makes no difference in which order slices are stored, how they
+are turned, whether some were left out, and whether a gantry tilt was undone. Who calls pairs labels and images by frame
+of reference (`SeriesInfo.frame_of_reference`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom import Dataset
+
+from corpus.scans.contours import fill
+from corpus.scans.dicom_planes import RAS, Plane, group, planes
+from corpus.scans.volumes import Grid, Reject
+
+OFF_SLICE = 0.25
+"""How far a frame may lie from the slice that it labels, as a share of the slice spacing."""
+
+
+def read_seg(path: Path, grid: Grid) -> dict[str, np.ndarray]:
+    """The segments of a DICOM SEG (binary, fractional over one half, or label map) on an image's grid.
+
+    Args:
+        path: The SEG object.
+        grid: Of the image that it was drawn on. Frames beyond its first or last slice are left out.
+
+    Returns:
+        Segment label, or its coded meaning where it has none, to bool `[I, J, K]`; segments of one name are united.
+
+    Raises:
+        Reject: The file can't be read, or its pixels don't lie on those of the grid.
+    """
+    dataset = _read(path, "SEG")
+    where = planes(dataset, path)
+    try:
+        # Number 0 is a label map's background.
+        names = {int(s.SegmentNumber): _segment_name(s) for s in dataset.SegmentSequence if int(s.SegmentNumber)}
+        frames = dataset.pixel_array.reshape(len(where), dataset.Rows, dataset.Columns)
+        half = int(dataset.get("MaximumFractionalValue", 1)) / 2
+        is_map = dataset.SegmentationType == "LABELMAP"
+        numbers = [_segments_of(dataset, i, values if is_map else None) for i, values in enumerate(frames)]
+        masks = {name: np.zeros(grid.array.shape, bool) for name in names.values()}
+    except Exception as error:  # torn pixels, a missing decoder, or a header that doesn't describe them
+        raise Reject(f"{path.name}: the segments can't be read ({type(error).__name__}: {error})") from None
+    drawn = placed = False
+    for values, plane, present in zip(frames, where, numbers, strict=True):
+        for number in present:
+            if number not in names:
+                raise Reject(f"{path.name}: segment {number} has no description")
+            mask = values == number if is_map else values > half
+            drawn |= bool(mask.any())
+            placed |= _place(mask, plane, grid, masks[names[number]], path)
+    if drawn and not placed:
+        raise Reject(f"{path.name}: no segment lies on the scan")
+    return masks
+
+
+def _read(path: Path, modality: str) -> Dataset:
+    try:
+        dataset = pydicom.dcmread(path)
+    except Exception as error:  # pydicom raises many kinds for torn or foreign files
+        raise Reject(f"{path.name}: expected a DICOM file, but {type(error).__name__}: {error}") from None
+    if dataset.get("Modality") != modality:
+        raise Reject(f"{path.name}: expected {modality}, found {dataset.get('Modality')}")
+    return dataset
+
+
+def _segment_name(segment: Dataset) -> str:
+    return str(segment.get("SegmentLabel") or segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning)
+
+
+def _segments_of(dataset: Dataset, frame: int, label_map: np.ndarray | None) -> list[int]:
+    """The numbers of the segments that a frame shows."""
+    if label_map is not None:
+        return [number for number in np.unique(label_map).tolist() if number]
+    return [int(group(dataset, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)]
+
+
+def place_pictures(pictures: Mapping[Path, np.ndarray], grid: Grid) -> np.ndarray:
+    """Label pictures, drawn pixel for pixel on the files of a series, on the grid that `read_series` made of it.
+
+    Args:
+        pictures: DICOM file of one slice to its labels, integers `[rows, columns]`, 0 is background.
+
+    Returns:
+        `[I, J, K]` of the pictures' type.
+
+    Raises:
+        Reject: A picture of another size than its slice, or one that doesn't lie on the grid's pixels.
+    """
+    labels = np.zeros(grid.array.shape, np.result_type(*(p.dtype for p in pictures.values())) if pictures else np.uint8)
+    for file, picture in sorted(pictures.items()):
+        try:
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+        except Exception as error:  # pydicom raises many kinds for torn or foreign files
+            raise Reject(f"{file.name}: expected a DICOM file, but {type(error).__name__}: {error}") from None
+        if picture.shape != (header.Rows, header.Columns):
+            raise Reject(f"{file.name}: {header.Rows} x {header.Columns} pixels, its labels {picture.shape}")
+        _place(picture, planes(header, file)[0], grid, labels, file)
+    return labels
+
+
+def _place(picture: np.ndarray, plane: Plane, grid: Grid, out: np.ndarray, path: Path) -> bool:
+    """Write the non-zero pixels `[rows, columns]` of a plane into `out` `[I, J, K]`; False if none lies on the grid."""
+    start, across, down = _in_voxels(np.stack([plane.origin, plane.across, plane.down]), grid.affine, points=1)
+    whole = np.rint(np.stack([across, down]))
+    drift = np.abs(np.stack([across, down]) - whole) * np.array(picture.shape[::-1])[:, None]
+    if (np.abs(whole).sum(axis=1) != 1).any() or (whole[0] * whole[1]).any() or drift.max() > 0.5:
+        raise Reject(f"{path.name}: its pixels differ from the scan's in size or direction")
+    through = int(np.flatnonzero(~whole.any(axis=0))[0])
+    height = float(start[through])
+    if not -OFF_SLICE <= height <= grid.array.shape[through] - 1 + OFF_SLICE:
+        return False
+    if abs(height - np.rint(height)) > OFF_SLICE:
+        raise Reject(f"{path.name}: a frame lies between two slices of the scan ({height:.2f})")
+    rows, columns = np.nonzero(picture)
+    places = start + columns[:, None] * across + rows[:, None] * down
+    index = np.floor(np.round(places, 6) + 0.5).astype(np.int64)
+    inside = ((index >= 0) & (index < grid.array.shape)).all(axis=1)
+    out[tuple(index[inside].T)] = picture[rows[inside], columns[inside]]
+    return bool(inside.any())
+
+
+def _in_voxels(vectors: np.ndarray, affine: np.ndarray, points: int) -> np.ndarray:
+    """RAS mm `[N, 3]` to voxel units: the first `points` are places, the others are steps.
+
+    Rounded, so that what lies on the border between two voxels falls on the same side on every machine.
+    """
+    moved = vectors.copy()
+    moved[:points] -= affine[:3, 3]
+    return np.round(moved @ np.linalg.inv(affine[:3, :3]).T, 6)
+
+
+def read_rtstruct(path: Path, grid: Grid) -> dict[str, np.ndarray]:
+    """The closed planar contours of an RTSTRUCT on an image's grid.
+
+    A voxel is inside if its centre is. Contours of a slice are combined by XOR, so that inner ones are holes. Each
+    belongs to the nearest slice; those beyond the first or last are left out.
+
+    Args:
+        path: The RTSTRUCT object.
+        grid: Of the image that it was drawn on, slices along the last axis.
+
+    Returns:
+        ROI name to bool `[I, J, K]`. A ROI without contours was not drawn and is left out; ROIs of one name are united.
+
+    Raises:
+        Reject: The file can't be read, a contour isn't parallel to the slices, or none lies on the scan.
+    """
+    dataset = _read(path, "RTSTRUCT")
+    try:
+        names = {int(roi.ROINumber): str(roi.ROIName) for roi in dataset.StructureSetROISequence}
+        drawn = [
+            (names[int(roi.ReferencedROINumber)], contours)
+            for roi in dataset.get("ROIContourSequence") or ()
+            if (contours := _closed_contours(roi))
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Reject(f"{path.name}: the contours can't be read ({type(error).__name__}: {error})") from None
+    masks = {name: np.zeros(grid.array.shape, bool) for name, _ in drawn}
+    for name, contours in drawn:
+        slices: dict[int, list[np.ndarray]] = {}
+        for contour in contours:
+            places = _in_voxels(contour * RAS, grid.affine, points=len(contour))
+            if np.ptp(places[:, 2]) > 0.5:
+                raise Reject(f"{path.name}: a contour of {name} isn't parallel to the slices")
+            slices.setdefault(int(np.floor(np.round(places[:, 2].mean(), 6) + 0.5)), []).append(places[:, :2])
+        for k in slices.keys() & range(grid.array.shape[2]):
+            masks[name][:, :, k] |= fill(slices[k], grid.array.shape[:2])
+    if masks and not any(mask.any() for mask in masks.values()):
+        raise Reject(f"{path.name}: no contour lies on the scan")
+    return masks
+
+
+def _closed_contours(roi: Dataset) -> list[np.ndarray]:
+    """Points in LPS mm, `[N, 3]` each."""
+    return [
+        np.array(contour.ContourData, np.float64).reshape(-1, 3)
+        for contour in roi.get("ContourSequence") or ()
+        if str(contour.ContourGeometricType) in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+    ]

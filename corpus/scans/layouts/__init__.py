@@ -1,0 +1,1 @@
+"""Layouts: how a dataset's files lie on disk, one a module."""

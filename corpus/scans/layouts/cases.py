@@ -1,0 +1,65 @@
+"""The cases of a dataset whose images and labels are found by patterns of paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from glob import escape
+from pathlib import Path
+
+from corpus.errors import InputError
+from corpus.params import params_dataclass
+from corpus.scans.volumes import Case
+
+MISSING_SOURCE_FIX = "correct `ingest.sources` in params.yaml, or put the data there"
+
+
+@params_dataclass
+class Split:
+    """Where one part of a dataset lies, relative to its root; `{case}` is the part of the paths that varies."""
+
+    image: str
+    label: str
+    case: str = "[^/]+"
+    """What `{case}` may be: a regular expression, whose named groups `volume` and `patient` may use."""
+    volume: str = "{case}"
+    patient: str = "{case}"
+    """What scans of one patient share."""
+    modality: str = "CT"
+
+    def __post_init__(self) -> None:
+        try:
+            known = dict.fromkeys((*re.compile(self.case).groupindex, "case"), "")
+            for template in (self.label, self.volume, self.patient):
+                template.format(**known)
+        except re.error as error:
+            raise ValueError(f"case must be a regular expression, but {error}") from None
+        except KeyError as error:
+            raise ValueError(f"{{{error.args[0]}}} must be `case` or a named group of its expression") from None
+        if "{case}" not in self.image:
+            raise ValueError("image must have {case} in it")
+
+
+def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
+    """The cases of every split that is there, each split's in order of path. Hidden files, such as the `._` copies in
+    archives made on a Mac, are passed over.
+
+    Raises:
+        InputError: No split has an image.
+    """
+    cases = []
+    for split in splits:
+        parts = split.image.split("{case}")
+        again = "(?P=case)".join(re.escape(part) for part in parts[1:])
+        path_of_case = re.compile(f"{re.escape(parts[0])}(?P<case>{split.case}){again}")
+        for path in sorted(root.glob("*".join(escape(part) for part in parts))):
+            relative = path.relative_to(root)
+            match = path_of_case.fullmatch(relative.as_posix())
+            if match and not any(part.startswith(".") for part in relative.parts):
+                groups = match.groupdict(default="")
+                volume, patient = split.volume.format(**groups), split.patient.format(**groups)
+                cases.append(Case(volume, patient, path, root / split.label.format(**groups), split.modality))
+    if not cases:
+        expected = " or ".join(dict.fromkeys(split.image for split in splits))
+        raise InputError(root, f"expected images {expected}, found none", MISSING_SOURCE_FIX)
+    return cases

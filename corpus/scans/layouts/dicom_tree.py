@@ -1,0 +1,100 @@
+"""Layout `dicom`: a folder tree of CT and MR series, and DICOM SEG or RTSTRUCT objects that refer to them.
+
+Every annotation is a case. It names its series by SeriesInstanceUID, or is taken to be of the only series that shares
+its frame of reference. Two annotations of one series are two volumes of one patient.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pydicom
+from pydantic import Field
+
+from corpus.errors import InputError
+from corpus.params import params_dataclass
+from corpus.scans.dicom import SeriesInfo, read_series, series_in
+from corpus.scans.dicom_labels import read_rtstruct, read_seg
+from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
+from corpus.scans.layouts.labels import StructureNames, gather
+from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
+
+READERS = {"SEG": read_seg, "RTSTRUCT": read_rtstruct}
+
+
+@dataclass(frozen=True)
+class Annotation(Case):
+    """A case whose folder may hold more than its series."""
+
+    kind: str = "SEG"
+    """Or RTSTRUCT."""
+    files: tuple[Path, ...] = ()
+    """The series that it refers to; none where it isn't there."""
+
+
+@params_dataclass
+class DicomTree:
+    """How the annotations call the organs."""
+
+    structures: StructureNames = Field(default_factory=StructureNames)
+
+    def open(self, root: Path) -> Source:
+        """The dataset at `root`."""
+        found = series_in(root)
+        images = [series for series in found if series.modality in ("CT", "MR")]
+        cases: list[Case] = [
+            _annotation(path, series, images, root)
+            for series in found
+            if series.modality in READERS
+            for path in series.files
+        ]
+        if not cases:
+            raise InputError(
+                root,
+                f"expected DICOM SEG or RTSTRUCT files beside {len(images)} series, found none",
+                MISSING_SOURCE_FIX,
+            )
+        return Source(cases, read_image, partial(read_label, naming=self.structures))
+
+
+def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], root: Path) -> Annotation:
+    volume = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
+    uids = referred_series(path)
+    fitting = [image for image in images if image.uid in uids] or [
+        image for image in images if image.frame_of_reference and image.frame_of_reference == series.frame_of_reference
+    ]
+    # PatientID itself goes into no table.
+    patient = hashlib.sha256(series.patient.encode()).hexdigest()[:12] if series.patient else volume
+    if len(fitting) != 1:
+        return Annotation(volume, patient, path, path, kind=series.modality)
+    image = fitting[0]
+    return Annotation(volume, patient, image.folder, path, image.modality, series.modality, image.files)
+
+
+def referred_series(path: Path) -> frozenset[str]:
+    """The SeriesInstanceUIDs that a SEG or RTSTRUCT refers to."""
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    series = list(header.get("ReferencedSeriesSequence") or ())
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
+        for study in frame.get("RTReferencedStudySequence") or ():
+            series += study.get("RTReferencedSeriesSequence") or ()
+    return frozenset(str(item.get("SeriesInstanceUID", "")) for item in series)
+
+
+def read_image(case: Case) -> Grid:
+    """The series that the case's annotation refers to."""
+    assert isinstance(case, Annotation)
+    if not case.files:
+        raise Reject(f"{case.label.name}: expected it to refer to one CT or MR series of this folder tree")
+    return read_series(case.files)
+
+
+def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
+    """The case's annotation as a label map."""
+    assert isinstance(case, Annotation)
+    masks = READERS[case.kind](case.label, grid)
+    return gather(masks, masks.__getitem__, naming, grid.array.shape)

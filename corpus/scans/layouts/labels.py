@@ -1,0 +1,133 @@
+"""From a dataset's label values, and from its named masks, to organ ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from corpus.anatomy import BY_NAME, canonical_name, finest
+from corpus.errors import InputError
+from corpus.params import params_dataclass
+from corpus.scans.volumes import LabelMap, Reject
+
+LabelNames = Annotated[dict[int, str], Field(min_length=1)]
+"""Value in a label map -> what it stands for; several values may stand for one organ."""
+
+
+def organ_id(name: str) -> int | None:
+    """The id of the organ that a dataset calls `name`, if the vocabulary has one."""
+    found = canonical_name(name)
+    return BY_NAME[found].id if found else None
+
+
+def check_any_organ(names: Collection[str], where: Path) -> None:
+    """Refuse a dataset without a single label to learn from.
+
+    Raises:
+        InputError: No name is an organ of the vocabulary.
+    """
+    if not any(organ_id(name) for name in names):
+        raise InputError(
+            where,
+            f"expected labels that are organs of the vocabulary, found only {', '.join(names)}",
+            "leave this data set out: there is nothing in it to learn organs from",
+        )
+
+
+def relabel(raw: np.ndarray, names: LabelNames) -> LabelMap:
+    """Organ ids for a map of a dataset's label values.
+
+    Args:
+        raw: `[I, J, K]`, 0 for background.
+        names: A value whose name is no organ of the vocabulary is dropped.
+
+    Raises:
+        Reject: A value has no name.
+    """
+    unknown = [v for v in np.unique(raw).tolist() if v != 0 and v not in names]
+    if unknown:
+        raise Reject(f"label values {unknown[:10]} are not in the source's label map")
+    lookup = np.zeros(max(names) + 1, np.uint8)
+    for value, name in names.items():
+        lookup[value] = organ_id(name) or 0
+    return LabelMap(
+        lookup[raw.astype(np.int64)],
+        frozenset(lookup[lookup > 0].tolist()),
+        frozenset(name for name in names.values() if organ_id(name) is None),
+    )
+
+
+@params_dataclass
+class StructureNames:
+    """How a dataset of named masks calls the organs, beyond the names that the vocabulary itself knows."""
+
+    names: dict[str, str | None] = Field(default_factory=dict)
+    """Structure -> organ, or null for one that is none whatever its name says."""
+    parts: dict[str, list[str]] = Field(default_factory=dict)
+    """Organ -> structures that only together are it; where one is missing, the organ is not labelled."""
+
+    def __post_init__(self) -> None:
+        unknown = [n for n in (*self.names.values(), *self.parts) if n is not None and organ_id(n) is None]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: expected organs of corpus/organs.yaml")
+
+    def organs(self, found: Collection[str]) -> dict[int, list[str]]:
+        """The structures among `found` that make up each organ, by ascending organ id."""
+        organs: dict[int, list[str]] = {}
+        partial = {structure for structures in self.parts.values() for structure in structures}
+        for structure in sorted(set(found) - partial):
+            name = self.names.get(structure, structure)
+            if name is not None and (organ := organ_id(name)):
+                organs.setdefault(organ, []).append(structure)
+        for name, structures in self.parts.items():
+            if (organ := organ_id(name)) and set(structures) <= set(found):
+                organs.setdefault(organ, []).extend(structures)
+        return dict(sorted(organs.items()))
+
+
+def paint(shape: tuple[int, ...], masks: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """One label map from masks that may overlap: a voxel goes to the smallest organ that claims it.
+
+    Args:
+        shape: `(I, J, K)`.
+        masks: Organ ids, each once, and their bool `[I, J, K]` masks.
+
+    Returns:
+        uint8 `[I, J, K]` organ ids.
+    """
+    organs, voxels = np.zeros(shape, np.uint8), dict[int, int]()
+    for organ, mask in masks:
+        claimed = int(np.count_nonzero(mask))
+        kept = [other for other, n in voxels.items() if n <= claimed]
+        organs[mask & ~np.isin(organs, kept)] = organ
+        voxels[organ] = claimed
+    return organs
+
+
+def gather(
+    found: Collection[str], mask_of: Callable[[str], np.ndarray], naming: StructureNames, shape: tuple[int, ...]
+) -> LabelMap:
+    """The label map of a case whose structures each have a mask.
+
+    Args:
+        found: Names of the structures.
+        mask_of: Reads a structure's bool `[I, J, K]` mask.
+        shape: `(I, J, K)`.
+    """
+    organs = naming.organs(found)
+    labelled = finest(set(organs))
+
+    def masks() -> Iterator[tuple[int, np.ndarray]]:
+        # One organ at a time: all masks of a whole body at once would take gigabytes.
+        for organ in sorted(labelled):
+            mask = np.zeros(shape, bool)
+            for structure in organs[organ]:
+                mask |= mask_of(structure)
+            yield organ, mask
+
+    dropped = set(found).difference(*organs.values())
+    return LabelMap(paint(shape, masks()), frozenset(labelled), frozenset(dropped))

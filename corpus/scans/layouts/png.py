@@ -1,0 +1,140 @@
+"""Layout `png`: folders of PNG slices with index masks of the same names, and one labels.yaml.
+
+    labels.yaml
+    images/<volume>/<slice>.png    grey, 8 or 16 bits
+    masks/<volume>/<slice>.png     one channel of label values, grey or palette; 0 is background
+
+A slice shows what a radiologist sees: anterior on top, the patient's right on the left. A volume's slices follow each
+other in the order of their names, numbers in them by value. labels.yaml says the rest:
+
+    labels: {1: liver, 2: spleen}      # value in the masks -> name
+    spacing: [5.0, 0.8, 0.8]           # mm between slices, rows and columns
+    window: [-160, 240]                # HU of black and of the brightest grey (255, or 65535 with 16 bits); CT needs it
+    modality: CT                       # or MR; CT if left out
+    first: inferior                    # or superior: where a volume's first slice lies; inferior if left out
+    patients: {scan_7b: scan_7}        # volumes of a patient with several; any other volume is a patient of its own
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from corpus.errors import InputError
+from corpus.params import params_dataclass, read_yaml, validated
+from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
+from corpus.scans.layouts.labels import LabelNames, check_any_organ, relabel
+from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
+
+DEPTHS = {"L": 255, "I;16": 65535, "I;16B": 65535, "I": 65535}
+"""Pillow's mode of a grey picture -> its brightest grey."""
+
+
+@params_dataclass
+class PngLabels:
+    """Content of labels.yaml."""
+
+    labels: LabelNames
+    spacing: tuple[float, float, float]
+    window: tuple[float, float] | None = None
+    modality: Literal["CT", "MR"] = "CT"
+    first: Literal["inferior", "superior"] = "inferior"
+    patients: dict[str, str] = Field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if min(self.spacing) <= 0:
+            raise ValueError("spacing must be above 0")
+        if self.modality == "CT" and self.window is None:
+            raise ValueError("window: expected the HU of black and of white")
+
+
+@params_dataclass
+class Png:
+    """Everything is in labels.yaml."""
+
+    def open(self, root: Path) -> Source:
+        """The dataset at `root`."""
+        spec = root / "labels.yaml"
+        if not spec.is_file():
+            raise InputError(
+                spec, "expected labels.yaml, found no such file", "write it: see corpus/scans/layouts/png.py"
+            )
+        about = validated(read_yaml(spec), PngLabels, spec)
+        check_any_organ(about.labels.values(), spec)
+        cases = [
+            Case(
+                folder.name,
+                about.patients.get(folder.name, folder.name),
+                folder,
+                root / "masks" / folder.name,
+                about.modality,
+            )
+            for folder in sorted((root / "images").glob("[!.]*"))
+            if folder.is_dir()
+        ]
+        if not cases:
+            raise InputError(root, "expected folders images/<volume>, found none", MISSING_SOURCE_FIX)
+        return Source(cases, partial(read_image, about=about), partial(read_label, about=about))
+
+
+def read_image(case: Case, about: PngLabels) -> Grid:
+    """The case's slices; CT in HU by the window."""
+    array, brightest = _stack(case.image, about.first)
+    if about.window is not None:
+        low, high = about.window
+        array = low + array / brightest * (high - low)
+    z, y, x = about.spacing
+    return Grid(array, np.diag([-x, -y, z, 1.0]))
+
+
+def read_label(case: Case, grid: Grid, about: PngLabels) -> LabelMap:
+    """The case's masks."""
+    images, masks = ([p.name for p in slices(folder)] for folder in (case.image, case.label))
+    if images != masks:
+        alone = sorted(set(images) ^ set(masks))
+        raise Reject(f"expected a mask for every slice, but {', '.join(alone[:5])} stand alone")
+    array, _ = _stack(case.label, about.first)
+    if array.shape != grid.array.shape:
+        raise Reject(f"the masks' shape {array.shape} differs from the images' {grid.array.shape}")
+    return relabel(array, about.labels)
+
+
+def slices(folder: Path) -> list[Path]:
+    """A folder's PNG files in the order of their names, numbers in them by value."""
+    return sorted(
+        folder.glob("[!.]*.png"),
+        key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)],
+    )
+
+
+def read_png(path: Path) -> tuple[np.ndarray, int]:
+    """The pixels `[H, W]` of a one-channel PNG (indices, if it has a palette), and its brightest grey.
+
+    Raises:
+        Reject: It is unreadable, or has several channels.
+    """
+    try:
+        with Image.open(path) as picture:
+            mode = picture.mode
+            pixels = np.asarray(picture.convert("L") if mode == "1" else picture)
+    except Exception as error:
+        raise Reject(f"{path.name}: expected a readable PNG, but {type(error).__name__}: {error}") from None
+    if pixels.ndim != 2:
+        raise Reject(f"{path.name}: expected one channel, found mode {mode}")
+    return pixels, DEPTHS.get(mode, 255)
+
+
+def _stack(folder: Path, first: str) -> tuple[np.ndarray, int]:
+    """A folder's slices as `[I, J, K]`, inferior slice first, and their brightest grey."""
+    read = [read_png(path) for path in slices(folder)]
+    kinds = {(pixels.shape, brightest) for pixels, brightest in read}
+    if len(kinds) != 1:
+        raise Reject(f"{folder.name}: expected PNG slices of one size and depth, found {sorted(kinds)}")
+    array = np.stack([pixels.T for pixels, _ in read], axis=2)
+    return (array if first == "inferior" else array[:, :, ::-1]), kinds.pop()[1]

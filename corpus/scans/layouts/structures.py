@@ -1,0 +1,35 @@
+"""Layout `structures`: one NIfTI image a case, and a folder with one binary NIfTI mask a structure.
+
+A mask's file name is the structure's name. A structure without a file is unknown; one with an empty mask is absent.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+
+from corpus.params import params_dataclass
+from corpus.scans.layouts.cases import Split, find_cases
+from corpus.scans.layouts.files import read_aligned, read_image
+from corpus.scans.layouts.labels import StructureNames, gather
+from corpus.scans.volumes import Case, Grid, LabelMap, Source
+
+
+@params_dataclass
+class Structures:
+    """The YAML of a dataset in this layout; a split's `label` is the folder of masks."""
+
+    splits: list[Split]
+    structures: StructureNames = Field(default_factory=StructureNames)
+
+    def open(self, root: Path) -> Source:
+        """The dataset at `root`."""
+        return Source(find_cases(root, self.splits), read_image, partial(read_label, naming=self.structures))
+
+
+def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
+    """The case's masks as one label map."""
+    files = {path.name.split(".nii")[0]: path for path in sorted(case.label.glob("[!.]*.nii*"))}
+    return gather(files, lambda name: read_aligned(files[name], grid) > 0, naming, grid.array.shape)

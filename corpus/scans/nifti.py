@@ -1,0 +1,122 @@
+"""NIfTI files, and which of their two headers' orientations to believe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from corpus.scans.orientation import axis_codes
+from corpus.scans.volumes import Grid, Reject
+
+SPACING_TOLERANCE = 0.01
+"""Relative difference between two headers' voxel sizes that still counts as agreement."""
+TOLERANCE_DEGREES = 1.0
+"""The same for the directions of their axes."""
+SMALLEST_MM, LARGEST_MM = 0.01, 100.0
+MM_IN_A = {"meter": 1000.0, "micron": 0.001}
+
+
+def read_nifti(path: Path) -> Grid:
+    """Read a 3D NIfTI file (NIfTI-1 or -2, one file or a pair), image or label map, scaled by its slope and intercept.
+
+    Args:
+        path: .nii, .nii.gz or .hdr.
+
+    Raises:
+        Reject: The file is missing, torn, not NIfTI, not 3D, not of real numbers, or has no affine that can be used.
+    """
+    try:
+        image = nib.load(path)
+    except FileNotFoundError:
+        raise Reject(f"{path.name}: expected a NIfTI file, found none") from None
+    except Exception as error:  # nibabel raises many kinds for torn or foreign files
+        raise Reject(f"{path.name}: expected a readable NIfTI file, but {type(error).__name__}: {error}") from None
+    if not isinstance(image, nib.Nifti1Pair):
+        raise Reject(f"{path.name}: expected NIfTI, found {type(image).__name__}")
+    if image.get_data_dtype().kind not in "iufb":
+        raise Reject(f"{path.name}: expected a number a voxel, found {image.get_data_dtype()} (colour or complex)")
+    shape = image.shape[:3]
+    if len(shape) != 3 or 0 in shape or any(n != 1 for n in image.shape[3:]):
+        raise Reject(f"{path.name}: expected a 3D volume, found shape {image.shape}")
+    mended = [] if len(image.shape) == 3 else [f"shape {image.shape} taken as {shape}"]
+    affine = _affine(image, path.name, mended)
+    try:
+        array = np.asanyarray(image.dataobj).reshape(shape)
+    except Exception as error:  # a torn file: zlib, EOF, OS and value errors
+        raise Reject(f"{path.name}: the voxels can't be read ({type(error).__name__}: {error})") from None
+    return Grid(array, affine, tuple(mended))
+
+
+def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:
+    """The affine to trust, in mm; what was wrong is appended to `mended`."""
+    header = image.header
+    coded = {"sform": header.get_sform(coded=True)[0], "qform": _qform(header)}
+    found = {form: matrix for form, matrix in coded.items() if matrix is not None}
+    usable = {form: matrix for form, matrix in found.items() if _is_usable(matrix)}
+    if found and not usable:
+        raise Reject(f"{name}: the affine is singular or not finite ({' and '.join(found)})")
+    if not found:
+        # The standard leaves it to ANALYZE's convention then, as do nibabel, FSL and SPM; SimpleITK takes LPS.
+        affine = header.get_base_affine()
+        mended.append(f"no orientation in the header, taken as {axis_codes(affine)}")
+        if not _is_usable(affine):
+            raise Reject(f"{name}: no orientation in the header, and voxel sizes {header.get_zooms()[:3]}")
+    elif len(usable) == 1:
+        (form, affine), *_ = usable.items()
+        broken = "qform" if form == "sform" else "sform"
+        if int(header[f"{broken}_code"]) > 0:
+            mended.append(f"{broken} is singular or not finite, {form} taken")
+    else:
+        affine = _choose(usable["sform"], usable["qform"], mended)
+    unit = header.get_xyzt_units()[0]
+    if unit in MM_IN_A:
+        affine = np.diag([MM_IN_A[unit]] * 3 + [1.0]) @ affine
+        mended.append(f"{unit} converted to mm")
+    spacing = _spacing(affine)
+    if spacing.min() < SMALLEST_MM or spacing.max() > LARGEST_MM:
+        raise Reject(f"{name}: voxels of {' x '.join(f'{s:g}' for s in spacing)} mm can't be right")
+    return affine
+
+
+def _qform(header: nib.Nifti1Header) -> np.ndarray | None:
+    try:
+        return header.get_qform(coded=True)[0]
+    except (HeaderDataError, ValueError):  # the quaternion is no rotation
+        return None
+
+
+def _choose(sform: np.ndarray, qform: np.ndarray, mended: list[str]) -> np.ndarray:
+    """One of two usable affines.
+
+    The sform, unless its voxel sizes contradict pixdim: then it leads into an atlas' space, or was edited, and only
+    the qform, whose voxel sizes are pixdim, measures the patient.
+    """
+    sizes, pixdim = _spacing(sform), _spacing(qform)
+    if (np.abs(sizes / pixdim - 1) > SPACING_TOLERANCE).any():
+        s, q = (" x ".join(f"{v:.4g}" for v in values) for values in (sizes, pixdim))
+        mended.append(
+            f"sform ({axis_codes(sform)}, {s} mm) and qform ({axis_codes(qform)}, {q} mm) differ, qform taken"
+        )
+        return qform
+    cosines = (sform[:3, :3] / sizes * (qform[:3, :3] / pixdim)).sum(axis=0)
+    degrees = float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))
+    if degrees > TOLERANCE_DEGREES:
+        mended.append(
+            f"sform ({axis_codes(sform)}) and qform ({axis_codes(qform)}) differ by {degrees:.0f} degrees, sform taken"
+        )
+    return sform
+
+
+def _spacing(affine: np.ndarray) -> np.ndarray:
+    return np.sqrt((affine[:3, :3].astype(np.float64) ** 2).sum(axis=0))
+
+
+def _is_usable(affine: np.ndarray) -> bool:
+    """Whether an affine is finite and its axes span space: unit axes enclose 1 if orthogonal, and 0 in a plane."""
+    if not np.isfinite(affine).all():
+        return False
+    spacing = _spacing(affine)
+    return bool(spacing.min() > 0) and bool(abs(np.linalg.det(affine[:3, :3] / spacing)) > 0.05)

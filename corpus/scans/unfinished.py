@@ -1,0 +1,75 @@
+"""What an ingest has finished so far, so that a killed one goes on: shards and, beside each, a JSON of its rows.
+
+    <unfinished>/<key>/<shard>.{image,label}.b2nd
+    <unfinished>/<key>/<number>.json      there once the number's shards are complete
+
+The key hashes all that the shards depend on; work under another key is stale and thrown away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from corpus.scans.volumes import Source
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one task of an ingest found out: rows of the slice table and of the rejects, and labels without an organ."""
+
+    rows: list[dict[str, Any]]
+    rejects: list[dict[str, str]]
+    dropped: list[str]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The folder of one ingest's unfinished work."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, directory: Path, source: Source, parameters: dict[str, Any]) -> Unfinished:
+        """The unfinished work of this very ingest in `directory`, new or begun before; any other is removed."""
+        # The bytes of the source hold its label map, and are hashed only, never read back.
+        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode() + pickle.dumps(source, protocol=5))
+        for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
+            for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
+                stat = path.stat()
+                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        folder = directory / digest.hexdigest()[:16]
+        for other in directory.glob("*"):
+            if other != folder:
+                shutil.rmtree(other)
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    def write(self, number: int, part: Part) -> None:
+        """Record that the shards of `number` are complete."""
+        partial = self.folder / f"{number:03d}.partial"
+        partial.write_text(json.dumps(asdict(part)), encoding="utf-8")
+        partial.replace(self._path(number))
+
+    def read(self, number: int) -> Part | None:
+        """The part of `number`, or None where it is not complete."""
+        if not self._path(number).is_file():
+            return None
+        part = Part(**json.loads(self._path(number).read_text(encoding="utf-8")))
+        names = {row["shard"] for row in part.rows}
+        files = (self.folder / f"{name}.{kind}.b2nd" for name in names for kind in ("image", "label"))
+        return part if all(file.is_file() for file in files) else None
+
+    def publish(self, out: Path) -> None:
+        """Move the shards to `out`, and throw the rest away."""
+        for shard in sorted(self.folder.glob("*.b2nd")):
+            shutil.move(shard, out / shard.name)
+        shutil.rmtree(self.folder)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:03d}.json"

@@ -1,0 +1,334 @@
+"""Datasets of NIfTI files in miniature, as they are distributed, read through their adapters."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from corpus.anatomy import BY_NAME
+from corpus.errors import InputError
+from corpus.scans.adapters import ADAPTERS, load_layout, open_source, read_case
+from corpus.scans.layouts.labels import StructureNames, gather, paint
+from corpus.scans.volumes import Reject
+from tests.corpus.miniature import AFFINE, DISPLAY, SHAPE, blocks, names, only, save, scan, voxels
+
+REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real"))
+
+FEMURS = {"left head of femur": 15, "right head of femur": 16}
+FIRST_ELEVEN = {"liver": 1, "spleen": 2, "left kidney": 3, "right kidney": 4, "stomach": 5, "gallbladder": 6}
+FIRST_ELEVEN |= {"esophagus": 7, "pancreas": 8, "duodenum": 9, "colon": 10, "intestine": 11}
+"""What WORD and RAOS have in common."""
+TABLES: dict[str, tuple[str, str, dict[str, int | tuple[int, ...]], dict[str, int]]] = {
+    "msd_liver": ("imagesTr/liver_0.nii.gz", "labelsTr/liver_0.nii.gz", {"liver": (1, 2)}, {}),
+    "msd_pancreas": ("imagesTr/pancreas_001.nii.gz", "labelsTr/pancreas_001.nii.gz", {"pancreas": (1, 2)}, {}),
+    "msd_spleen": ("imagesTr/spleen_10.nii.gz", "labelsTr/spleen_10.nii.gz", {"spleen": 1}, {}),
+    "btcv": (
+        "RawData/Training/img/img0001.nii.gz",
+        "RawData/Training/label/label0001.nii.gz",
+        {
+            "spleen": 1,
+            "right kidney": 2,
+            "left kidney": 3,
+            "gallbladder": 4,
+            "esophagus": 5,
+            "liver": 6,
+            "stomach": 7,
+            "aorta": 8,
+            "inferior vena cava": 9,
+            "portal vein and splenic vein": 10,
+            "pancreas": 11,
+            "right adrenal gland": 12,
+            "left adrenal gland": 13,
+        },
+        {},
+    ),
+    "word": (
+        "imagesVal/word_0004.nii.gz",
+        "labelsVal/word_0004.nii.gz",
+        FIRST_ELEVEN | {"rectum": 13, "bladder": 14} | FEMURS,
+        {"adrenal": 12},
+    ),
+    "raos": (
+        "CancerImages(Set1)/imagesTr/1.2.840.11.nii.gz",
+        "CancerImages(Set1)/labelsTr/1.2.840.11.nii.gz",
+        FIRST_ELEVEN
+        | {"left adrenal gland": 12, "right adrenal gland": 13, "rectum": 14, "bladder": 15}
+        | {"left head of femur": 16, "right head of femur": 17, "prostate": 18, "seminal vesicles": 19},
+        {},
+    ),
+    "abdomenct1k": (
+        "AbdomenCT-1K-ImagePart2/Case_00312_0000.nii.gz",
+        "Mask/Case_00312.nii.gz",
+        {"liver": 1, "kidney": 2, "spleen": 3, "pancreas": 4},
+        {},
+    ),
+    "flare22": (
+        "FLARE22Train/images/FLARE22_Tr_0001_0000.nii.gz",
+        "FLARE22Train/labels/FLARE22_Tr_0001.nii.gz",
+        {
+            "liver": 1,
+            "right kidney": 2,
+            "spleen": 3,
+            "pancreas": 4,
+            "aorta": 5,
+            "inferior vena cava": 6,
+            "right adrenal gland": 7,
+            "left adrenal gland": 8,
+            "gallbladder": 9,
+            "esophagus": 10,
+            "stomach": 11,
+            "duodenum": 12,
+            "left kidney": 13,
+        },
+        {},
+    ),
+    "amos": (
+        "imagesTr/amos_0500.nii.gz",
+        "labelsTr/amos_0500.nii.gz",
+        {
+            "spleen": 1,
+            "right kidney": 2,
+            "left kidney": 3,
+            "gallbladder": 4,
+            "esophagus": 5,
+            "liver": 6,
+            "stomach": 7,
+            "aorta": 8,
+            "inferior vena cava": 9,
+            "pancreas": 10,
+            "right adrenal gland": 11,
+            "left adrenal gland": 12,
+            "duodenum": 13,
+            "bladder": 14,
+        },
+        {"prostate or uterus": 15},
+    ),
+}
+"""Adapter -> an image and its label map as distributed, the values of its organs, and those that are dropped."""
+
+
+@pytest.mark.parametrize("adapter", TABLES)
+def test_files(adapter: str, tmp_path: Path) -> None:
+    image, label, organs, dropped = TABLES[adapter]
+    values = sorted({v for value in (*organs.values(), *dropped.values()) for v in np.atleast_1d(value).tolist()})
+    save(tmp_path / image, scan())
+    save(tmp_path / label, blocks(values))
+    case, volume = only(open_source(adapter, tmp_path))
+    assert case.volume == case.patient
+    assert case.volume in Path(image).name
+    assert names(volume.labelled) == set(organs)
+    assert volume.dropped == set(dropped)
+    assert (volume.modality, volume.orientation, volume.spacing) == ("CT", "LPS", (4.0, 1.5, 1.5))
+    assert np.array_equal(volume.image, scan().transpose(DISPLAY))
+    raw = blocks(values).transpose(DISPLAY)
+    for name, value in organs.items():
+        assert np.array_equal(volume.label == BY_NAME[name].id, np.isin(raw, np.atleast_1d(value))), name
+    assert not volume.label[np.isin(raw, list(dropped.values()))].any()
+
+
+def test_every_dataset_of_files_is_tried_above() -> None:
+    files = {name for name, spec in ADAPTERS.items() if yaml.safe_load(spec.read_text())["layout"] == "files"}
+    assert files == {*TABLES, "msd_lung", "msd_colon", "msd_hepatic_vessel"}
+
+
+@pytest.mark.parametrize("adapter", ["msd_lung", "msd_colon", "msd_hepatic_vessel"])
+def test_a_dataset_without_an_organ_says_so(adapter: str, tmp_path: Path) -> None:
+    save(tmp_path / "imagesTr/a_1.nii.gz", scan())
+    with pytest.raises(InputError, match="expected labels that are organs of the vocabulary, found only"):
+        open_source(adapter, tmp_path)
+
+
+def test_copies_that_a_mac_leaves_in_archives_are_passed_over(tmp_path: Path) -> None:
+    for name in ("liver_0", "._liver_0"):
+        save(tmp_path / f"imagesTr/{name}.nii.gz", scan())
+        save(tmp_path / f"labelsTr/{name}.nii.gz", blocks([1]))
+    assert [case.volume for case in open_source("msd_liver", tmp_path).cases] == ["liver_0"]
+
+
+def test_amos_is_ct_up_to_500_and_mr_above(tmp_path: Path) -> None:
+    for folder, case in (("Tr", 1), ("Va", 500), ("Tr", 501), ("Va", 600)):
+        save(tmp_path / f"images{folder}/amos_{case:04d}.nii.gz", scan())
+        save(tmp_path / f"labels{folder}/amos_{case:04d}.nii.gz", blocks([6]))
+    source = open_source("amos", tmp_path)
+    modality = {case.volume: read_case(case, source).modality for case in source.cases}
+    assert modality == {"amos_0001": "CT", "amos_0500": "CT", "amos_0501": "MR", "amos_0600": "MR"}
+
+
+def test_raos_test_images_are_found_with_and_without_a_channel(tmp_path: Path) -> None:
+    for image, label in (("1.2.3_0000", "1.2.3"), ("1.2.4", "1.2.4")):
+        save(tmp_path / f"CancerImages(Set1)/imagesTs/{image}.nii.gz", scan())
+        save(tmp_path / f"CancerImages(Set1)/labelsTs/{label}.nii.gz", blocks([1]))
+    source = open_source("raos", tmp_path)
+    assert [case.volume for case in source.cases] == ["1.2.3", "1.2.4"]
+    assert all(voxels(read_case(case, source)) == {"liver": 1} for case in source.cases)
+
+
+SPLIT = {"image": "{case}.nii.gz", "label": "{case}_seg.nii.gz"}
+
+
+def dataset(folder: Path, **content: object) -> Path:
+    spec = folder / "mine.yaml"
+    spec.write_text(yaml.safe_dump({"layout": "files", "splits": [SPLIT], "labels": {1: "liver"}} | content))
+    return spec
+
+
+def test_a_part_of_the_name_can_be_the_patient(tmp_path: Path) -> None:
+    split = SPLIT | {"case": r"(?P<who>p\d+)_(?:arterial|venous)", "patient": "{who}"}
+    for name in ("p1_arterial", "p1_venous", "p2_venous"):
+        save(tmp_path / f"{name}.nii.gz", scan())
+    cases = load_layout(dataset(tmp_path, splits=[split])).open(tmp_path).cases
+    assert [(case.volume, case.patient) for case in cases] == [
+        ("p1_arterial", "p1"),
+        ("p1_venous", "p1"),
+        ("p2_venous", "p2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"layout": "flies"}, "expected `layout` to be one of files, nnunet"),
+        ({"labels": {}}, "`labels`"),
+        ({"label": {1: "liver"}}, "`label`: no parameter has this name"),
+        ({"splits": [SPLIT | {"case": "("}]}, "case must be a regular expression"),
+        ({"splits": [SPLIT | {"patient": "{who}"}]}, "{who} must be `case` or a named group"),
+        ({"splits": [SPLIT | {"image": "a.nii.gz"}]}, "image must have {case} in it"),
+        ({"layout": "structures", "labels": None}, "`labels`: no parameter has this name"),
+    ],
+)
+def test_a_wrong_yaml_is_refused(content: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        load_layout(dataset(tmp_path, **content))
+    assert message in str(error.value)
+    assert "mine.yaml" in str(error.value)
+
+
+def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("imagesTr", "imagesVal"):
+        save(tmp_path / folder / "word_0001.nii.gz", scan())
+    with pytest.raises(InputError, match="are both 'word_0001'"):
+        open_source("word", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("label", "affine", "reason"),
+    [
+        (blocks([1, 9]), AFFINE, r"label values \[9\] are not in the source's label map"),
+        (blocks([1])[:, :, :3], AFFINE, r"shape \(10, 8, 3\) differs"),
+        (blocks([1]), AFFINE + np.eye(4, k=3), "affine differs"),
+        (blocks([]), AFFINE, "no organ of the vocabulary"),
+    ],
+)
+def test_a_label_map_that_does_not_fit_is_rejected(
+    label: np.ndarray, affine: np.ndarray, reason: str, tmp_path: Path
+) -> None:
+    save(tmp_path / "imagesTr/spleen_2.nii.gz", scan())
+    save(tmp_path / "labelsTr/spleen_2.nii.gz", label, affine)
+    source = open_source("msd_spleen", tmp_path)
+    with pytest.raises(Reject, match=reason):
+        read_case(source.cases[0], source)
+
+
+LOBES = ["lung_upper_lobe_left", "lung_lower_lobe_left", "lung_upper_lobe_right", "lung_middle_lobe_right"]
+
+
+def write_structures(root: Path, image: str, structures: Mapping[str, int]) -> None:
+    """One case with masks of the named structures, each a block of so many voxels; 0 for an empty mask."""
+    save(root / image, scan())
+    for n, (name, size) in enumerate(structures.items()):
+        mask = np.zeros(SHAPE, np.uint8)
+        mask.reshape(-1)[n * 20 : n * 20 + size] = 1
+        save((root / image).parent / "segmentations" / f"{name}.nii.gz", mask)
+
+
+def test_totalsegmentator(tmp_path: Path) -> None:
+    sizes = {"liver": 9, "small_bowel": 8, "urinary_bladder": 7, "portal_vein_and_splenic_vein": 6, "kidney_left": 5}
+    sizes |= dict.fromkeys((*LOBES, "lung_lower_lobe_right"), 3)
+    write_structures(tmp_path, "s0001/ct.nii.gz", sizes | {"prostate": 0, "femur_left": 4, "kidney_cyst_left": 2})
+    case, volume = only(open_source("totalsegmentator", tmp_path))
+    assert (case.volume, case.patient, volume.modality) == ("s0001", "s0001", "CT")
+    assert voxels(volume) == {
+        "liver": 9,
+        "intestine": 8,
+        "bladder": 7,
+        "portal vein and splenic vein": 6,
+        "left kidney": 5,
+        "lung": 15,
+    }
+    assert names(volume.labelled) == {*voxels(volume), "prostate"}, "an empty mask says that the organ is absent"
+    assert volume.dropped == {"femur_left", "kidney_cyst_left"}
+
+
+def test_totalsegmentator_with_a_lobe_missing_has_no_lung(tmp_path: Path) -> None:
+    write_structures(tmp_path, "s0001/ct.nii.gz", {"spleen": 4} | dict.fromkeys(LOBES, 3))
+    _, volume = only(open_source("totalsegmentator", tmp_path))
+    assert names(volume.labelled) == {"spleen"}
+    assert volume.dropped == set(LOBES)
+
+
+def test_totalsegmentator_mr(tmp_path: Path) -> None:
+    write_structures(tmp_path, "s0001/mri.nii.gz", {"lung_left": 4, "lung_right": 5, "adrenal_gland_right": 2})
+    _, volume = only(open_source("totalsegmentator_mr", tmp_path))
+    assert volume.modality == "MR"
+    assert voxels(volume) == {"lung": 9, "right adrenal gland": 2}
+
+
+def test_an_overlap_goes_to_the_smaller_organ() -> None:
+    liver, gallbladder, spleen = (np.zeros((1, 1, 6), bool) for _ in range(3))
+    liver[..., 0:4], gallbladder[..., 3:5], spleen[..., 4:6] = True, True, True
+    for order in ([1, 12, 2], [2, 12, 1], [12, 1, 2]):
+        masks = {1: liver, 12: gallbladder, 2: spleen}
+        painted = paint((1, 1, 6), [(organ, masks[organ]) for organ in order]).ravel().tolist()
+        first = order.index(12) < order.index(2)
+        assert painted == [1, 1, 1, 12, 12 if first else 2, 2], "of equals, the first"
+
+
+def test_both_sides_stand_for_the_pair() -> None:
+    masks = {name: np.zeros((1, 1, 4), bool) for name in ("Kidneys", "kidney_left", "kidney_right")}
+    masks["kidney_left"][..., :2], masks["kidney_right"][..., 2], masks["Kidneys"][...] = True, True, True
+    left, right, both = (BY_NAME[n].id for n in ("left kidney", "right kidney", "kidney"))
+    sides = gather(masks, masks.__getitem__, StructureNames(), (1, 1, 4))
+    assert sides.organs.ravel().tolist() == [left, left, right, 0]
+    assert sides.labelled == {left, right}
+    del masks["kidney_right"]
+    one = gather(masks, masks.__getitem__, StructureNames(), (1, 1, 4))
+    assert one.organs.ravel().tolist() == [left, left, both, both]
+    assert one.labelled == {left, both}
+
+
+def test_a_datasets_own_names_come_before_the_vocabularys() -> None:
+    naming = StructureNames(names={"KidneyL": "left kidney", "Liver": None}, parts={"lung": ["L", "R"]})
+    assert naming.organs(["KidneyL", "Liver", "L", "Kidneys", "GTV"]) == {
+        BY_NAME["left kidney"].id: ["KidneyL"],
+        BY_NAME["kidney"].id: ["Kidneys"],
+    }
+    with pytest.raises(ValueError, match="lungg: expected organs"):
+        StructureNames(names={"Lungs": "lungg"})
+
+
+def test_sources_can_be_sent_to_workers(tmp_path: Path) -> None:
+    save(tmp_path / "imagesTr/spleen_2.nii.gz", scan())
+    save(tmp_path / "labelsTr/spleen_2.nii.gz", blocks([1]))
+    write_structures(tmp_path, "s1/ct.nii.gz", {"liver": 3})
+    for adapter in ("msd_spleen", "totalsegmentator"):
+        source = open_source(adapter, tmp_path)
+        sent = pickle.loads(pickle.dumps(source))
+        assert np.array_equal(read_case(sent.cases[0], sent).label, read_case(source.cases[0], source).label)
+
+
+@pytest.mark.skipif(not (REAL / "btcv").is_dir(), reason=f"real BTCV scans are not at {REAL}/btcv")
+def test_a_real_btcv_scan() -> None:
+    source = open_source("btcv", REAL / "btcv")
+    volume = read_case(source.cases[0], source)
+    assert (source.cases[0].volume, volume.modality, len(volume.labelled)) == ("0001", "CT", 13)
+    assert volume.image.shape == volume.label.shape
+    assert volume.image.shape[1:] == (512, 512)
+    columns = {n: np.nonzero(volume.label == BY_NAME[n].id)[2].mean() for n in ("liver", "aorta", "spleen")}
+    assert all(a < b for a, b in pairwise(columns.values())), "liver, aorta, spleen from the viewer's left to right"

@@ -1,0 +1,208 @@
+"""SEG, RTSTRUCT and pictures land on their scan, however it was acquired, trimmed or straightened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from corpus.scans.contours import fill
+from corpus.scans.dicom import read_series
+from corpus.scans.dicom_labels import place_pictures, read_rtstruct, read_seg
+from corpus.scans.orientation import to_display
+from corpus.scans.volumes import Grid, Reject
+from tests.corpus.dicom_files import write_enhanced, write_rtstruct, write_seg, write_series
+
+SHAPE = (6, 14, 18)  # slices, rows, columns
+LIVER, KIDNEY = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+LIVER[1:5, 2:9, 3:7] = LIVER[1:4, 2:5, 3:12] = True  # no symmetry: any flip would show
+KIDNEY[0:2, 9:12, 12:17] = KIDNEY[1, 12, 12] = True
+IMAGE = np.where(LIVER, 60, np.where(KIDNEY, 30, -1000)).astype(np.int16)
+TILT = {"orientation": ((1, 0, 0), (0, 0.96, 0.28)), "step": (0, 0, 3.0)}
+"""16.3 degrees: each slice lies 1.05 rows from where an upright stack would have it."""
+
+
+def display(mask: np.ndarray, grid: Grid) -> np.ndarray:
+    return to_display(mask, grid.affine)[0]
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> tuple[list[Path], Grid]:
+    files = write_series(tmp_path / "ct", IMAGE)
+    return files, read_series(files)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
+def test_a_seg_comes_back_as_it_was_written(tmp_path: Path, scan: tuple[list[Path], Grid], kind: str) -> None:
+    files, grid = scan
+    masks = {"liver": LIVER, "kidney": KIDNEY}
+    if kind == "FRACTIONAL":
+        masks = {name: np.where(mask, 0.8, 0.3) for name, mask in masks.items()}
+    found = read_seg(write_seg(tmp_path / "seg.dcm", files, masks, kind), grid)
+    assert list(found) == ["liver", "kidney"]
+    assert found["liver"].dtype == bool
+    assert np.array_equal(display(found["liver"], grid), LIVER)
+    assert np.array_equal(display(found["kidney"], grid), KIDNEY)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "step"),
+    [
+        (((1, 0, 0), (0, 1, 0)), (0, 0, -3.0)),  # from the head down
+        (((-1, 0, 0), (0, -1, 0)), (0, 0, 3.0)),  # prone
+        (((0, 1, 0), (0, 0, -1)), (3.0, 0, 0)),  # sagittal
+        (((1, 0, 0), (0, 0, -1)), (0, 3.0, 0)),  # coronal
+    ],
+)
+def test_labels_lie_on_what_they_label_in_every_acquisition(tmp_path: Path, orientation: Any, step: Any) -> None:
+    files = write_series(tmp_path / "ct", IMAGE, orientation=orientation, step=step)
+    grid = read_series(files)
+    seg = read_seg(write_seg(tmp_path / "seg.dcm", files, {"liver": LIVER, "kidney": KIDNEY}), grid)
+    assert np.array_equal(seg["liver"], grid.array == 60)
+    assert np.array_equal(seg["kidney"], grid.array == 30)
+    pictures = {f: np.where(a, 9, 0).astype(np.uint8) for f, a in zip(files, LIVER, strict=True)}
+    assert np.array_equal(place_pictures(pictures, grid), 9 * (grid.array == 60))
+
+
+def test_a_seg_of_another_frame_order_lands_too(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    files, grid = scan
+    order = [3, 1, 5, 0, 2, 4]
+    path = write_seg(tmp_path / "seg.dcm", [files[k] for k in order], {"liver": LIVER[order]}, omit_empty_frames=False)
+    assert np.array_equal(display(read_seg(path, grid)["liver"], grid), LIVER)
+
+
+def test_labels_of_an_enhanced_scan(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "ct", IMAGE)
+    path = write_enhanced(tmp_path / "enhanced.dcm", IMAGE, order=[5, 0, 3, 1, 4, 2])
+    grid = read_series(path)
+    found = read_seg(write_seg(tmp_path / "seg.dcm", files, {"liver": LIVER}), grid)
+    assert np.array_equal(display(found["liver"], grid), LIVER)
+
+
+def test_labels_beyond_a_gap_are_left_out(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "ct", IMAGE)
+    path = write_seg(tmp_path / "seg.dcm", files, {"liver": LIVER, "kidney": KIDNEY})
+    grid = read_series([f for k, f in enumerate(files) if k != 1])  # slice 0 is beyond the gap
+    found = read_seg(path, grid)
+    assert np.array_equal(display(found["liver"], grid), LIVER[2:])
+    assert not found["kidney"].any()
+    rt = write_rtstruct(tmp_path / "rt.dcm", {"liver": [square(z, 2, 9, 3, 7) for z in range(6)]})
+    assert read_rtstruct(rt, grid)["liver"].any(axis=(0, 1)).all()
+
+
+@pytest.mark.parametrize("case", ["seg", "pictures", "rtstruct"])
+def test_labels_of_a_tilted_scan_move_with_it(tmp_path: Path, case: str) -> None:
+    thick = np.repeat(LIVER, 3, axis=0)
+    files = write_series(tmp_path / "ct", np.where(thick, 60, -1000).astype(np.int16), **TILT)
+    grid = read_series(files)
+    assert grid.mended == ("gantry tilt of 16.3 degrees undone",)
+    if case == "seg":
+        found = read_seg(write_seg(tmp_path / "seg.dcm", files, {"liver": thick}), grid)["liver"]
+    elif case == "pictures":
+        found = place_pictures(dict(zip(files, thick.astype(np.uint8), strict=True)), grid) > 0
+    else:
+        down, origin = np.array([0, 0.96, 0.28]), np.array([-40.0, -50.0, -60.0])
+        boxes = [
+            (k, *box) for k in range(3, 15) for box in ([(2, 5, 3, 12), (5, 9, 3, 7)] if k < 12 else [(2, 9, 3, 7)])
+        ]
+        contours = [
+            [
+                origin + [0, 0, 3.0 * k] + (r - 0.5) * 0.8 * down + [(c - 0.5) * 0.5, 0, 0]
+                for r, c in ((top, left), (top, right), (bottom, right), (bottom, left))
+            ]
+            for k, top, bottom, left, right in boxes
+        ]
+        found = read_rtstruct(write_rtstruct(tmp_path / "rt.dcm", {"liver": contours}), grid)["liver"]
+    assert found.sum() == pytest.approx(thick.sum(), rel=0.01 if case != "rtstruct" else 0.1)
+    inside = grid.array > (60 - 1000) / 2  # rows at the rim are mixtures
+    assert (found != inside).sum() <= 0.1 * inside.sum()
+    assert (grid.array[found] > -1000).mean() > 0.99
+    assert found[grid.array == 60].all() or case == "rtstruct"
+
+
+def square(k: float, top: int, bottom: int, left: int, right: int) -> list[list[float]]:
+    """A contour around the pixels of rows top..bottom-1, columns left..right-1 of slice k, LPS mm."""
+    y, x, z = (lambda r: -50 + (r - 0.5) * 0.8), (lambda c: -40 + (c - 0.5) * 0.5), -60 + 3 * k
+    return [[x(left), y(top), z], [x(right), y(top), z], [x(right), y(bottom), z], [x(left), y(bottom), z]]
+
+
+def test_contours_fill_the_voxels_whose_centres_they_hold(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    _, grid = scan
+    rois = {
+        "liver": [square(1, 2, 9, 3, 7), square(4, 1, 3, 2, 9), square(4.4, 10, 12, 2, 9), square(9, 1, 3, 2, 9)],
+        "ring": [square(2, 1, 10, 1, 12), square(2, 3, 8, 4, 9), square(2, 5, 6, 6, 7)],
+        "two#1": [square(0, 1, 4, 1, 4)],
+        "two#2": [square(0, 2, 6, 2, 6)],
+        "not drawn": [],
+    }
+    found = {name: display(m, grid) for name, m in read_rtstruct(write_rtstruct(tmp_path / "r", rois), grid).items()}
+    assert list(found) == ["liver", "ring", "two"]
+    liver, ring, two = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    liver[1, 2:9, 3:7] = liver[4, 1:3, 2:9] = liver[4, 10:12, 2:9] = True
+    ring[2, 1:10, 1:12] = True
+    ring[2, 3:8, 4:9] = False
+    ring[2, 5:6, 6:7] = True
+    two[0, 1:4, 1:4] = two[0, 2:6, 2:6] = True
+    assert np.array_equal(found["liver"], liver)
+    assert np.array_equal(found["ring"], ring), "an inner contour is a hole, one within it an island"
+    assert np.array_equal(found["two"], two), "ROIs of one name are united, not cut out of each other"
+
+
+def test_points_and_open_lines_are_no_masks(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    rt = write_rtstruct(tmp_path / "rt.dcm", {"mark": [square(1, 2, 9, 3, 7)]}, kind="OPEN_PLANAR")
+    assert read_rtstruct(rt, scan[1]) == {}
+
+
+def test_fill_is_right_for_any_polygon() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        polygon = rng.uniform(-3, 25, (9, 2))
+        u, v = np.mgrid[:20, :23]
+        inside = np.zeros(u.shape, bool)
+        for (u0, v0), (u1, v1) in zip(polygon, np.roll(polygon, -1, 0), strict=True):  # a ray from every pixel
+            crosses = (v0 > v) != (v1 > v)
+            inside ^= crosses & (u < (u1 - u0) * (v - v0) / (v1 - v0) + u0)
+        assert np.array_equal(fill([polygon], (20, 23)), inside)
+    assert not fill([np.zeros((0, 2)), np.array([[3.0, 3.0]])], (20, 23)).any()
+
+
+def test_borders_are_shared_out_among_neighbours() -> None:
+    left = np.array([[0, 0], [0, 4], [3, 4], [3, 0]], float)
+    right = left + np.array([3, 0])
+    assert not (fill([left], (9, 9)) & fill([right], (9, 9))).any()
+    assert (fill([left], (9, 9)) | fill([right], (9, 9))).sum() == 24
+
+
+def test_what_does_not_belong_to_the_scan_is_refused(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    files, grid = scan
+
+    def seg(name: str, **other: Any) -> Path:
+        return write_seg(tmp_path / name, write_series(tmp_path / name[:-4], IMAGE, **other), {"liver": LIVER})
+
+    far = write_rtstruct(tmp_path / "far.dcm", {"liver": [square(40, 2, 9, 3, 7)]})
+    across = [[[-35, -45, z], [-33, -45, z], [-33, -43, z + 6]] for z in (-57,)]
+    cases = {
+        "differ from the scan's in size": lambda: read_seg(seg("fine.dcm", spacing=(0.4, 0.25)), grid),
+        "in size or direction": lambda: read_seg(
+            seg("oblique.dcm", orientation=((0.96, 0.28, 0), (-0.28, 0.96, 0))), grid
+        ),
+        "between two slices": lambda: read_seg(seg("shifted.dcm", origin=(-40, -50, -58.5)), grid),
+        "no segment lies on the scan": lambda: read_seg(seg("elsewhere.dcm", origin=(-40, -50, 400)), grid),
+        "expected SEG, found CT": lambda: read_seg(files[0], grid),
+        "expected RTSTRUCT, found CT": lambda: read_rtstruct(files[0], grid),
+        "expected a DICOM file": lambda: read_seg(tmp_path / "none.dcm", grid),
+        "no contour lies on the scan": lambda: read_rtstruct(far, grid),
+        "isn't parallel to the slices": lambda: read_rtstruct(
+            write_rtstruct(tmp_path / "across.dcm", {"liver": across}), grid
+        ),
+        "14 x 18 pixels, its labels": lambda: place_pictures({files[0]: np.ones((5, 5), np.uint8)}, grid),
+    }
+    for reason, read in cases.items():
+        with pytest.raises(Reject, match=reason):
+            read()
+    torn = write_seg(tmp_path / "torn.dcm", files, {"liver": LIVER})
+    torn.write_bytes(torn.read_bytes()[:-60])
+    with pytest.raises(Reject, match=r"torn.dcm: the segments can't be read"):
+        read_seg(torn, grid)

@@ -1,0 +1,179 @@
+"""Datasets of DICOM and PNG slices in miniature, read through their adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from pydicom import Dataset
+
+from corpus.anatomy import BY_NAME
+from corpus.errors import InputError
+from corpus.scans.adapters import open_source, read_case
+from corpus.scans.volumes import Reject
+from tests.corpus.dicom_files import uid, write_rtstruct, write_seg, write_series
+from tests.corpus.miniature import DISPLAY, SHAPE, blocks, names, only, scan
+
+
+def write_chaos(folder: Path, array: np.ndarray, downwards: bool = False, first: int = 0, modality: str = "CT") -> None:
+    """A series of `[I, J, K]` as CHAOS has them: files named by number, from the head down or from the feet up, each
+    with a SeriesInstanceUID of its own."""
+
+    def own_series(header: Dataset) -> None:
+        header.SeriesInstanceUID = uid(folder, header.InstanceNumber)
+
+    files = write_series(folder, array.transpose(DISPLAY), modality=modality, change=own_series)
+    for n, file in enumerate(reversed(files) if downwards else files, start=first):
+        file.rename(folder / f"IMG-0004-{n:05d}.dcm")
+
+
+def write_masks(folder: Path, greys: np.ndarray, downwards: bool = False, black_and_white: bool = False) -> None:
+    folder.mkdir(parents=True)
+    for n, picture in enumerate(greys.transpose(DISPLAY)[:: -1 if downwards else 1]):
+        image = Image.fromarray(picture.astype(np.uint8))
+        (image.convert("1") if black_and_white else image).save(folder / f"mask_{n:03d}.png")
+
+
+@pytest.mark.parametrize("downwards", [False, True], ids=["names run upwards", "names run downwards"])
+def test_chaos(downwards: bool, tmp_path: Path) -> None:
+    """The n-th mask is the n-th file's, by name, whichever way the names run through the body."""
+    train, greys = tmp_path / "Train_Sets", blocks([63, 126, 189, 252])
+    write_chaos(train / "CT/1/DICOM_anon", scan(), downwards)
+    write_masks(train / "CT/1/Ground", np.where(greys == 63, 255, 0), downwards, black_and_white=True)
+    # The two phases' files are numbered in turn, and the masks like the in-phase ones.
+    write_chaos(train / "MR/1/T1DUAL/DICOM_anon/InPhase", scan(), downwards, 2, "MR")
+    write_chaos(train / "MR/1/T1DUAL/DICOM_anon/OutPhase", scan(), downwards, 1, "MR")
+    write_chaos(train / "MR/1/T2SPIR/DICOM_anon", scan(), downwards, 1, "MR")
+    for sequence in ("T1DUAL", "T2SPIR"):
+        write_masks(train / "MR/1" / sequence / "Ground", greys, downwards)
+
+    source = open_source("chaos", tmp_path)
+    assert [(c.volume, c.patient, c.modality) for c in source.cases] == [
+        ("CT_1", "CT_1", "CT"),
+        ("MR_1_T1_in", "MR_1", "MR"),
+        ("MR_1_T1_out", "MR_1", "MR"),
+        ("MR_1_T2", "MR_1", "MR"),
+    ]
+    ct, *mr = (read_case(case, source) for case in source.cases)
+    assert np.array_equal(ct.image, scan().transpose(DISPLAY))
+    assert names(ct.labelled) == {"liver"}
+    assert np.array_equal(ct.label == BY_NAME["liver"].id, (greys == 63).transpose(DISPLAY))
+    for volume in mr:
+        for grey, organ in ((63, "liver"), (126, "right kidney"), (189, "left kidney"), (252, "spleen")):
+            assert np.array_equal(volume.label == BY_NAME[organ].id, (greys == grey).transpose(DISPLAY))
+        assert len(volume.labelled) == 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("grey", "found \\[100\\]"), ("one short", "found 3 for 4"), ("size", "its labels \\(7, 10\\)")],
+)
+def test_chaos_masks_that_do_not_fit_are_rejected(fault: str, reason: str, tmp_path: Path) -> None:
+    folder = tmp_path / "Train_Sets/MR/2/T2SPIR"
+    write_chaos(folder / "DICOM_anon", scan(), modality="MR")
+    greys = np.full(SHAPE, 100 if fault == "grey" else 63)
+    write_masks(folder / "Ground", greys[:, fault == "size" :, fault == "one short" :])
+    source = open_source("chaos", tmp_path)
+    with pytest.raises(Reject, match=reason):
+        read_case(source.cases[0], source)
+
+
+def in_another_frame(header: Dataset) -> None:
+    header.FrameOfReferenceUID = uid("another frame")
+
+
+def test_dicom(tmp_path: Path) -> None:
+    """A SEG names its series, beside another one in one folder; an RTSTRUCT only its frame of reference."""
+    liver, kidney, gland = ((blocks([1, 2, 3]) == n).transpose(DISPLAY) for n in (1, 2, 3))
+    image = scan().transpose(DISPLAY)
+    late = write_series(tmp_path / "anna", image, series=uid("late"), patient="anna", change=in_another_frame)
+    write_series(tmp_path / "anna", image[:, ::-1], series=uid("early"), patient="anna", change=in_another_frame)
+    write_seg(tmp_path / "anna/seg.dcm", late, {"Liver": liver, "Kidney_L": kidney, "Glnd_Adrenal_L": gland})
+    write_series(tmp_path / "ben/mr", image, patient="p1", modality="MR", spacing=(1, 1), origin=(0, 0, 0))
+    square = [np.array([[1.5, 2.5, 6.0], [5.5, 2.5, 6.0], [5.5, 5.5, 6.0], [1.5, 5.5, 6.0]])]
+    write_rtstruct(tmp_path / "ben/rt.dcm", {"Spleen": square, "GTV": square})
+
+    source = open_source("dicom", tmp_path)
+    assert [(c.volume, c.modality) for c in source.cases] == [("anna-seg", "CT"), ("ben-rt", "MR")]
+    assert not any(name in case.patient for case in source.cases for name in ("anna", "p1")), "PatientID is kept out"
+    assert len({case.patient for case in source.cases}) == 2
+    seg, rt = (read_case(case, source) for case in source.cases)
+    assert np.array_equal(seg.image, image)
+    assert names(seg.labelled) == {"liver", "left kidney", "left adrenal gland"}
+    for mask, organ in ((liver, "liver"), (kidney, "left kidney"), (gland, "left adrenal gland")):
+        assert np.array_equal(seg.label == BY_NAME[organ].id, mask)
+    assert names(rt.labelled) == {"spleen"}
+    assert rt.dropped == {"GTV"}
+    drawn = np.zeros(image.shape, bool)
+    drawn[2, 3:6, 2:6] = True
+    assert np.array_equal(rt.label == BY_NAME["spleen"].id, drawn)
+
+
+def test_an_annotation_that_fits_no_one_series_is_rejected(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", scan(), series=uid("a"))
+    write_series(tmp_path / "b", scan(), series=uid("b"))
+    write_rtstruct(tmp_path / "rt.dcm", {"Spleen": []})
+    source = open_source("dicom", tmp_path)
+    with pytest.raises(Reject, match=r"rt\.dcm: expected it to refer to one CT or MR series"):
+        read_case(source.cases[0], source)
+
+
+def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", scan())
+    with pytest.raises(InputError, match="SEG or RTSTRUCT files beside 1 series, found none"):
+        open_source("dicom", tmp_path)
+
+
+def write_png(root: Path, about: dict, depth: type = np.uint8, names: tuple[str, ...] = ("1", "2", "9", "10")) -> None:
+    """Grey n in slice n, and masks of one block each; `names` are the slices', from the feet up."""
+    label = blocks([1, 2])
+    for folder in ("images/a", "masks/a"):
+        (root / folder).mkdir(parents=True)
+    for z, name in enumerate(names):
+        grey = np.full(SHAPE[1::-1], np.iinfo(depth).max // 3 * z, depth)
+        Image.fromarray(grey).save(root / f"images/a/{name}.png")
+        picture = Image.fromarray(label[:, :, z].T)
+        picture.putpalette(np.arange(768) % 256)
+        picture.save(root / f"masks/a/{name}.png")
+    (root / "labels.yaml").write_text(
+        yaml.safe_dump({"labels": {1: "liver", 2: "tumour"}, "spacing": [5, 2, 1]} | about)
+    )
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_png(depth: type, tmp_path: Path) -> None:
+    write_png(tmp_path, {"window": [-160, 240], "patients": {"a": "anna"}}, depth)
+    case, volume = only(open_source("png", tmp_path))
+    assert (case.volume, case.patient, volume.modality, volume.spacing) == ("a", "anna", "CT", (5.0, 2.0, 1.0))
+    assert volume.orientation == "LPS"
+    assert np.unique(volume.image[0]).tolist() == [-160], "slice 1 is black, at the feet"
+    assert np.unique(volume.image[3]).tolist() == [240], "slice 10 is white, at the head"
+    assert names(volume.labelled) == {"liver"}
+    assert volume.dropped == {"tumour"}
+    assert np.array_equal(volume.label == BY_NAME["liver"].id, (blocks([1, 2]) == 1).transpose(DISPLAY))
+
+
+def test_png_slices_from_the_head_down(tmp_path: Path) -> None:
+    write_png(tmp_path, {"window": [-160, 240], "first": "superior"}, names=("10", "9", "2", "1"))
+    _, volume = only(open_source("png", tmp_path))
+    assert [int(v) for v in volume.image[:, 0, 0]] == sorted(int(v) for v in volume.image[:, 0, 0])
+    assert np.array_equal(volume.label == BY_NAME["liver"].id, (blocks([1, 2]) == 1).transpose(DISPLAY))
+
+
+def test_png_needs_a_window_for_ct_but_not_for_mr(tmp_path: Path) -> None:
+    write_png(tmp_path, {"modality": "MR"})
+    assert only(open_source("png", tmp_path))[1].modality == "MR"
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump({"labels": {1: "liver"}, "spacing": [5, 2, 1]}))
+    with pytest.raises(InputError, match="window: expected the HU of black and of white"):
+        open_source("png", tmp_path)
+
+
+def test_a_slice_without_a_mask_is_rejected(tmp_path: Path) -> None:
+    write_png(tmp_path, {"window": [-160, 240]})
+    (tmp_path / "masks/a/9.png").unlink()
+    source = open_source("png", tmp_path)
+    with pytest.raises(Reject, match=r"9\.png stand alone"):
+        read_case(source.cases[0], source)

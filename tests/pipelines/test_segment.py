@@ -1,0 +1,57 @@
+"""What `flans segment` reads, and the geometry that it writes masks in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from corpus.errors import InputError
+from corpus.scans.orientation import from_display
+from pipelines.segment import Scan, _nifti, read_scan
+from tests.corpus.dicom_files import write_series
+
+ARRAY = np.random.default_rng(0).integers(-1000, 1200, (6, 5, 4)).astype(np.int16)
+LPS = np.diag([-1.5, -1.5, 4.0, 1.0])
+
+
+def masked(scan: Scan) -> nib.Nifti1Image:
+    assert scan.affine is not None
+    return _nifti(from_display((scan.image > 0).astype(np.uint8), scan.affine), scan)
+
+
+def test_a_nifti_file_gets_its_mask_in_its_own_geometry(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(ARRAY, np.diag([2.0, -1.5, 3.0, 1.0]))
+    image.set_qform(image.affine, 1)
+    image.set_sform(None, 0)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    scan = read_scan(tmp_path / "scan.nii.gz", 40, 400)
+    mask = masked(scan)
+    assert np.array_equal(np.asarray(mask.dataobj), ARRAY > 0)
+    assert np.allclose(mask.affine, image.affine)
+    assert int(mask.header["qform_code"]) == 1
+    assert scan.spacing == (3.0, 1.5, 2.0)
+
+
+def test_a_dicom_folder_gets_a_nifti_mask_where_it_lies(tmp_path: Path) -> None:
+    write_series(tmp_path / "series", ARRAY.transpose(2, 1, 0), spacing=(1.5, 1.5), step=(0, 0, 4.0))
+    scan = read_scan(tmp_path / "series", 40, 400)
+    assert np.array_equal(scan.image, ARRAY.transpose(2, 1, 0))
+    mask = masked(scan)
+    axes = nib.orientations.io_orientation(mask.affine)
+    assert np.allclose(np.abs(mask.affine[:3, :3]), np.abs(LPS[:3, :3]))
+    as_written = nib.orientations.apply_orientation(
+        np.asarray(mask.dataobj),
+        nib.orientations.ornt_transform(axes, nib.orientations.axcodes2ornt("LPS")),
+    )
+    assert np.array_equal(as_written, ARRAY > 0)
+
+
+@pytest.mark.parametrize("name", ["none.nii.gz", "torn.nii.gz", "empty"])
+def test_what_is_no_scan_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "torn.nii.gz").write_bytes(b"torn")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="To mend it: give a volume"):
+        read_scan(tmp_path / name, 40, 400)

@@ -20,6 +20,7 @@ from model.groups import act_batch, crop_from_square
 from model.intent_head import IntentLogits, Understanding, understand
 from model.resolve import predicted_labels, resolve, seen
 from model.text_encoder import TextEncoder, TokenEmbeddings, build_text_encoder
+from prompts.spelling import mend
 
 BATCH = 16
 """Slices that are encoded at once."""
@@ -66,8 +67,8 @@ class Segmenter:
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
-        """Read prompts: what each asks for."""
-        text = self.encoder.encode(prompts)
+        """Read prompts, typing errors mended: what each asks for."""
+        text = self.encoder.encode([mend(prompt) for prompt in prompts])
         text = text[torch.arange(len(prompts))]
         intent = self.model.intent_head(text.tokens, text.mask)
         return Request(tuple(prompts), text, intent, tuple(understand(intent)))

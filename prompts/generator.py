@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from langchain_core.messages import BaseMessage
 
 from corpus.anatomy import ORGANS
 from corpus.errors import InputError
-from corpus.params import params_dataclass, read_yaml
+from corpus.params import params_dataclass
 from prompts.asking import ask
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
@@ -31,6 +31,7 @@ from prompts.messages import Hit, messages_for
 from prompts.parsing import parse_candidates
 from prompts.providers import ModelParams, cost, provider
 from prompts.response_store import Response, ResponseStore, response_key
+from prompts.written import Written, bare_names, report_sentences, texts_for_nothing
 
 CHUNK = 64
 """Calls handed to the model at once; after each chunk the progress moves on."""
@@ -48,16 +49,20 @@ class GenerateParams(ModelParams):
     """Requests asked for in one call."""
     passages: int = 3
     """Report passages shown in one call, for kinds that take any."""
+    sentences: int = 600
+    """Report passages and questions that enter the bank as texts that ask for nothing; they name organs, too."""
     max_calls_per_cell: int = 40
     """Calls after which a cell that isn't full is reported as short."""
 
     def __post_init__(self) -> None:
-        if min(self.candidates, self.max_calls_per_cell) < 1 or self.passages < 0:
-            raise ValueError("candidates and max_calls_per_cell must be at least 1, passages at least 0")
+        if min(self.candidates, self.max_calls_per_cell) < 1 or min(self.passages, self.sentences) < 0:
+            raise ValueError("candidates and max_calls_per_cell must be at least 1, passages and sentences at least 0")
 
 
 class Passages(Protocol):
     """What is searched for passages, as `corpus.reports.index.PassageIndex` is."""
+
+    passages: pd.DataFrame
 
     def search(
         self, queries: Sequence[str], k: int, *, tags: Collection[str] | None, organs: Collection[str] | None
@@ -152,8 +157,10 @@ class Generator:
         Raises:
             InputError: The negatives can't be used, no call at all was answered, or a response can't be stored.
         """
-        self._take_negatives(negatives)
-        self._take_names()
+        self._take_written(texts_for_nothing(negatives))
+        self._take_written(bare_names())
+        if self.passages is not None:
+            self._take_written(report_sentences(self.passages.passages, self.params.sentences, self.params.seed))
         while unfilled := [cell for cell, progress in self.cells.items() if self._goes_on(progress)]:
             calls = [self._call(cell) for cell in unfilled]
             answered = 0
@@ -267,42 +274,11 @@ class Generator:
             if progress.accepted < progress.wanted:
                 progress.accepted += self._keep(text, call.cell, call.cell.intent, context, shared)
 
-    def _take_negatives(self, path: Path) -> None:
-        """Put texts that ask for nothing, written by people, into the bank; their length and repetition are checked."""
-        entries = read_yaml(path)
+    def _take_written(self, texts: Iterable[Written]) -> None:
+        """Put texts that people wrote into the bank."""
         context = Context(duplicates=self.duplicates)
-        for number, entry in enumerate(entries, start=1):
-            if (
-                not isinstance(entry, dict)
-                or entry.get("style") not in styles()
-                or not str(entry.get("text", "")).strip()
-            ):
-                raise InputError(
-                    f"{path}, entry {number}",
-                    f"must be {{style, text}} with a style of {', '.join(styles())}, but found {entry!r}",
-                    "correct the entry",
-                )
-            cell = Cell("none", "none", entry["style"])
-            self._keep(entry["text"], cell, Intent("none"), context, WRITTEN, ("length", "duplicate", "near_duplicate"))
-
-    def _take_names(self) -> None:
-        """Put bare terms into the bank: people type "liver" or "biggest organ", and nothing more."""
-        context = Context(duplicates=self.duplicates)
-        names: dict[tuple[str, str], Mapping[str, Sequence[str]]] = {
-            ("anatomy", organ.name): {
-                "expert": (organ.name, *organ.synonyms, *organ.abbreviations),
-                "lay": organ.lay,
-            }
-            for organ in ORGANS
-        }
-        for kind in kinds().values():
-            if isinstance(kind.targets, dict):
-                names |= {(kind.name, attribute): claim.names for attribute, claim in kind.targets.items()}
-        for (kind_name, target), by_style in names.items():
-            for style, texts in by_style.items():
-                cell = Cell(kind_name, target, style)
-                for text in texts:
-                    self._keep(text, cell, cell.intent, context, WRITTEN, ("duplicate",))
+        for each in texts:
+            self._keep(each.text, each.cell, each.intent, context, WRITTEN, each.checks)
 
     def _keep(
         self,

@@ -1,0 +1,49 @@
+"""Misspelt words are mended; right ones, and words that aren't ours, are left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from corpus.anatomy import ORGANS
+from prompts.spelling import mend
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("outlien my livver pelase", "outline my liver please"),
+        ("rihgt kidny", "right kidney"),
+        ("pnacreas", "pancreas"),
+        ("the oesophagous", "the oesophagus"),
+        ("GALLBLADER!", "GALLBLADDER!"),
+        ("segmnt teh bigest organ", "segment teh biggest organ"),
+        ("botom most strcture", "bottom most structure"),
+    ],
+)
+def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
+    assert mend(typed) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Where is the river? Not the liver, the lever!",
+        "Cholecystitis, pancreatitis and hepatomegaly; the fundus rotates.",
+        "Guten Tag, wie geht es Ihnen?",
+        "IVC, GB, RAG, LK and the SMV",
+        "He has lived long enough to color the columns.",
+    ],
+)
+def test_words_are_left_alone(text: str) -> None:
+    assert mend(text) == text
+
+
+def test_the_vocabulary_is_spelt_as_it_is() -> None:
+    for organ in ORGANS:
+        for term in (organ.name, *organ.synonyms, *organ.lay, *organ.abbreviations, *organ.functions):
+            assert mend(term) == term
+
+
+def test_every_organ_survives_a_letter_too_many() -> None:
+    names = [organ.name for organ in ORGANS if " " not in organ.name]
+    assert [mend(f"{name[:3]}{name[2]}{name[3:]}") for name in names] == names

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
-from corpus.errors import InputError
+from pipelines.bench import bench
+from pipelines.commands import register
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Segment abdominal CT from free-form language.")
-P = ParamSpec("P")
+app.add_typer(bench, name="bench")
+command = register(app)
 
 Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
 CHECKPOINT = Path("models/flans")
-
-
-def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Register a command; bad input ends it with one message and exit status 1."""
-
-    @app.command()
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except InputError as error:
-            typer.secho(str(error), fg="red", err=True)
-            raise typer.Exit(1) from None
-
-    return run
 
 
 @command

@@ -73,6 +73,30 @@ def understand(
 
 
 @command
+def pose(
+    source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Its folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the table and pictures; report/pose/SOURCE.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A trained model to ask too; models/flans if it is there.")
+    ] = None,
+) -> None:
+    """Check a data set's headers against its pixels, and list and picture the volumes that contradict theirs.
+
+    Plain anatomy decides (spine, liver, heart, lungs), and a model that was trained on the source.
+    """
+    from pipelines.pose import check_source, show
+    from pipelines.sources import find_source
+    from pipelines.stage import REPORT
+
+    name, params = find_source(source, adapter, root)
+    out = out or REPORT / "pose" / name
+    table = check_source(name, params, checkpoint or (CHECKPOINT if CHECKPOINT.is_dir() else None), out)
+    show(table, out)
+
+
+@command
 def search(
     query: Annotated[str, typer.Argument(help="What to look for in the indexed reports.")],
     k: Annotated[int, typer.Option(help="Passages to show.")] = 5,

@@ -88,16 +88,16 @@ def _row(found: Judgement) -> dict:
 def show(table: pd.DataFrame, out: Path) -> None:
     """Print the verdicts, contradictions first, and their counts."""
     shown = Table(title="Headers against pixels", title_justify="left")
-    for column in ("volume", "header", "verdict", "slices", ", ".join(MARGINS), "network"):
-        shown.add_column(column, no_wrap=True)
-    shown.add_column("upright after")
+    for column in ("volume", "header", "verdict", "upright after", "slices", " ".join(MARGINS), "network"):
+        shown.add_column(column, no_wrap=column in ("volume", "verdict"))
     order = {verdict: i for i, verdict in enumerate(("contradicts", "unreadable", "unsure", "agrees"))}
     ordered = table.sort_values("verdict", key=lambda v: v.map(order), kind="stable").astype(object).fillna("")
     for row in ordered.to_dict("records"):
         verdict = f"[{COLOURS[row['verdict']]}]{row['verdict']}[/]"
         margins = " ".join(f"{row[key]:.2f}" for key in MARGINS if row[key] != "")
         network = f"{row['network']} {row['probability']}".strip()
-        shown.add_row(row["volume"], row["header"], verdict, row["slices"], margins, network, row["upright"])
+        upright = "" if row["verdict"] == "agrees" else row["upright"]
+        shown.add_row(row["volume"], row["header"], verdict, upright, row["slices"], margins, network)
     console.print(shown)
     counts = table["verdict"].value_counts()
     console.print(

@@ -58,11 +58,6 @@ UNIONS: dict[int, tuple[int, ...]] = {o.id: tuple(BY_NAME[p].id for p in o.parts
 """Union organ id -> ids of its parts."""
 
 
-def finest(ids: set[int]) -> set[int]:
-    """Drop every union whose parts are all among `ids`: what competes for "leftmost" or "largest"."""
-    return {i for i in ids if i not in UNIONS or not set(UNIONS[i]) <= ids}
-
-
 def with_unions(ids: set[int]) -> set[int]:
     """Add every union whose parts are all among `ids` (a source that labels both kidneys also labels "kidney")."""
     return ids | {union for union, parts in UNIONS.items() if set(parts) <= ids}

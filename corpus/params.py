@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -14,8 +14,11 @@ from corpus.errors import InputError
 PARAMS = Path("params.yaml")
 T = TypeVar("T")
 
-params_dataclass = pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-"""Decorator of every parameter section: frozen, types checked, unknown keys refused."""
+
+@dataclass_transform(frozen_default=True)
+def params_dataclass(cls: type[T]) -> type[T]:
+    """Decorator of every parameter section: frozen, types checked, unknown keys refused."""
+    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
 
 
 def read_yaml(path: Path) -> Any:

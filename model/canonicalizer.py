@@ -18,6 +18,8 @@ from corpus.params import params_dataclass
 from model.groups import IDENTITY, INVERSE, ORDER, act_batch, all_views
 from model.image_encoder import conv_block
 
+SLICES_AT_ONCE = 16
+
 
 @params_dataclass
 class CanonicalizerParams:
@@ -90,6 +92,11 @@ class Canonicalizer(nn.Module):
         """
         pose = self.pose(self.view_logits(x))
         return act_batch(pose.element, x), pose
+
+    def volume_pose(self, x: Tensor) -> Pose:
+        """How the slices `[Z, 1, S, S]` of one scan lie, one pose for all: their log-probabilities, averaged."""
+        logits = torch.cat([self.view_logits(part) for part in x.split(SLICES_AT_ONCE)])
+        return self.pose(logits.log_softmax(-1).mean(0, keepdim=True))
 
     @staticmethod
     def restore(y: Tensor, pose: Pose) -> Tensor:

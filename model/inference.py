@@ -116,9 +116,8 @@ class Segmenter:
 
     @torch.inference_mode()
     def pose(self, x: Tensor) -> Pose:
-        """How the slices `[Z, 1, S, S]` of one scan lie: their views' log-probabilities, averaged."""
-        logits = torch.cat([self.model.canonicalizer.view_logits(part) for part in x.split(BATCH)])
-        return self.model.canonicalizer.pose(logits.log_softmax(-1).mean(0, keepdim=True))
+        """How the slices `[Z, 1, S, S]` of one scan lie."""
+        return self.model.canonicalizer.volume_pose(x)
 
     def _resolve(self, x: Tensor, request: Request, pose: Pose) -> list[str | None]:
         intents = [u.intent for u in request.understood]

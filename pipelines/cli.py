@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
-from corpus.errors import InputError
+from pipelines.bench import bench
+from pipelines.commands import register
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Segment abdominal CT from free-form language.")
-P = ParamSpec("P")
+app.add_typer(bench, name="bench")
+command = register(app)
 
 Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
 CHECKPOINT = Path("models/flans")
-
-
-def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Register a command; bad input ends it with one message and exit status 1."""
-
-    @app.command()
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except InputError as error:
-            typer.secho(str(error), fg="red", err=True)
-            raise typer.Exit(1) from None
-
-    return run
 
 
 @command
@@ -91,6 +76,30 @@ def understand(
                 "confidence": round(understood.confidence, 4),
             }
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+@command
+def pose(
+    source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Its folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the table and pictures; report/pose/SOURCE.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A trained model to ask too; models/flans if it is there.")
+    ] = None,
+) -> None:
+    """Check a data set's headers against its pixels, and list and picture the volumes that contradict theirs.
+
+    Plain anatomy decides (spine, liver, heart, lungs), and a model that was trained on the source.
+    """
+    from pipelines.pose import check_source, show
+    from pipelines.sources import find_source
+    from pipelines.stage import REPORT
+
+    name, params = find_source(source, adapter, root)
+    out = out or REPORT / "pose" / name
+    table = check_source(name, params, checkpoint or (CHECKPOINT if CHECKPOINT.is_dir() else None), out)
+    show(table, out)
 
 
 @command

@@ -7,6 +7,10 @@ An organ is leftmost in a slice when both its left edge and its centroid lie fur
 its margin is the smaller of the two leads over the runner-up. Where edge and centroid disagree nobody is leftmost,
 because people would disagree as well. The other three directions are alike. An organ is largest (smallest) by area; its
 margin is the ratio of its area to the runner-up's (of the runner-up's to its own).
+
+The organs that are there compete, in the finest labels that the source gives: a union competes only in a source that
+labels none of its parts, whatever is missing from the scan. Whole numbers are counted and summed first and scaled to mm
+last, so that a fact is off by no more than its own rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import pandas as pd
 import pandera.pandas as pa
 from scipy import ndimage
 
-from corpus.anatomy import BY_ID, N_ORGANS, UNIONS, finest, with_unions
+from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS, UNIONS, with_unions
 
 POSITION_MARGINS = {
     "leftmost": "leftmost_mm",
@@ -152,22 +156,23 @@ def slice_facts(label: np.ndarray, spacing: tuple[float, float], labelled: Itera
     Args:
         label: uint8 `[H, W]` organ ids, display frame.
         spacing: (y, x) in mm.
-        labelled: Organ ids that the source labels; a union is measured where all its parts are among them.
+        labelled: Organ ids that the source labels; a union is measured where it or all its parts are among them.
 
     Returns:
         One row an organ, with the columns of `FACTS` from `organ` on.
     """
     found = shapes(label)
-    candidates = sorted(finest(set(found)))
+    labelled = set(labelled)
+    candidates = sorted(organ for organ in found if labelled.isdisjoint(UNIONS.get(organ, ())))
     margins: dict[int, dict[str, float]] = {}
     if len(candidates) > 1:
         competing = [found[o] for o in candidates]
         by_name = position_leads(competing, spacing) | size_leads(np.array([s.pixels for s in competing], float))
         columns = POSITION_MARGINS | SIZE_MARGINS
         margins = {o: {columns[a]: round(float(v[i]), 4) for a, v in by_name.items()} for i, o in enumerate(candidates)}
-    for organ in with_unions(set(labelled)) & set(UNIONS):
-        parts = [found[p] for p in UNIONS[organ] if p in found]
-        if parts and organ not in found:
+    for organ in with_unions(labelled) & set(UNIONS):
+        parts = [found[p] for p in (organ, *UNIONS[organ]) if p in found]
+        if parts:
             found[organ] = merge(parts, organ)
     nothing = dict.fromkeys((*POSITION_MARGINS.values(), *SIZE_MARGINS.values()), float("nan"))
     return [
@@ -185,25 +190,27 @@ def slice_facts(label: np.ndarray, spacing: tuple[float, float], labelled: Itera
     ]
 
 
-def volume_facts(facts: pd.DataFrame, spacing_z: dict[str, float]) -> pd.DataFrame:
+def volume_facts(facts: pd.DataFrame, voxel_mm3: dict[str, float]) -> pd.DataFrame:
     """Sum slice facts over each volume, and say which organ is largest and smallest in the whole scan.
 
     Args:
         facts: Rows of `FACTS`, one source.
-        spacing_z: Volume -> distance of its slices in mm.
+        voxel_mm3: Volume -> what one of its voxels occupies.
     """
     keys = ["source", "patient", "volume", "organ"]
-    table = facts.groupby(keys, as_index=False, sort=True).agg(slices=("slice_id", "size"), area=("area_mm2", "sum"))
-    table["volume_mm3"] = (table.pop("area") * table["volume"].map(spacing_z)).round(2)
+    table = facts.groupby(keys, as_index=False, sort=True).agg(slices=("slice_id", "size"), voxels=("pixels", "sum"))
+    voxels = table.pop("voxels")
+    table["volume_mm3"] = (voxels * table["volume"].map(voxel_mm3)).round(4)
     table["largest_ratio"] = table["smallest_ratio"] = float("nan")
-    ids = {organ.name: i for i, organ in BY_ID.items()}
-    for _, group in table.groupby("volume", sort=True):
-        competing = finest({ids[name] for name in group["organ"]})
-        rows = group.index[[ids[name] in competing for name in group["organ"]]]
-        if len(rows) > 1:
-            leads = size_leads(table.loc[rows, "volume_mm3"].to_numpy())
-            table.loc[rows, "largest_ratio"] = leads["largest"].round(4)
-            table.loc[rows, "smallest_ratio"] = leads["smallest"].round(4)
+    competing = set(facts[["volume", "candidates"]].explode("candidates").itertuples(index=False, name=None))
+    competes = pd.Series(
+        [(v, BY_NAME[o].id) in competing for v, o in zip(table["volume"], table["organ"], strict=True)]
+    )
+    for _, group in table[competes].groupby("volume", sort=True):
+        if len(group) > 1:
+            leads = size_leads(voxels[group.index].to_numpy(float))
+            table.loc[group.index, "largest_ratio"] = leads["largest"].round(4)
+            table.loc[group.index, "smallest_ratio"] = leads["smallest"].round(4)
     return VOLUME_FACTS.validate(table)
 
 

@@ -44,4 +44,5 @@ def measure(
     results = run_tasks(_measure, tasks, lambda task: advance(len(task.rows)))
     facts = pd.DataFrame([fact for result in results for fact in result])
     facts = FACTS.validate(facts.sort_values(["slice_id", "organ"], ignore_index=True))
-    return facts, volume_facts(facts, dict(zip(table["volume"], table["spacing_z"], strict=True)))
+    voxel_mm3 = table["spacing_z"] * table["spacing_y"] * table["spacing_x"]
+    return facts, volume_facts(facts, dict(zip(table["volume"], voxel_mm3, strict=True)))

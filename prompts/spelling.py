@@ -10,6 +10,7 @@ import re
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -40,7 +41,8 @@ def _ours() -> dict[str, None]:
 @cache
 def _english() -> frozenset[str]:
     read = (path.read_text(encoding="utf-8").lower() for path in sorted(BUILTIN_TEXT.glob("*.yaml")))
-    return frozenset(load_sentence_encoder()[0].tokenizer.get_vocab()).union(*map(_WORD.findall, read))
+    transformer: Any = load_sentence_encoder()[0]
+    return frozenset(transformer.tokenizer.get_vocab()).union(*map(_WORD.findall, read))
 
 
 def _is_word(word: str) -> bool:

@@ -45,13 +45,15 @@ def remove_specks(label: np.ndarray, spacing: tuple[float, float], minimum_mm2: 
     """
     minimum_pixels = minimum_mm2 / (spacing[0] * spacing[1])
     clean, dropped = label.copy(), 0
-    for organ in np.unique(label)[1:] if (label == 0).any() else np.unique(label):
-        components, n = ndimage.label(label == organ)
+    for organ, box in enumerate(ndimage.find_objects(label), start=1):
+        if box is None:
+            continue
+        components, n = ndimage.label(label[box] == organ)
         sizes = np.bincount(components.ravel(), minlength=n + 1)
         small = np.flatnonzero(sizes < minimum_pixels)
         small = small[small > 0]
         if len(small):
-            clean[np.isin(components, small)] = 0
+            clean[box][np.isin(components, small)] = 0
             dropped += len(small)
     return clean, dropped
 
@@ -99,7 +101,7 @@ def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) 
             "intensity": volume.intensity,
             "mended": "; ".join(volume.mended),
             "labelled": sorted(volume.labelled),
-            "present": [int(o) for o in np.unique(label[z]) if o],
+            "present": [o for o, box in enumerate(ndimage.find_objects(label[z]), start=1) if box],
             "specks": cleaned[z][1],
         }
         for i, z in enumerate(keep)

@@ -123,11 +123,20 @@ class SliceStore:
 
     def image(self, shard: str, row: int) -> np.ndarray:
         """One slice's HU, int16 `[H, W]`."""
-        return _opened(self.directory / f"{shard}.image.b2nd")[row]
+        return _slice(self.directory / f"{shard}.image.b2nd", row)
 
     def label(self, shard: str, row: int) -> np.ndarray:
         """One slice's organ ids, uint8 `[H, W]`."""
-        return _opened(self.directory / f"{shard}.label.b2nd")[row]
+        return _slice(self.directory / f"{shard}.label.b2nd", row)
+
+
+def _slice(path: Path, row: int) -> np.ndarray:
+    array = _opened(path)
+    out = np.empty(array.shape[1:], array.dtype)
+    array.schunk.decompress_chunk(
+        int(row), dst=out
+    )  # a slice is a chunk: indexing would look for others, and take longer
+    return out
 
 
 @lru_cache(maxsize=1024)

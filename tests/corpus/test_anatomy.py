@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from corpus.anatomy import ORGANS, finest, mentions, named_organs, with_unions
+from corpus.anatomy import ORGANS, mentions, named_organs, with_unions
 
 
 def test_ids_are_one_to_twenty_four() -> None:
@@ -76,7 +76,6 @@ def test_a_mention_spans_its_longest_term() -> None:
     assert text[mention.start : mention.end] == "urinary bladder"
 
 
-def test_unions_compete_only_where_their_parts_are_unlabelled() -> None:
-    assert finest({3, 4, 5}) == {3, 4}
-    assert finest({3, 5}) == {3, 5}
+def test_labelling_both_parts_labels_the_union() -> None:
     assert with_unions({3, 4}) == {3, 4, 5}
+    assert with_unions({3}) == {3}

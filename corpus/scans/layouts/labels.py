@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from corpus.anatomy import BY_NAME, canonical_name, finest
+from corpus.anatomy import BY_NAME, UNIONS, canonical_name
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.scans.volumes import LabelMap, Reject
@@ -119,7 +119,7 @@ def gather(
         shape: `(I, J, K)`.
     """
     organs = naming.organs(found)
-    labelled = finest(set(organs))
+    labelled = {o for o in organs if o not in UNIONS or not set(UNIONS[o]) <= set(organs)}
 
     def masks() -> Iterator[tuple[int, np.ndarray]]:
         # One organ at a time: all masks of a whole body at once would take gigabytes.

@@ -1,0 +1,84 @@
+"""Do a scan's pixels agree with its header? The anatomical rules' answer and the canonicalizer's, taken together.
+
+The rules (`corpus.scans.pixel_pose`) hold for any scan of the trunk. The canonicalizer is sharper on what it was
+trained on, but on scans from elsewhere it can be sure and wrong: there it may only object, which makes the verdict
+"unsure". A wrong verdict is worse than none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from corpus.scans.pixel_pose import PixelPose, pixel_pose
+from model.canonicalizer import Pose
+from model.data import to_network
+from model.flans import FLanS
+from model.groups import IDENTITY, ORDER, act_direction
+
+Verdict = Literal["agrees", "contradicts", "unsure"]
+SLICES = 64
+"""Of a longer volume, so many slices are looked at, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A volume's verdict; `elements` that may bring it upright as it is displayed; `reversed` says whether its slices
+    run from head to feet, None if that can't be told; then what the rules and the network said."""
+
+    verdict: Verdict
+    elements: frozenset[int]
+    reversed: bool | None
+    rules: PixelPose
+    network: Pose | None
+
+
+def judge(image: np.ndarray, spacing: tuple[float, float, float], model: FLanS | None, familiar: bool) -> Judgement:
+    """Judge a volume.
+
+    Args:
+        image: HU, `[Z, H, W]`, in the display frame if the header is right.
+        spacing: (z, y, x) in mm.
+        model: A trained model, or None for the rules alone.
+        familiar: Whether the model was trained on scans of this source.
+    """
+    seen = image[np.unique(np.linspace(0, len(image) - 1, min(SLICES, len(image))).astype(int))]
+    rules = pixel_pose(seen, spacing)
+    network = None
+    if model is not None:
+        with torch.inference_mode():
+            network = model.canonicalizer.volume_pose(to_network(seen, model.params))
+    elements = together(by_rules(rules), by_network(network), familiar)
+    reverse = rules.head.where == "first" if rules.head.sure else None
+    return Judgement(verdict(elements, reverse), elements, reverse, rules, network)
+
+
+def by_rules(rules: PixelPose) -> frozenset[int]:
+    """The elements that would turn what the rules are sure of to its place."""
+    wanted = ((rules.back, "bottommost"), (rules.right, "leftmost"))
+    return frozenset(
+        g for g in range(ORDER) if all(act_direction(g, a.where) == place for a, place in wanted if a.sure)
+    )
+
+
+def by_network(pose: Pose | None) -> frozenset[int]:
+    """The canonicalizer's element if it is sure, else all."""
+    return frozenset([int(pose.element)] if pose is not None and bool(pose.sure) else range(ORDER))
+
+
+def together(rules: frozenset[int], network: frozenset[int], familiar: bool) -> frozenset[int]:
+    """What both leave possible; everything, where they exclude each other."""
+    both = rules & network
+    if not both:
+        return frozenset(range(ORDER))
+    return both if familiar else rules
+
+
+def verdict(elements: frozenset[int], reverse: bool | None) -> Verdict:
+    """What follows for the header. Slices that may or may not be reversed count as the header has them."""
+    if IDENTITY not in elements or reverse:
+        return "contradicts"
+    return "agrees" if elements == {IDENTITY} else "unsure"

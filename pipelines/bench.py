@@ -1,0 +1,39 @@
+"""`flans bench`: what the pipeline costs on this machine, beside the usual way of doing the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.commands import register
+
+bench = typer.Typer(no_args_is_help=True, help="Measure what the pipeline costs on this machine.")
+command = register(bench)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")]
+
+
+def _print_json(figures: dict) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+
+
+@command
+def ingest(
+    source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Its folder.")] = None,
+    volumes: Annotated[int, typer.Option(min=1, help="How many of its volumes to ingest.")] = 3,
+    slices: Annotated[int, typer.Option(min=1, help="How many slices to save the usual way too, 26 MB each.")] = 12,
+    json: Json = False,
+) -> None:
+    """Ingest and read slices: our store beside one 1024 x 1024 x 3 float64 .npy a slice, on the same volumes."""
+    from pipelines.bench_ingest import bench_ingest, show
+    from pipelines.sources import find_source
+
+    figures = bench_ingest(*find_source(source, adapter, root), volumes, slices)
+    _print_json(figures) if json else show(figures)

@@ -1,0 +1,116 @@
+"""`flans pose`: a source's headers against its pixels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from corpus.scans.adapters import Reject, open_source, read_case
+from corpus.scans.ingest_params import SourceParams
+from model.checkpoint import CONFIG, from_pretrained
+from model.drawing import montage
+from model.groups import NAMES, ORDER
+from model.judging import Judgement, judge
+from pipelines.stage import console, progress
+from prompts.pictures import save
+
+PICTURE_PX = 320
+COLOURS = {"agrees": "green", "contradicts": "red", "unsure": "yellow", "unreadable": "yellow"}
+MARGINS = ["back", "right", "head"]
+COLUMNS = ["volume", "header", "verdict", "upright", "slices", *MARGINS, "network", "probability", "picture"]
+
+
+def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: Path) -> pd.DataFrame:
+    """Judge every volume of a source; write volumes.csv and a picture of each volume that contradicts its header.
+
+    Args:
+        checkpoint: A trained model; None judges by the anatomical rules alone.
+
+    Returns:
+        One row a volume: the header's orientation, the verdict, which turns bring it upright and whether its slices are
+        reversed, the rules' margins, and the network's view with its probability.
+
+    Raises:
+        InputError: The source or the checkpoint can't be opened.
+    """
+    opened = open_source(source.adapter, source.root)
+    model = from_pretrained(checkpoint) if checkpoint else None
+    familiar = checkpoint is not None and name in _trained_on(checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob("*.png"):
+        old.unlink()
+    rows = []
+    with progress(f"pose {name}", len(opened.cases)) as advance:
+        for case in opened.cases:
+            try:
+                volume = read_case(case, opened)
+            except Reject as reason:
+                rows.append({"volume": case.volume, "verdict": "unreadable", "upright": str(reason)})
+            else:
+                found = judge(volume.image, volume.spacing, model, familiar)
+                row = {"volume": case.volume, "header": volume.orientation, **_row(found)}
+                if found.verdict == "contradicts":
+                    row["picture"] = f"{case.volume.replace('/', '_')}.png"
+                    nothing = np.zeros(volume.image.shape, bool)
+                    save(montage(volume.image, nothing, volume.spacing[1:], PICTURE_PX), out / row["picture"])
+                rows.append(row)
+            advance()
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table.to_csv(out / "volumes.csv", index=False)
+    return table
+
+
+def _trained_on(checkpoint: Path) -> list[str]:
+    """Names of the sources that a model was trained on."""
+    return list(json.loads((checkpoint / CONFIG).read_text(encoding="utf-8"))["training"].get("sources", {}))
+
+
+def _row(found: Judgement) -> dict:
+    rules, network = found.rules, found.network
+    upright = sorted(found.elements)
+    row = {
+        "verdict": found.verdict,
+        "upright": "" if len(upright) == ORDER else " or ".join(NAMES[g] for g in upright),
+        "slices": {None: "unsure", True: "reversed", False: "in order"}[found.reversed],
+        "back": rules.back.margin,
+        "right": rules.right.margin,
+        "head": rules.head.margin,
+    }
+    if network is not None:
+        row |= {"network": NAMES[int(network.element)], "probability": round(float(network.probability), 3)}
+    return row
+
+
+def show(table: pd.DataFrame, out: Path) -> None:
+    """Print the verdicts, contradictions first, and their counts."""
+    shown = Table(title="Headers against pixels", title_justify="left")
+    for column in ("volume", "header", "verdict", "upright after", "slices", " ".join(MARGINS), "network"):
+        shown.add_column(column, no_wrap=column in ("volume", "verdict"))
+    order = {verdict: i for i, verdict in enumerate(("contradicts", "unreadable", "unsure", "agrees"))}
+    ordered = table.sort_values("verdict", key=lambda v: v.map(order), kind="stable").astype(object).fillna("")
+    for row in ordered.to_dict("records"):
+        verdict = f"[{COLOURS[row['verdict']]}]{row['verdict']}[/]"
+        margins = " ".join(f"{row[key]:.2f}" for key in MARGINS if row[key] != "")
+        network = f"{row['network']} {row['probability']}".strip()
+        upright = "" if row["verdict"] == "agrees" else row["upright"]
+        shown.add_row(row["volume"], row["header"], verdict, upright, row["slices"], margins, network)
+    console.print(shown)
+    counts = table["verdict"].value_counts()
+    console.print(
+        f"{len(table)} volumes: "
+        + ", ".join(
+            f"{counts.get(verdict, 0)} {word}"
+            for verdict, word in (
+                ("agrees", "agree"),
+                ("contradicts", "contradict"),
+                ("unsure", "unsure"),
+                ("unreadable", "unreadable"),
+            )
+        )
+        + f"; {out / 'volumes.csv'}",
+        soft_wrap=True,
+    )

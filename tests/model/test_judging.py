@@ -1,0 +1,66 @@
+"""Two witnesses, one verdict: a wrong one is worse than none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from corpus.scans.pixel_pose import Answer, PixelPose
+from model.canonicalizer import Pose
+from model.groups import IDENTITY, NAMES, ORDER, act_direction, inverse
+from model.judging import by_network, by_rules, together, verdict
+
+FLIP, TURN = NAMES.index("flip"), NAMES.index("rot90")
+ALL = frozenset(range(ORDER))
+
+
+def rules(element: int, back: bool = True, right: bool = True) -> PixelPose:
+    """What the rules say of an upright scan turned by `element`, and what of it they are sure of."""
+    return PixelPose(
+        Answer(act_direction(element, "bottommost"), 1.0, back),
+        Answer(act_direction(element, "leftmost"), 1.0, right),
+        Answer("last", 0.0, False),
+    )
+
+
+@pytest.mark.parametrize("element", range(ORDER))
+def test_the_rules_name_the_element_that_brings_a_scan_upright(element: int) -> None:
+    assert by_rules(rules(element)) == {inverse(element)}
+    halves = by_rules(rules(element, right=False))
+    assert len(halves) == 2
+    assert inverse(element) in halves
+    assert by_rules(rules(element, back=False, right=False)) == ALL
+
+
+def test_the_network_counts_only_where_it_is_sure() -> None:
+    pose = Pose(torch.tensor([FLIP]), torch.tensor([0.95]), torch.tensor([True]))
+    assert by_network(pose) == {FLIP}
+    assert by_network(Pose(pose.element, pose.probability, ~pose.sure)) == ALL
+    assert by_network(None) == ALL
+
+
+@pytest.mark.parametrize(
+    ("by_rule", "network", "on_its_own_source", "elsewhere"),
+    [
+        ({IDENTITY}, ALL, "agrees", "agrees"),
+        ({IDENTITY}, {IDENTITY}, "agrees", "agrees"),
+        ({FLIP}, {FLIP}, "contradicts", "contradicts"),
+        ({FLIP}, {IDENTITY}, "unsure", "unsure"),
+        ({IDENTITY}, {FLIP}, "unsure", "unsure"),
+        ({IDENTITY, FLIP}, {IDENTITY}, "agrees", "unsure"),
+        ({IDENTITY, FLIP}, {FLIP}, "contradicts", "unsure"),
+        ({TURN, FLIP}, ALL, "contradicts", "contradicts"),
+        (ALL, {FLIP}, "contradicts", "unsure"),
+        (ALL, ALL, "unsure", "unsure"),
+    ],
+)
+def test_what_two_witnesses_make_of_a_header(
+    by_rule: set[int], network: set[int], on_its_own_source: str, elsewhere: str
+) -> None:
+    for familiar, expected in ((True, on_its_own_source), (False, elsewhere)):
+        assert verdict(together(frozenset(by_rule), frozenset(network), familiar), None) == expected
+
+
+def test_reversed_slices_contradict_the_header() -> None:
+    assert verdict(frozenset([IDENTITY]), True) == "contradicts"
+    assert verdict(frozenset([IDENTITY]), False) == "agrees"

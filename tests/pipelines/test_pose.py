@@ -1,0 +1,83 @@
+"""`flans pose` on a data set in which some headers lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from corpus.scans.adapters import open_source, read_case
+from corpus.scans.phantom import PhantomParams, write_cohort
+from corpus.scans.pixel_pose import pixel_pose
+from pipelines.cli import app
+
+LIES = {
+    "mirrored": np.diag([-1.0, 1, 1, 1]),
+    "upside down": np.diag([1.0, -1, 1, 1]),
+    "lying": np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+}
+"""What a header says of RAS mm, turned against what is true."""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A cohort, and which of its cases (all of them clear to the rules) got which lie."""
+    root = tmp_path_factory.mktemp("raw") / "small"
+    write_cohort(PhantomParams(patients=10, size=96, spacing_mm=4.0, slice_mm=14.0), root)
+    opened = open_source("nnunet", root)
+    clear = []
+    for case in opened.cases:
+        volume = read_case(case, opened)
+        if pixel_pose(volume.image, volume.spacing).right.sure:
+            clear.append(case)
+    lies = dict(zip(LIES, clear, strict=False))
+    for lie, case in lies.items():
+        for path in (case.image, case.label):
+            image = nib.load(path, mmap=False)  # the file is written again
+            nib.save(nib.Nifti1Image(np.asarray(image.dataobj), LIES[lie] @ image.affine), path)
+    (root / "labelsTr" / f"{clear[-1].volume}.nii").write_bytes(b"torn")
+    return root, {case.volume: lie for lie, case in lies.items()} | {clear[-1].volume: "unreadable"}
+
+
+def test_every_lie_is_found_and_no_truth_doubted(
+    source: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, lies = source
+    assert len(lies) == 4
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "report/pose/small").mkdir(parents=True)
+    (tmp_path / "report/pose/small/stale.png").touch()
+    result = CliRunner().invoke(app, ["pose", "--adapter", "nnunet", "--root", str(root)], catch_exceptions=False)
+    assert result.exit_code == 0
+    out = tmp_path / "report/pose/small"
+    table = pd.read_csv(out / "volumes.csv", index_col="volume")
+    upright = {"mirrored": "flip", "upside down": "flip_rot180"}
+    for volume, row in table.iterrows():
+        lie = lies.get(str(volume))
+        if lie == "unreadable":
+            assert row["verdict"] == "unreadable"
+            assert "readable NIfTI" in row["upright"]
+        elif lie:
+            assert row["verdict"] == "contradicts"
+            assert row["upright"] == upright.get(lie) or (lie == "lying" and row["upright"] in ("rot90", "rot270"))
+            assert Image.open(out / row["picture"]).size[0] > 300
+        else:
+            assert row["verdict"] in ("agrees", "unsure")
+            assert pd.isna(row["picture"])
+    assert {path.name for path in out.glob("*.png")} == set(table["picture"].dropna())
+    counts = table["verdict"].value_counts()
+    assert f"10 volumes: {counts['agrees']} agree, 3 contradict" in result.stderr
+    assert "1 unreadable" in result.stderr
+
+
+def test_a_checkpoint_that_is_not_there_is_named(source: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    command = ["pose", "--adapter", "nnunet", "--root", str(source[0]), "--checkpoint", str(tmp_path / "none")]
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "expected a checkpoint's file" in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -105,17 +105,18 @@ def pose(
 @command
 def search(
     query: Annotated[str, typer.Argument(help="What to look for in the indexed reports.")],
-    k: Annotated[int, typer.Option(help="Passages to show.")] = 5,
+    k: Annotated[int, typer.Option(min=1, help="Passages to show.")] = 5,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only of these tags: S1 reports, S2 questions, S3 synthetic.")
+    ] = None,
+    organ: Annotated[list[str] | None, typer.Option(help="Only passages that name one of these organs.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with ids and all fields.")] = False,
 ) -> None:
-    """Show which passages retrieval finds, and where they come from."""
-    from corpus.reports.index import load_index
-    from pipelines.stage import INDEX, console
+    """Show which passages retrieval finds, and where they come from: score, tag, source/report, section, organs."""
+    from pipelines.search import found, shown
 
-    for hit in load_index(INDEX).search([query], k)[0]:
-        passage = hit.passage
-        where = f"{passage['source']}/{passage['report_id']}"
-        console.print(f"{hit.score:.3f}  {passage['tag']}  {where}  {', '.join(passage['organs'])}")
-        console.print(f"       {passage['text']}", markup=False)
+    for hit in found(query, k, tag, organ):
+        typer.echo(json.dumps(hit.passage | {"score": hit.score}, ensure_ascii=False) if as_json else shown(hit))
 
 
 @command

@@ -12,11 +12,19 @@ from collections import Counter
 import pandas as pd
 
 from corpus.errors import InputError
+from corpus.parallel import run_tasks
 from corpus.params import load_params
 from corpus.reports.deidentify import deidentify_report
 from corpus.reports.passages import passages_of, write_passages
 from corpus.reports.readers import Reject, Report, ReportParams, read_reports
 from pipelines.stage import PASSAGES, cohort, console, progress, stage
+
+_CHUNK = 500
+"""Reports that one process de-identifies at a time."""
+
+
+def _deidentified(reports: list[Report]) -> list[tuple[Report, Counter[str]]]:
+    return [deidentify_report(report) for report in reports]
 
 
 @stage
@@ -25,18 +33,14 @@ def main(name: str) -> None:
     sources = load_params("reports", ReportParams).sources
     if name not in sources:
         raise InputError("params.yaml", f"`reports.sources` has no {name!r}", f"use one of: {', '.join(sources)}")
-    reports: list[Report] = []
-    rejects: list[Reject] = []
-    replaced: dict[str, Counter[str]] = {}
-    with progress(f"passages {name}") as advance:
-        for item in read_reports(name, sources[name]):
-            if isinstance(item, Reject):
-                rejects.append(item)
-            else:
-                report, counts = deidentify_report(item)
-                reports.append(report)
-                replaced.setdefault(report.id, Counter()).update(counts)
-            advance()
+    read = list(read_reports(name, sources[name]))
+    rejects = [item for item in read if isinstance(item, Reject)]
+    found = [item for item in read if isinstance(item, Report)]
+    chunks = [found[start : start + _CHUNK] for start in range(0, len(found), _CHUNK)]
+    with progress(f"de-identify {name}", len(found)) as advance:
+        cleaned = run_tasks(_deidentified, chunks, lambda chunk: advance(len(chunk)))
+    reports = [report for chunk in cleaned for report, _ in chunk]
+    replaced = {report.id: counts for chunk in cleaned for report, counts in chunk}
     passages, left_out = passages_of(reports)
     (out := PASSAGES / cohort() / name).mkdir(parents=True, exist_ok=True)
     write_passages(passages, out / "passages.parquet")
@@ -46,6 +50,7 @@ def main(name: str) -> None:
     summary = {
         "reports": len(reports),
         "rejected": len(rejects),
+        "rejected_because": dict(sorted(Counter(reject.reason for reject in rejects).items())),
         "passages": len(passages),
         "left_out": dict(sorted(left_out.items())),
         "replaced": dict(sorted(sum(replaced.values(), Counter()).items())),

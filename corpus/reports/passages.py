@@ -19,8 +19,9 @@ import pandera.pandas as pa
 import pyarrow
 import pyarrow.parquet as pq
 
-from corpus.anatomy import BY_NAME, mentions
+from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
+from corpus.reports.organs import organs_of
 from corpus.reports.readers import Report
 
 MIN_WORDS, MAX_WORDS, MAX_SENTENCES = 15, 60, 3
@@ -172,14 +173,6 @@ def _split(text: str) -> Iterator[str]:
     return _filled([piece for s in sentences(p) for piece in _cut(s)] for p in paragraphs(text))
 
 
-def _organs(text: str) -> tuple[list[str], list[str]]:
-    """Organs that `text` names, in order of mention, and those of them that it negates each time."""
-    affirmed: dict[str, bool] = {}
-    for mention in mentions(text):
-        affirmed[mention.organ] = affirmed.get(mention.organ, False) or not mention.negated
-    return list(affirmed), [organ for organ, is_affirmed in affirmed.items() if not is_affirmed]
-
-
 def passages_of(reports: Iterable[Report]) -> tuple[pd.DataFrame, Counter[str]]:
     """The passages of de-identified reports, in their order, and what was left out.
 
@@ -210,7 +203,7 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _passage(report: Report, heading: str, text: str, ordinal: int) -> dict[str, Any]:
     identity = "\0".join((report.source, report.id, str(ordinal), text))
-    organs, negated = _organs(text)
+    organs, negated = organs_of(text)
     return {
         "passage_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
         "source": report.source,

@@ -1,7 +1,8 @@
 """Clinical text from files: one reader a format, all yielding `Report`.
 
-A reader yields plain rows; `read_reports` tidies them, rejects what can't be used, and honours the limit. To add a
-format, write a function `(where, path, source) -> Iterator[Row | Reject]` and enter it into `READERS`.
+A reader yields plain rows of one file; `read_reports` finds the files, tidies the rows, rejects what can't be used, and
+honours the limit. To add a format, write a function `(where, path, source) -> Iterator[Row | Reject]` and enter it into
+`READERS` and `ENDINGS`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, cast
@@ -23,6 +25,7 @@ import pyarrow.parquet as pq
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass, read_yaml
+from corpus.reports.fhir import diagnostic_reports, text_of
 
 Tag = Literal["S1", "S2", "S3"]
 """S1 expert reports, S2 lay questions, S3 synthetic sentences."""
@@ -37,12 +40,13 @@ class ReportSource:
     """One source of clinical text."""
 
     reader: str
-    """A key of `READERS`: builtin, txt, csv, tsv, jsonl or parquet."""
+    """A key of `READERS`: builtin, txt, csv, tsv, jsonl, parquet or fhir (DiagnosticReport as JSON or NDJSON)."""
     path: str
-    """The folder (builtin, txt) or file (the others; may end in .gz)."""
+    """A file, which may end in .gz, or a folder, whose files of the reader's kind are read, subfolders included."""
     tag: Tag = "S1"
     id_column: str = "id"
-    """Written into the passages as it stands: where ids are identifiers (record numbers), give pseudonyms."""
+    """Written into the passages as it stands: where ids are identifiers (record numbers), give pseudonyms. The readers
+    txt (the file's path in the folder), fhir (the resource's id) and builtin need no columns."""
     text_column: str = "text"
     style_column: str | None = None
     limit: int | None = None
@@ -99,38 +103,63 @@ class Row(NamedTuple):
 
 
 Reader = Callable[[str, Path, ReportSource], Iterator[Row | Reject]]
+"""(where the source is configured, one file, source) -> its rows."""
 
 
 def read_reports(name: str, source: ReportSource) -> Iterator[Report | Reject]:
-    """The reports of `source` in the order of its file (or of file names), with the rejected ones among them.
+    """The reports of `source` in the order of its files' names and their rows, with the rejected ones among them.
+
+    Of several reports with one id, the first is kept.
 
     Raises:
-        InputError: No such reader, the file or folder is missing, or it lacks the expected columns.
+        InputError: No such reader, the file or folder is missing, holds no file of the reader's kind, or a file is
+        damaged or lacks the expected columns.
     """
     where = f"params.yaml: reports.sources.{name}"
     if source.reader not in READERS:
         raise InputError(where, f"`reader` is {source.reader!r}", f"use one of: {', '.join(READERS)}")
-    path = _existing(where, source)
-    n_reports = 0
-    try:
-        for row in READERS[source.reader](where, path, source):
-            if n_reports == source.limit:
-                return
-            item = row if isinstance(row, Reject) else _report(row, name, source)
-            n_reports += isinstance(item, Report)
-            yield item
-    except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error, pa.ArrowInvalid) as error:
-        problem = f"expected a {source.reader} file, but it is damaged: {error}"
-        raise InputError(path.resolve(), problem, f"restore the file, or correct {where}") from None
+    seen: set[str] = set()
+    for path in _files(where, source):
+        try:
+            for row in READERS[source.reader](where, path, source):
+                if len(seen) == source.limit:
+                    return
+                item = row if isinstance(row, Reject) else _report(row, name, source)
+                if isinstance(item, Report) and item.id in seen:
+                    item = Reject(item.id, "another report has this id")
+                if isinstance(item, Report):
+                    seen.add(item.id)
+                yield item
+        except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error, pa.ArrowInvalid) as error:
+            problem = f"expected a {source.reader} file, but it is damaged: {error}"
+            raise InputError(path.resolve(), problem, f"restore the file, or correct {where}") from None
+        except OSError as error:
+            yield Reject(path.name, f"can't be read: {error.strerror}")
 
 
-def _existing(where: str, source: ReportSource) -> Path:
+def _files(where: str, source: ReportSource) -> list[Path]:
     path = Path(source.path)
-    expected, found = ("folder", path.is_dir()) if source.reader in ("builtin", "txt") else ("file", path.is_file())
+    if source.reader == "builtin" or path.is_file():
+        if source.reader == "builtin" and not path.is_dir():
+            raise InputError(
+                path.resolve(), "expected the folder of the built-in reports", f"correct `path` in {where}"
+            )
+        return [path]
+    if not path.exists():
+        raise InputError(path.resolve(), "expected a file or folder, but it is missing", f"correct `path` in {where}")
+    endings = ENDINGS[source.reader]
+    found = sorted(
+        (
+            file
+            for file in path.rglob("*")
+            if file.is_file() and re.sub(r"\.gz$", "", file.name.lower()).endswith(endings)
+        ),
+        key=lambda file: file.relative_to(path).parts,
+    )
     if not found:
-        state = f"found a {'folder' if path.is_dir() else 'file'}" if path.exists() else "it is missing"
-        raise InputError(path.resolve(), f"expected a {expected}, but {state}", f"correct `path` in {where}")
-    return path
+        kinds = " or ".join(endings)
+        raise InputError(path.resolve(), f"expected {kinds} files, found none", f"correct `path` in {where}")
+    return found
 
 
 def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
@@ -141,6 +170,8 @@ def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
         return Reject(report_id, "no text")
     if "\ufffd" in row.text:
         return Reject(report_id, "the text isn't UTF-8")
+    if "\x00" in row.text:
+        return Reject(report_id, "the text holds null characters: it is UTF-16 or binary")
     tag = row.tag or source.tag
     style = str(row.style).strip() if row.style else STYLES[tag]
     return Report(report_id, tidy(row.text), name, tag, style)
@@ -196,15 +227,13 @@ def _builtin(where: str, path: Path, source: ReportSource) -> Iterator[Row]:
         yield Row(question["id"], question["text"], question["style"], "S2")
 
 
-def _txt(where: str, path: Path, source: ReportSource) -> Iterator[Row | Reject]:
-    files = sorted(path.glob("*.txt"))
-    if not files:
-        raise InputError(path.resolve(), "expected .txt files, found none", f"correct `path` in {where}")
-    for file in files:
-        try:
-            yield Row(file.stem, file.read_bytes().decode("utf-8-sig", errors="replace"))
-        except OSError as error:
-            yield Reject(file.stem, f"can't be read: {error.strerror}")
+def _txt(where: str, path: Path, source: ReportSource) -> Iterator[Row]:
+    """One report a file; its id is the file's path in the source's folder, without the ending."""
+    folder = Path(source.path)
+    inside = path.relative_to(folder) if folder.is_dir() else Path(path.name)
+    report_id = re.sub(r"\.txt(\.gz)?$", "", inside.as_posix(), flags=re.IGNORECASE)
+    with _open_text(path) as stream:
+        yield Row(report_id, stream.read())
 
 
 def _delimited(delimiter: str) -> Reader:
@@ -219,24 +248,64 @@ def _delimited(delimiter: str) -> Reader:
     return read
 
 
-def _jsonl(where: str, path: Path, source: ReportSource) -> Iterator[Row | Reject]:
-    checked = False
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
+    """(where it stands, object) for each line."""
     with _open_text(path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
+            at = f"{path.name}, line {number}"
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError as error:
-                yield Reject(f"line {number}", f"not JSON: {error.msg}")
+            except (json.JSONDecodeError, RecursionError) as error:
+                yield Reject(at, f"not JSON: {getattr(error, 'msg', 'nested too deep')}")
                 continue
-            if not isinstance(record, dict):
-                yield Reject(f"line {number}", f"expected a JSON object, found {type(record).__name__}")
-                continue
-            if not checked:
-                _need_columns(path, record, source, where)
-                checked = True
-            yield _row(record, source)
+            if isinstance(record, dict):
+                yield at, record
+            else:
+                yield Reject(at, f"expected a JSON object, found {type(record).__name__}")
+
+
+def _jsonl(where: str, path: Path, source: ReportSource) -> Iterator[Row | Reject]:
+    """A line without the columns is rejected; where every line is, the columns are misnamed."""
+    columns = {source.id_column, source.text_column}
+    lacking: dict[str, Any] | None = None
+    known = False
+    for item in _json_lines(path):
+        if isinstance(item, Reject):
+            yield item
+            continue
+        _, record = item
+        if columns <= record.keys():
+            known = True
+        else:
+            lacking = lacking or record
+        yield _row(record, source)
+    if lacking is not None and not known:
+        _need_columns(path, lacking, source, where)
+
+
+def _fhir(where: str, path: Path, source: ReportSource) -> Iterator[Row | Reject]:
+    """DiagnosticReports of a file: one resource, a Bundle, or a resource a line (NDJSON)."""
+    with _open_text(path) as stream:
+        content = stream.read() if not path.name.lower().removesuffix(".gz").endswith(".ndjson") else None
+    items: Iterable[tuple[str, dict[str, Any]] | Reject] = _json_lines(path)
+    if content is not None:
+        with suppress(json.JSONDecodeError, RecursionError):  # not one resource: a resource a line
+            items = [(path.name, json.loads(content))]
+    for item in items:
+        if isinstance(item, Reject):
+            yield item
+            continue
+        at, resource = item
+        reports = list(diagnostic_reports(resource))
+        if not reports and not (isinstance(resource, dict) and resource.get("resourceType")):
+            yield Reject(at, "expected a FHIR resource")
+        for report in reports:
+            try:
+                yield Row(report.get("id"), text_of(report))
+            except ValueError as error:
+                yield Reject(str(report.get("id") or at), str(error))
 
 
 def _parquet(where: str, path: Path, source: ReportSource) -> Iterator[Row]:
@@ -254,4 +323,14 @@ READERS: dict[str, Reader] = {
     "tsv": _delimited("\t"),
     "jsonl": _jsonl,
     "parquet": _parquet,
+    "fhir": _fhir,
 }
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "txt": (".txt",),
+    "csv": (".csv",),
+    "tsv": (".tsv", ".tab"),
+    "jsonl": (".jsonl", ".ndjson"),
+    "parquet": (".parquet", ".pq"),
+    "fhir": (".json", ".ndjson"),
+}
+"""What the names of a reader's files end in; .gz may follow."""

@@ -1,8 +1,10 @@
-"""What the recognisers of identifiers share: the span that they yield, and the words that they know."""
+"""What the recognisers of identifiers share: the span that they yield, the words that they know, and rules of
+patterns."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,5 +34,23 @@ WORDS = _load(Path(__file__).with_name("identifier_words.yaml"))
 
 
 def one_of(name: str) -> str:
-    """A regular expression for any word of a list, longest first."""
-    return f"(?:{'|'.join(re.escape(word) for word in sorted(WORDS[name], key=lambda w: (-len(w), w)))})"
+    """A regular expression for any word of a list, longest first. A space in a word stands for any spaces."""
+    ordered = sorted(WORDS[name], key=lambda w: (-len(w), w))
+    return f"(?:{'|'.join(re.escape(word).replace(chr(92) + ' ', '[ ]+') for word in ordered)})"
+
+
+NO_UNIT = rf"(?![ ]?(?:{one_of('units')}\b|[×%°]|/[a-zA-Z]))"
+"""No unit follows: what stands before is no measurement."""
+
+
+def rule(kind: str, patterns: tuple[str, ...]) -> Callable[[str], Iterator[Span]]:
+    """A recogniser of what any of `patterns` matches: its group `part`, or the whole match."""
+    compiled = [re.compile(pattern) for pattern in patterns]
+
+    def recognise(text: str) -> Iterator[Span]:
+        for pattern in compiled:
+            group = "part" if "part" in pattern.groupindex else 0
+            for match in pattern.finditer(text):
+                yield Span(kind, *match.span(group))
+
+    return recognise

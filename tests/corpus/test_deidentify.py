@@ -1,14 +1,19 @@
 """De-identification, measured on made-up report sentences: what must go, and what must stay to the letter."""
 
+import gzip
+import json
+import os
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 
 from corpus.reports.deidentify import RULES, SURROGATES, Span, deidentify, deidentify_report
 from corpus.reports.readers import Report, ReportSource, read_reports
+from tests.corpus.identifiers import Half, by_rules, is_hidden, measure, sentences, unseen
 
 # fmt: off
 FIRST = ["Maria", "James", "Wei", "Fatima", "Søren", "Priya", "Oluwaseun", "John", "Chloé", "Dmitri", "Aisha", "Björn",
@@ -226,6 +231,17 @@ Vicryl 3-0 and 4-0 Monocryl; 10/500 mg; 70/30 mixture; 1/2 inch; 16-gauge; 1:100
 The stomach, duodenum, colon, rectum, gallbladder, esophagus, prostate and seminal vesicles are unremarkable.
 He marched on. She may improve. The right adrenal gland may be an adenoma, 10 HU, washout 65%.
 MR of the abdomen; MS is stable; mild MR and TR; DR plates; PA and lateral chest.
+Gerota's fascia, Morison's pouch, the triangle of Calot, Hartmann's pouch and Couinaud segments II to VIII are normal.
+A 3.4 x 2.1 cm mass, L2-L3, T1/T2 weighted, series 5 image 23, T2N0M0, exam: 2/6 murmur, BP 127/97, HR 85, RR 16.
+An Allen test was normal. A #10 Bard Parker blade. Midas Rex drill. Indigo Carmine dye. The Vena Cava is unremarkable.
+Transferred to Recovery in stable condition. Seen with Groshong tip. Anesthesia: LMA. Vent management per TEE along with
+COPD. Specimen #3 labeled prostate. Operating room #2. Hospital Course: unremarkable. Labs: GS, CBC, PT, PTT, 8%
+hematocrit. Meds: Lasix, ASA and Dilantin 400 mg daily. Pain 3/10 to 2/10. C4-C5 plates; the end plates of C5. BI-RADS
+4a. Winslow, Treitz, Oddi, Vater, Toldt, Glisson and Denonvilliers; Klatskin tumor; Mirizzi syndrome; Child-Pugh B;
+Spigelian hernia.
+A 12 Fr Foley catheter; Lt Kidney 10 cm; a Jackson-Pratt drain; Hasson trocar; Kocher maneuver; Veress needle.
+Delta HU 40-60, 100-150 mL, 120 kVp, 250 mAs, CTDIvol 12.4 mGy, DLP 654.3 mGy cm, b-values 0, 400 and
+800, TE 2.3 ms.
 """.strip().split("\n")
 
 
@@ -308,16 +324,61 @@ def test_overlapping_finds_are_replaced_as_one() -> None:
 
 def test_a_library_recogniser_joins_the_rules() -> None:
     def library(text: str) -> Iterable[Span]:
-        return (Span("name", *m.span()) for m in re.finditer("Kowalski", text))
+        return (Span("name", *m.span()) for m in re.finditer("zbyszek", text))
 
-    text = "Seen together with Kowalski on 3/4/2019."
-    assert "Kowalski" in deidentify(text, "s")[0]
+    text = "Seen with zbyszek on 3/4/2019."
+    assert "zbyszek" in deidentify(text, "s")[0]
     clean, replacements = deidentify(text, "s", (*RULES, library))
-    assert "Kowalski" not in clean
+    assert "zbyszek" not in clean
     assert [r.kind for r in replacements] == ["name", "date"]
+
+
+@pytest.mark.parametrize("half", ["development", "held_out"])
+def test_recall_on_awkward_identifiers(half: Half) -> None:
+    there, found, missed = measure(by_rules, half, seed=11, n=600)
+    assert there.total() > 500
+    assert found.total() / there.total() >= 0.99, missed
+
+
+@pytest.mark.parametrize("half", ["development", "held_out"])
+def test_awkward_identifiers_leave_the_words_around_them(half: Half) -> None:
+    n_replaced = n_right = 0
+    for sentence in sentences(half, seed=12, n=300):
+        for start, end in by_rules(sentence.text):
+            n_replaced += 1
+            n_right += any(a < end and start < b for _, a, b in sentence.identifiers)
+    assert n_right / n_replaced >= 0.98
+
+
+def test_recall_at_first_sight() -> None:
+    """Of sentences that the rules weren't fitted to they find five in six: the floor is there to be raised."""
+    found = [is_hidden(s.text, start, end, by_rules(s.text)) for s in unseen() for _, start, end in s.identifiers]
+    assert len(found) == 71
+    assert sum(found) / len(found) >= 0.82
+
+
+def test_the_halves_share_no_form() -> None:
+    one, other = ({s.text for s in sentences(half, seed=1, n=50)} for half in ("development", "held_out"))
+    assert len(one) == len(other) == 50
+    assert not one & other
+
+
+REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real")) / "text_mtsamples"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real sentences aren't in {REAL} (set FLANS_REAL_DATA)")
+def test_real_clinical_sentences_keep_their_words() -> None:
+    """Of 4,474 sentences that name abdominal organs, hardly one has more than a date."""
+    with gzip.open(REAL / "abdominal_sentences.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    found = [(r.kind, row["text"][r.start : r.end]) for row in rows for r in deidentify(row["text"], "s")[1]]
+    other = [text for kind, text in found if kind not in ("date", "facility", "age")]
+    assert len(found) < 120
+    assert len(other) <= 4, other
 
 
 def test_every_kind_has_a_surrogate() -> None:
     rng = random.Random(0)
-    kinds = {span.kind for _ in range(3) for t in TEMPLATES for rule in RULES for span in rule(filled(t, rng)[0])}
+    texts = [filled(t, rng)[0] for t in TEMPLATES for _ in range(3)] + [s.text for s in sentences("held_out", 0, 300)]
+    kinds = {span.kind for text in texts for rule in RULES for span in rule(text)}
     assert kinds == SURROGATES.keys()

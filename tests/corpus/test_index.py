@@ -1,9 +1,12 @@
 """The sentence encoder, the embeddings cache, the FAISS index and the retriever."""
 
+import gzip
 import json
+import os
 import shutil
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +14,13 @@ import torch
 
 from corpus.errors import InputError
 from corpus.reports import index as index_module
+from corpus.reports import vectors
+from corpus.reports.bench import clustered, describe, measure, recall
+from corpus.reports.deidentify import deidentify_report
 from corpus.reports.encoder import GRID, encode, encoder_sha256, load_sentence_encoder
 from corpus.reports.index import IndexParams, PassageIndex, build_index, embed, load_index
 from corpus.reports.passages import passages_of, write_passages
-from corpus.reports.readers import Report
+from corpus.reports.readers import Report, ReportSource, read_reports
 from corpus.reports.retriever import PassageRetriever
 
 TEXTS = {
@@ -166,7 +172,7 @@ def _other_passages(folder: Path, passages: pd.DataFrame) -> None:
 def _broken_index(folder: Path, passages: pd.DataFrame) -> None:
     with (folder / "index.faiss").open("r+b") as stream:
         stream.seek(-4, 2)
-        stream.write(b"\0\0\0\0")
+        stream.write(b"\x12\x34\x56\x78")
 
 
 @pytest.mark.parametrize(
@@ -237,3 +243,115 @@ def test_the_retriever_returns_documents_with_their_provenance(index: PassageInd
     assert first.metadata.keys() == {"passage_id", "source", "tag", "report_id", "organs", "score"}
     assert first.metadata["organs"] == ["liver"]
     assert first.id == first.metadata["passage_id"]
+
+
+def clustered_vectors(n: int, seed: int = 0) -> np.ndarray:
+    return next(clustered(n, dimension=64, seed=seed)).astype(np.float32)
+
+
+def test_above_the_threshold_an_inverted_file_finds_nearly_the_same() -> None:
+    stored, queries = clustered_vectors(6000)[:5900], clustered_vectors(6000)[5900:]
+    exact, inverted = (
+        vectors.build(stored, exact_up_to=5900, probes=1),
+        vectors.build(stored, exact_up_to=5899, probes=32),
+    )
+    truth = exact.search(queries, 10)[1]
+    assert type(exact).__name__ == "IndexFlatIP"
+    assert inverted.nlist == vectors.n_lists(5900) == 256
+    assert recall(inverted.search(queries, 10)[1], truth) > 0.9
+    one_probe = vectors.build(stored, exact_up_to=0, probes=1)
+    assert recall(one_probe.search(queries, 10)[1], truth) < 0.8
+
+
+def test_the_inverted_file_is_the_same_bytes_for_any_number_of_threads() -> None:
+    stored = clustered_vectors(3000)
+    threads = faiss.omp_get_max_threads()
+    found = []
+    try:
+        for n in (1, 2, 3):
+            faiss.omp_set_num_threads(n)
+            found.append(faiss.serialize_index(vectors.build(stored, exact_up_to=0, probes=4)).tobytes())
+    finally:
+        faiss.omp_set_num_threads(threads)
+    assert found[0] == found[1] == found[2]
+
+
+def test_inner_products_on_the_coarse_grid_are_exact_in_float32() -> None:
+    a = vectors.coarse(clustered_vectors(200))
+    exact = a.astype(np.float64) @ a.T.astype(np.float64)
+    assert np.array_equal((a @ a.T).astype(np.float64), exact)
+    assert np.array_equal(a.astype(np.float16).astype(np.float32), a)
+
+
+def test_an_inverted_file_is_searched_filtered_and_refused_like_the_exact_index(
+    passages: pd.DataFrame, embeddings: np.ndarray, tmp_path: Path
+) -> None:
+    manifest = build_index(passages, embeddings, tmp_path, IndexParams(exact_up_to=0, probes=100))
+    assert manifest["index"] == "ivf"
+    loaded = load_index(tmp_path)
+    (hits,) = loaded.search(["hepatic cirrhosis"], k=6)
+    assert ids(hits)[0] == "a"
+    assert len(hits) == 6
+    assert hits[0].score == pytest.approx(load_exact_score(passages, embeddings, tmp_path / "exact"), abs=1e-3)
+    assert ids(loaded.search(["anything"], k=6, organs=["liver"], tags=["S2"])[0]) == ["e"]
+    _broken_index(tmp_path, passages)
+    with pytest.raises(InputError, match="hash"):
+        load_index(tmp_path)
+
+
+def load_exact_score(passages: pd.DataFrame, embeddings: np.ndarray, folder: Path) -> float:
+    build_index(passages, embeddings, folder, IndexParams())
+    return load_index(folder).search(["hepatic cirrhosis"], k=1)[0][0].score
+
+
+def test_a_filter_that_lets_few_pass_finds_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = clustered_vectors(3000)
+    inverted = vectors.build(stored, exact_up_to=0, probes=1)
+    rows = np.arange(0, 3000, 300)
+    (found,) = vectors.propose(inverted, stored[:1], 20, rows)
+    assert found.tolist() == rows.tolist()
+    monkeypatch.setattr(vectors, "_SELECTED_EXACTLY", 5)
+    (found,) = vectors.propose(inverted, stored[:1], 20, rows)
+    assert 0 in found
+    assert set(found) <= set(rows.tolist())
+
+
+def test_the_benchmark_measures_both_indexes_and_its_vectors_are_clustered() -> None:
+    exact, inverted = measure(2000, k=5, n_queries=20, probes=64)
+    assert exact.recall == 1
+    assert inverted.recall > 0.95
+    assert min(exact.queries_per_second, inverted.queries_per_second) > 0
+    shape = describe(np.concatenate(list(clustered(2000))), n=100)
+    assert 0.15 < shape["any"] < 0.35 < shape["10th"] < shape["1st"] < 0.8
+
+
+def test_the_first_vectors_are_the_same_for_any_number() -> None:
+    few, many = (np.concatenate(list(clustered(n, dimension=16))) for n in (10, 70_000))
+    assert np.array_equal(few, many[:10])
+    assert len(many) == 70_000
+
+
+REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real")) / "text_mtsamples"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real notes aren't in {REAL} (set FLANS_REAL_DATA)")
+def test_real_sentences_are_indexed_whole_and_found(tmp_path: Path) -> None:
+    """All 4,474 sentences, read, de-identified, cut, embedded and searched."""
+    with gzip.open(REAL / "abdominal_sentences.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) | {"id": str(i)} for i, line in enumerate(lines)]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    source = ReportSource("jsonl", str(tmp_path / "s.jsonl"))
+    reports = [deidentify_report(r)[0] for r in read_reports("mt", source) if isinstance(r, Report)]
+    table, _ = passages_of(reports)
+    params = IndexParams(precision="float32")
+    build_index(table, embed(table["text"].tolist(), params, tmp_path / "cache"), tmp_path / "index", params)
+    index = load_index(tmp_path / "index")
+    assert len(reports) == 4474
+    assert len(index) > 4300
+    for query, organ in (
+        ("gallstones in the gallbladder", "gallbladder"),
+        ("kidney stone", "kidney"),
+        ("cirrhosis", "liver"),
+    ):
+        (hits,) = index.search([query], k=5)
+        assert sum(organ in " ".join(hit.passage["organs"]) or organ in hit.passage["text"] for hit in hits) >= 3

@@ -78,8 +78,58 @@ def test_one_bad_report_never_stops_the_run(tmp_path: Path) -> None:
     items = list(read_reports("mine", ReportSource("jsonl", str(path))))
     assert [item.id for item in items if isinstance(item, Report)] == ["1", "4"]
     rejects = [item for item in items if isinstance(item, Reject)]
-    assert [r.report_id for r in rejects] == ["line 2", "line 3", "2", "3", ""]
+    assert [r.report_id for r in rejects] == ["r.jsonl, line 2", "r.jsonl, line 3", "2", "3", ""]
     assert "UTF-8" in rejects[2].reason
+
+
+def test_a_first_line_without_the_columns_is_rejected_alone(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"note": "header"}\n{"id": 1, "text": "The spleen."}\n')
+    reject, report = read_reports("mine", ReportSource("jsonl", str(path)))
+    assert reject == Reject("", "no id")
+    assert isinstance(report, Report)
+
+
+def test_of_reports_with_one_id_the_first_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("id,text\n1,The liver.\n 1 ,The spleen.\n2,The aorta.\n")
+    first, second, third = read_reports("mine", ReportSource("csv", str(path)))
+    assert isinstance(first, Report)
+    assert first.text == "The liver."
+    assert second == Reject("1", "another report has this id")
+    assert isinstance(third, Report)
+
+
+def test_a_folder_is_read_whole_in_the_order_of_its_paths(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "1.csv").write_text("id,text\n3,The aorta.\n")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"id,text\n1,The liver.\n2,The spleen.\n"))
+    (tmp_path / "notes.md").write_text("no report")
+    assert [r.id for r in read_reports("m", ReportSource("csv", str(tmp_path))) if isinstance(r, Report)] == [
+        "1",
+        "2",
+        "3",
+    ]
+
+
+def test_text_files_are_known_by_their_paths(tmp_path: Path) -> None:
+    for name, content in {
+        "one.txt": b"\xef\xbb\xbfThe liver.",
+        "sub/one.TXT": b"The spleen.",
+        "x.txt": b"a\x00b\x00",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    one, other, broken = read_reports("m", ReportSource("txt", str(tmp_path)))
+    assert isinstance(one, Report)
+    assert (one.id, one.text) == ("one", "The liver.")
+    assert isinstance(other, Report)
+    assert (other.id, other.text) == ("sub/one", "The spleen.")
+    assert isinstance(broken, Reject)
+    assert "null characters" in broken.reason
+    (alone,) = read_reports("m", ReportSource("txt", str(tmp_path / "one.txt")))
+    assert isinstance(alone, Report)
+    assert alone.id == "one"
 
 
 def test_limit_counts_reports(files: dict[str, Path]) -> None:
@@ -89,10 +139,11 @@ def test_limit_counts_reports(files: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        (ReportSource("pdf", "x.pdf"), "use one of: builtin, txt, csv, tsv, jsonl, parquet"),
+        (ReportSource("pdf", "x.pdf"), "use one of: builtin, txt, csv, tsv, jsonl, parquet, fhir"),
         (ReportSource("csv", "no/such.csv"), "no/such.csv"),
-        (ReportSource("csv", "tests"), "expected a file, but found a folder"),
-        (ReportSource("txt", "pyproject.toml"), "expected a folder, but found a file"),
+        (ReportSource("csv", "tests"), "expected .csv files, found none"),
+        (ReportSource("fhir", "tests"), "expected .json or .ndjson files, found none"),
+        (ReportSource("builtin", "pyproject.toml"), "expected the folder of the built-in reports"),
     ],
 )
 def test_a_bad_source_is_named_with_its_fix(source: ReportSource, expected: str) -> None:
@@ -147,4 +198,4 @@ def test_real_notes_read_whole() -> None:
     assert len(notes) == 2357
     assert all(isinstance(note, Report) for note in notes)
     sentences = ReportSource("jsonl", str(REAL / "abdominal_sentences.jsonl.gz"), id_column="note", limit=50)
-    assert len(list(read_reports("mt", sentences))) == 50
+    assert len([r for r in read_reports("mt", sentences) if isinstance(r, Report)]) == 50

@@ -16,6 +16,7 @@ DATA_FILES = {
     "corpus.anatomy": ["corpus/organs.yaml"],
     "corpus.scans.phantom_body": ["corpus/scans/phantom.yaml"],
     "corpus.reports.spans": ["corpus/reports/identifier_words.yaml"],
+    "corpus.reports.organs": ["corpus/reports/removals.yaml"],
     "prompts.kinds": ["prompts/kinds.yaml"],
     "prompts.grammar": ["prompts/grammar.yaml", "prompts/grammar_organs.yaml"],
     "prompts.sentences": ["prompts/sentences.yaml"],

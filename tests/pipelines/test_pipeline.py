@@ -24,7 +24,7 @@ SCAN = "data/raw/phantom/imagesTr/phantom_001_0000.nii"
 def test_every_stage_wrote_what_the_next_one_reads(small: Path) -> None:
     slices = pd.read_parquet(small / "data/dataset/slices.parquet")
     samples = pd.read_parquet(small / "data/dataset/samples.parquet")
-    assert set(samples["kind"]) == {"anatomy", "position", "size"}
+    assert set(samples["kind"]) == {"absent", "anatomy", "position", "size"}
     splits = slices.groupby("patient")["split"].nunique()
     assert (splits == 1).all(), "a patient lies in one split"
     texts = samples.groupby("text")["split"].nunique()
@@ -37,7 +37,7 @@ def test_every_stage_wrote_what_the_next_one_reads(small: Path) -> None:
     assert all((small / "data/review" / picture).is_file() for picture in pictures)
     metrics = json.loads((small / "evaluation/metrics.json").read_text())
     for scan in ("original", "transformed"):
-        assert {"anatomy", "position", "size", "pose"} <= set(metrics[scan])
+        assert {"absent", "anatomy", "position", "size", "pose"} <= set(metrics[scan])
     assert (small / "report/report.html").stat().st_size > 100_000
 
 

@@ -84,7 +84,7 @@ def remove_specks(label: np.ndarray, spacing: tuple[float, float], minimum_mm2: 
     return clean, dropped
 
 
-def _write_shard(task: _Task) -> tuple[list[dict], list[dict]]:
+def _write_shard(task: _Task) -> tuple[pd.DataFrame, list[dict]]:
     writer = ShardWriter(task.out, task.number)
     rows: list[dict] = []
     rejects: list[dict] = []
@@ -94,7 +94,7 @@ def _write_shard(task: _Task) -> tuple[list[dict], list[dict]]:
         except Reject as reason:
             rejects.append({"source": task.name, "volume": case.volume, "file": str(case.image), "reason": str(reason)})
     writer.close()
-    return rows, rejects
+    return pd.DataFrame(rows), rejects  # far smaller than the dictionaries
 
 
 def _write_case(case: Case, task: _Task, writer: ShardWriter) -> list[dict]:
@@ -106,6 +106,7 @@ def _write_case(case: Case, task: _Task, writer: ShardWriter) -> list[dict]:
     if not keep:
         raise Reject("no slice has a labelled organ")
     shard, first = writer.append(volume.image[keep], label[keep])
+    labelled = sorted(set(task.source.labels.values()))
     return [
         {
             "slice_id": f"{task.name}/{case.volume}/{z:04d}",
@@ -122,7 +123,7 @@ def _write_case(case: Case, task: _Task, writer: ShardWriter) -> list[dict]:
             "spacing_x": spacing_x,
             "modality": task.source.modality,
             "orientation": volume.orientation,
-            "labelled": sorted(set(task.source.labels.values())),
+            "labelled": labelled,
             "present": [o for o, box in enumerate(ndimage.find_objects(label[z]), start=1) if box],
             "specks": cleaned[z][1],
         }
@@ -162,15 +163,15 @@ def ingest(
 
     rejects = pd.DataFrame([r for _, rs in results for r in rs], columns=["source", "volume", "file", "reason"])
     rejects.sort_values("volume").to_csv(out / REJECTS, index=False)
-    rows = [row for rs, _ in results for row in rs]
-    if not rows:
+    parts = [part for part, _ in results if len(part)]
+    if not parts:
         reasons = "; ".join(sorted(set(rejects["reason"]))[:3])
         raise InputError(
             params.sources[name].root,
             f"none of {len(rejects)} volumes could be used ({reasons})",
             f"see {out / REJECTS}",
         )
-    table = SLICES.validate(pd.DataFrame(rows).sort_values(["volume", "z"], ignore_index=True))
+    table = SLICES.validate(pd.concat(parts).sort_values(["volume", "z"], ignore_index=True))
     table.to_parquet(out / TABLE, index=False)
     summary = {
         "volumes": len(source.cases) - len(rejects),

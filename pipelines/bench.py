@@ -68,3 +68,19 @@ def retrieve(
                 f"{speed.megabytes:.0f}",
             )
     console.print(table)
+
+
+@command
+def memory(
+    volumes: Annotated[list[int] | None, typer.Option(min=1, help="How many volumes; 10 and 100 by default.")] = None,
+    workers: Annotated[list[int] | None, typer.Option(min=1, help="How many processes; 1 and 2 by default.")] = None,
+    size: Annotated[int, typer.Option(min=16, help="Rows and columns of a slice.")] = 192,
+    json: Json = False,
+) -> None:
+    """Peak memory of ingest and measure, for few volumes and for many."""
+    from corpus.scans.phantom import PhantomParams
+    from pipelines.bench_memory import bench_memory, show
+
+    phantom = PhantomParams(patients=1, size=size, spacing_mm=384 / size, slice_mm=14.0)
+    rows = bench_memory(volumes or [10, 100], workers or [1, 2], phantom)
+    _print_json({"memory": rows}) if json else show(rows)

@@ -202,7 +202,7 @@ def volume_facts(facts: pd.DataFrame, voxel_mm3: dict[str, float]) -> pd.DataFra
     voxels = table.pop("voxels")
     table["volume_mm3"] = (voxels * table["volume"].map(voxel_mm3)).round(4)
     table["largest_ratio"] = table["smallest_ratio"] = float("nan")
-    competing = set(facts[["volume", "candidates"]].explode("candidates").itertuples(index=False, name=None))
+    competing = {(v, o) for v, found in zip(facts["volume"], facts["candidates"], strict=True) for o in found}
     competes = pd.Series(
         [(v, BY_NAME[o].id) in competing for v, o in zip(table["volume"], table["organ"], strict=True)]
     )

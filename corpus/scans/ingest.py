@@ -82,6 +82,7 @@ def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) 
     if not keep:
         raise Reject("no slice has a labelled organ")
     shard, first = writer.append(volume.image[keep], label[keep])
+    labelled = sorted(volume.labelled)  # one list for all rows
     return [
         {
             "slice_id": f"{task.name}/{case.volume}/{z:04d}",
@@ -100,7 +101,7 @@ def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) 
             "orientation": volume.orientation,
             "intensity": volume.intensity,
             "mended": "; ".join(volume.mended),
-            "labelled": sorted(volume.labelled),
+            "labelled": labelled,
             "present": [o for o, box in enumerate(ndimage.find_objects(label[z]), start=1) if box],
             "specks": cleaned[z][1],
         }
@@ -145,24 +146,29 @@ def ingest(
     todo = [task for task in tasks if work.read(task.number) is None]
     advance(len(source.cases) - sum(len(task.cases) for task in todo), total=len(source.cases))
     run_tasks(_write_shard, todo, lambda task: advance(len(task.cases)))
-    parts = [part for task in tasks if (part := work.read(task.number))]
-    if len(parts) < len(tasks):
-        raise InputError(
-            work.folder, "shards vanished while the others were made", "run it again; only it may write there"
-        )
+    tables, rejected, dropped = [], [], set()
+    for task in tasks:
+        part = work.read(task.number)
+        if part is None:
+            raise InputError(
+                work.folder, "shards vanished while the others were made", "run it again; only it may write there"
+            )
+        rejected += part.rejects
+        dropped |= set(part.dropped)
+        if part.rows:
+            tables.append(pd.DataFrame(part.rows))  # far smaller than its dictionaries
 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    rejects = pd.DataFrame([r for part in parts for r in part.rejects], columns=["source", "volume", "file", "reason"])
+    rejects = pd.DataFrame(rejected, columns=["source", "volume", "file", "reason"])
     rejects.sort_values("volume").to_csv(out / REJECTS, index=False)
-    rows = [row for part in parts for row in part.rows]
-    if not rows:
+    if not tables:
         work.publish(out)
         reasons = "; ".join(sorted(set(rejects["reason"]))[:3])
         raise InputError(
             chosen.root, f"none of {len(rejects)} volumes could be used ({reasons})", f"see {out / REJECTS}"
         )
-    table = SLICES.validate(pd.DataFrame(rows).sort_values(["volume", "z"], ignore_index=True))
+    table = SLICES.validate(pd.concat(tables).sort_values(["volume", "z"], ignore_index=True))
     table.to_parquet(out / TABLE, index=False)
     summary = {
         "volumes": len(source.cases) - len(rejects),
@@ -171,8 +177,8 @@ def ingest(
         "slices": len(table),
         "specks_dropped": int(table["specks"].sum()),
         "mended_volumes": int(table.loc[table["mended"] != "", "volume"].nunique()),
-        "dropped_labels": sorted({label for part in parts for label in part.dropped}),
-        "labelled_organs": [BY_ID[i].name for i in sorted({i for row in rows for i in row["labelled"]})],
+        "dropped_labels": sorted(dropped),
+        "labelled_organs": [BY_ID[i].name for i in sorted({i for each in table["labelled"] for i in each})],
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     work.publish(out)

@@ -77,3 +77,16 @@ def test_a_source_that_is_not_there_is_named(arguments: list[str], expected: str
     result = CliRunner().invoke(app, ["bench", "ingest", *arguments])
     assert result.exit_code == 1
     assert expected in result.stderr
+
+
+def test_memory_is_measured_for_every_number_of_volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    command = ["bench", "memory", "--volumes", "1", "--volumes", "3", "--workers", "1", "--size", "32", "--json"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    rows = json.loads(result.stdout)["memory"]
+    assert [(row["volumes"], row["workers"]) for row in rows] == [(1, 1), (3, 1)]
+    assert all(50 < row[stage] < 2000 for row in rows for stage in ("ingest_mb", "measure_mb")), (
+        "MB of a Python process"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -16,12 +16,14 @@ from prompts.measure import measure
 def main(name: str) -> None:
     """Measure the source that params.yaml calls `name`."""
     with progress(f"measure {name}") as advance:
-        facts, volumes = measure(SliceStore(SLICES / cohort() / name), advance)
+        facts, volumes, relations = measure(SliceStore(SLICES / cohort() / name), advance)
     (out := FACTS / cohort() / name).mkdir(parents=True, exist_ok=True)
     facts.to_parquet(out / "slices.parquet", index=False)
     volumes.to_parquet(out / "volumes.parquet", index=False)
+    relations.to_parquet(out / "relations.parquet", index=False)
     console.print(
-        f"{name}: {len(facts)} masks in {facts['slice_id'].nunique()} slices, {len(volumes)} organs in volumes"
+        f"{name}: {len(facts)} masks in {facts['slice_id'].nunique()} slices, {len(volumes)} organs in volumes, "
+        f"{len(relations)} relations"
     )
 
 

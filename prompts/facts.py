@@ -150,30 +150,41 @@ def merge(parts: list[Shape], organ: int) -> Shape:
     return Shape(organ, pixels, (int(row0.min()), int(row1.max()), int(col0.min()), int(col1.max())), (row, col))
 
 
-def slice_facts(label: np.ndarray, spacing: tuple[float, float], labelled: Iterable[int]) -> list[dict]:
+def competitors(found: dict[int, Shape], labelled: Iterable[int]) -> list[int]:
+    """Organ ids that are there and compete, sorted.
+
+    Args:
+        found: Organ id -> its shape.
+        labelled: Organ ids that the source labels.
+    """
+    labelled = set(labelled)
+    return sorted(organ for organ in found if labelled.isdisjoint(UNIONS.get(organ, ())))
+
+
+def slice_facts(found: dict[int, Shape], spacing: tuple[float, float], labelled: Iterable[int]) -> list[dict]:
     """Every fact of one slice.
 
     Args:
-        label: uint8 `[H, W]` organ ids, display frame.
+        found: What `shapes` found in the slice as displayed.
         spacing: (y, x) in mm.
         labelled: Organ ids that the source labels; a union is measured where it or all its parts are among them.
 
     Returns:
         One row an organ, with the columns of `FACTS` from `organ` on.
     """
-    found = shapes(label)
     labelled = set(labelled)
-    candidates = sorted(organ for organ in found if labelled.isdisjoint(UNIONS.get(organ, ())))
+    candidates = competitors(found, labelled)
     margins: dict[int, dict[str, float]] = {}
     if len(candidates) > 1:
         competing = [found[o] for o in candidates]
         by_name = position_leads(competing, spacing) | size_leads(np.array([s.pixels for s in competing], float))
         columns = POSITION_MARGINS | SIZE_MARGINS
         margins = {o: {columns[a]: round(float(v[i]), 4) for a, v in by_name.items()} for i, o in enumerate(candidates)}
+    measured = dict(found)
     for organ in with_unions(labelled) & set(UNIONS):
         parts = [found[p] for p in (organ, *UNIONS[organ]) if p in found]
         if parts:
-            found[organ] = merge(parts, organ)
+            measured[organ] = merge(parts, organ)
     nothing = dict.fromkeys((*POSITION_MARGINS.values(), *SIZE_MARGINS.values()), float("nan"))
     return [
         {
@@ -186,7 +197,7 @@ def slice_facts(label: np.ndarray, spacing: tuple[float, float], labelled: Itera
             "candidates": candidates,
             **margins.get(organ, nothing),
         }
-        for organ, shape in sorted(found.items())
+        for organ, shape in sorted(measured.items())
     ]
 
 

@@ -83,6 +83,6 @@ def test_directions_turn_with_the_picture(element: int, attribute: str) -> None:
 
     def winner(picture: np.ndarray, name: str) -> str:
         column = f"{name}_mm" if "most" in name else f"{name}_ratio"
-        return max(slice_facts(picture, (1.0, 1.0), shapes(picture)), key=lambda fact: fact[column])["organ"]
+        return max(slice_facts(shapes(picture), (1.0, 1.0), shapes(picture)), key=lambda fact: fact[column])["organ"]
 
     assert winner(turned, act_direction(element, attribute)) == winner(label, attribute)

@@ -11,7 +11,7 @@ import pytest
 
 from corpus.errors import InputError
 from prompts.dataset import DatasetParams, build_dataset
-from prompts.facts import FACTS, slice_facts
+from prompts.facts import FACTS, shapes, slice_facts
 from prompts.splits import SplitParams, split_patients, split_texts, words
 from prompts.targets import TargetParams
 
@@ -28,7 +28,7 @@ def inputs(patients: int = 10) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     for i in range(patients):
         keys = {"slice_id": f"s/{i}/0", "source": "s", "patient": f"s/{i}", "volume": str(i)}
         slices.append(keys | {"labelled": [1, 2, 3, 4], "present": [1, 2]})
-        facts += [keys | f for f in slice_facts(label, (1.0, 1.0), {1, 2})]
+        facts += [keys | f for f in slice_facts(shapes(label), (1.0, 1.0), {1, 2})]
     cells = [("anatomy", o, None) for o in ("liver", "spleen", "left kidney", "right kidney", "kidney")]
     cells += [("position", None, a) for a in ("leftmost", "rightmost", "topmost", "bottommost")]
     cells += [("size", None, a) for a in ("largest", "smallest")] + [("none", None, None)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from corpus.anatomy import BY_NAME
-from prompts.facts import FACTS, mask_of, slice_facts, volume_facts
+from prompts.facts import FACTS, mask_of, shapes, slice_facts, volume_facts
 from prompts.targets import TargetParams, eligible
 
 LIVER, SPLEEN, LEFT, RIGHT, BOTH = (BY_NAME[n].id for n in ("liver", "spleen", "left kidney", "right kidney", "kidney"))
@@ -15,19 +15,19 @@ LIVER, SPLEEN, LEFT, RIGHT, BOTH = (BY_NAME[n].id for n in ("liver", "spleen", "
 def test_union_is_measured_but_does_not_compete() -> None:
     label = np.zeros((10, 20), np.uint8)
     label[2:5, 2:5], label[2:6, 14:18], label[8, 8:12] = RIGHT, LEFT, LIVER
-    facts = {f["organ"]: f for f in slice_facts(label, (1.0, 1.0), {LIVER, LEFT, RIGHT})}
+    facts = {f["organ"]: f for f in slice_facts(shapes(label), (1.0, 1.0), {LIVER, LEFT, RIGHT})}
     assert facts["kidney"]["pixels"] == 9 + 16
     assert (facts["kidney"]["col0"], facts["kidney"]["col1"]) == (2, 18)
     assert np.isnan(facts["kidney"]["largest_ratio"])
     assert BOTH not in facts["liver"]["candidates"]
-    assert "kidney" not in {f["organ"] for f in slice_facts(label, (1.0, 1.0), {LIVER, LEFT})}
+    assert "kidney" not in {f["organ"] for f in slice_facts(shapes(label), (1.0, 1.0), {LIVER, LEFT})}
     assert mask_of(label, BOTH).sum() == 25
 
 
 def test_a_union_label_competes_where_its_parts_are_not_labelled() -> None:
     label = np.zeros((6, 12), np.uint8)
     label[1:3, 1:3], label[1:5, 7:11] = LIVER, BOTH
-    facts = {f["organ"]: f for f in slice_facts(label, (1.0, 1.0), {LIVER, BOTH})}
+    facts = {f["organ"]: f for f in slice_facts(shapes(label), (1.0, 1.0), {LIVER, BOTH})}
     assert facts["kidney"]["largest_ratio"] == 4.0
 
 
@@ -35,13 +35,13 @@ def test_nobody_is_leftmost_where_edge_and_centre_disagree() -> None:
     label = np.zeros((8, 20), np.uint8)
     label[1, 0:19] = LIVER  # reaches furthest left, but its centre doesn't
     label[4:7, 1:4] = SPLEEN
-    facts = slice_facts(label, (1.0, 1.0), {LIVER, SPLEEN})
+    facts = slice_facts(shapes(label), (1.0, 1.0), {LIVER, SPLEEN})
     assert all(f["leftmost_mm"] < 0 for f in facts)
 
 
 def table(label: np.ndarray, spacing: tuple[float, float] = (2.0, 2.0)) -> pd.DataFrame:
     keys = {"slice_id": "s/v/0", "source": "s", "patient": "s/p", "volume": "v"}
-    return FACTS.validate(pd.DataFrame([keys | f for f in slice_facts(label, spacing, range(1, 25))]))
+    return FACTS.validate(pd.DataFrame([keys | f for f in slice_facts(shapes(label), spacing, range(1, 25))]))
 
 
 def test_only_clear_facts_become_targets() -> None:

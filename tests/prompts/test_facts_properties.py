@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from corpus.anatomy import BY_ID, BY_NAME
 from corpus.scans.store import SLICES, TABLE, ShardWriter, SliceStore
-from prompts.facts import FACTS, POSITION_MARGINS, SIZE_MARGINS, mask_of, slice_facts, volume_facts
+from prompts.facts import FACTS, POSITION_MARGINS, SIZE_MARGINS, mask_of, shapes, slice_facts, volume_facts
 from prompts.measure import measure
 from tests.prompts.brute_force import DIRECTIONS, agrees, competitors, masks, position_margin, size_margin
 
@@ -49,7 +49,7 @@ def rows_of(label: np.ndarray, spacing: tuple[float, float, float], labelled: se
     return [
         {"slice_id": f"s/v/{z}", **KEYS, **fact}
         for z, picture in enumerate(label)
-        for fact in slice_facts(picture, spacing[1:], ids)
+        for fact in slice_facts(shapes(picture), spacing[1:], ids)
     ]
 
 
@@ -60,7 +60,7 @@ def test_every_fact_of_a_slice(scan: tuple[np.ndarray, tuple[float, float, float
     exact_spacing = (Fraction(spacing[1]), Fraction(spacing[2]))
     for picture in label:
         expected = masks(picture, NAMES, labelled)
-        facts = slice_facts(picture, spacing[1:], {BY_NAME[name].id for name in labelled})
+        facts = slice_facts(shapes(picture), spacing[1:], {BY_NAME[name].id for name in labelled})
         assert [f["organ"] for f in facts] == sorted(expected, key=lambda name: BY_NAME[name].id)
         rivals = {name: expected[name] for name in competitors(set(expected), labelled)}
         sizes = {name: len(mask.points) for name, mask in rivals.items()}
@@ -133,7 +133,7 @@ def test_measure_reads_the_store_as_it_was_written(tmp_path: Path, monkeypatch: 
             rows.append(where | {"labelled": ids, "present": np.unique(labels[name][i])[1:].tolist(), "specks": 0})
     writer.close()
     SLICES.validate(pd.DataFrame(rows)).to_parquet(tmp_path / TABLE)
-    facts, by_volume = measure(SliceStore(tmp_path))
+    facts, by_volume, _ = measure(SliceStore(tmp_path))
     for name, (_, spacing) in volumes.items():
         expected = pd.DataFrame(rows_of(labels[name], spacing, labelled))
         found = facts[facts["volume"] == name]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import InputError
 from corpus.scans.store import SLICES, TABLE, ShardWriter, SliceStore
-from prompts.facts import slice_facts
+from prompts.facts import shapes, slice_facts
 from prompts.pictures import ASKED, RIVAL, draw_pictures, outline, picture, representatives
 from prompts.quality import flags
 from prompts.reviewing import (
@@ -373,7 +373,7 @@ def test_representatives_have_the_largest_margin_and_pictures_the_same_bytes(lab
         tmp_path / TABLE
     )
     facts = pd.DataFrame(
-        [k | f for k, part in zip(keys, labels, strict=True) for f in slice_facts(part, (1.0, 1.0), [1, 2])]
+        [k | f for k, part in zip(keys, labels, strict=True) for f in slice_facts(shapes(part), (1.0, 1.0), [1, 2])]
     )
     targets = eligible(facts, TargetParams(position_margin_mm=5.0, size_ratio=1.25, min_area_mm2=10.0, absent=0))
     best = representatives(targets).set_index("picture")

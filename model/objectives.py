@@ -58,7 +58,8 @@ class SegmenterObjective(nn.Module):
         read = texts.embeddings[rows]
         understood = model.intent_head(read.tokens, read.mask)
         intent = understood[: batch.text.numel()]
-        text, mask = (x[: batch.text.numel()].unflatten(0, batch.text.shape) for x in (read.tokens, read.mask))
+        longest = int(read.mask[: len(intent.kind)].sum(1).max())  # the other texts may be longer than the prompts
+        text, mask = (x[: len(intent.kind), :longest].unflatten(0, batch.text.shape) for x in (read.tokens, read.mask))
         if model.params.resolve == "geometric":
             organs = one_hot_organs(batch.organ)  # what geometry will resolve the prompt to, once the maps are right
         else:

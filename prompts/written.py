@@ -17,6 +17,9 @@ from prompts.quality import draw
 
 _MAY_ASK = r"(?i)\b(?:where|which|show|point)\b"
 """A question with such a word may ask for a structure to be shown after all."""
+_SENTENCE_END = r"(?<=[.?!])\s"
+LONGEST = 24
+"""Words of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,15 @@ def texts_for_nothing(path: Path) -> Iterator[Written]:
 
 
 def report_sentences(passages: pd.DataFrame, n: int, seed: int) -> Iterator[Written]:
-    """At most `n` passages of reports and of people's questions, drawn with a seed: they name organs, and ask for none.
+    """At most `n` sentences of reports and of people's questions, drawn with a seed; they name organs and ask for none.
 
     Args:
-        passages: Rows of `corpus.reports.passages.SCHEMA`.
+        passages: Rows of `corpus.reports.passages.SCHEMA`; the first sentence of each is taken, if people might type
+            as much.
     """
-    fitting = passages[passages["tag"].isin(("S1", "S2")) & ~passages["text"].str.contains(_MAY_ASK)]
+    people = passages[passages["tag"].isin(("S1", "S2"))]
+    first = people.assign(text=people["text"].str.split(_SENTENCE_END, n=1, regex=True).str[0])
+    fitting = first[(first["text"].str.count(r"\S+") <= LONGEST) & ~first["text"].str.contains(_MAY_ASK)]
     for row in draw(fitting.rename(columns={"passage_id": "prompt_id"}), n, seed).to_dict("records"):
         yield _for_nothing(row["text"], "lay" if row["tag"] == "S2" else "expert", ("duplicate",))
 

@@ -173,6 +173,17 @@ def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
     assert (table.groupby("patient")["shard"].nunique() == 1).all()
 
 
+def test_a_dask_cluster_gives_the_same_bytes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setenv("FLANS_WORKERS", "1")
+    ingest("mine", params(root), tmp_path / "alone", tmp_path / "unfinished")
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True) as cluster:
+        monkeypatch.setenv("FLANS_DASK_SCHEDULER", cluster.scheduler_address)
+        ingest("mine", params(root), tmp_path / "cluster", tmp_path / "unfinished")
+    assert digest(tmp_path / "alone") == digest(tmp_path / "cluster")
+
+
 def test_negatives_are_kept_in_the_chosen_proportion(root: Path, tmp_path: Path) -> None:
     run(params(root, negatives=1.0), tmp_path / "out")
     table = SliceStore(tmp_path / "out").table

@@ -84,3 +84,15 @@ def memory(
     phantom = PhantomParams(patients=1, size=size, spacing_mm=384 / size, slice_mm=14.0)
     rows = bench_memory(volumes or [10, 100], workers or [1, 2], phantom)
     _print_json({"memory": rows}) if json else show(rows)
+
+
+@command
+def language(
+    checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"), json: Json = False
+) -> None:
+    """How many of 1,168 requests as people type them are understood, by kind and by voice."""
+    from pipelines.bench_language import bench_language, show
+
+    rows = bench_language(checkpoint)
+    by = {name: rows.groupby(name)["right"].mean().round(4).to_dict() for name in ("kind", "voice")}
+    _print_json(by | {"all": round(float(rows["right"].mean()), 4)}) if json else show(rows)

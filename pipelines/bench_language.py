@@ -1,0 +1,81 @@
+"""`flans bench language`: how well a model understands requests that nobody generated, and how fast."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+
+import model
+from corpus.params import params_dataclass, read_yaml, validated
+from model.inference import Segmenter
+from model.intent_head import Understanding
+from pipelines.stage import console
+
+REQUESTS = Path(model.__file__).with_name("requests.yaml")
+BATCH = 256
+
+
+@params_dataclass
+class TypedRequest:
+    """One text of requests.yaml, what it asks for, and in whose voice."""
+
+    text: str
+    kind: str
+    organ: str | None
+    attribute: str | None
+    voice: str
+
+
+def bench_language(checkpoint: Path) -> pd.DataFrame:
+    """Read every text of requests.yaml.
+
+    Returns:
+        One row a text: the columns of `TypedRequest`, wanted and understood (the organ, the attribute, or "none"),
+        confidence, right, and seconds (the time for all texts, in each row).
+
+    Raises:
+        InputError: There is no such checkpoint.
+    """
+    wanted = validated(read_yaml(REQUESTS), list[TypedRequest], REQUESTS)
+    segmenter = Segmenter.from_pretrained(checkpoint)
+    start = time.perf_counter()
+    read: list[Understanding] = []
+    for first in range(0, len(wanted), BATCH):
+        read += segmenter.read([request.text for request in wanted[first : first + BATCH]]).understood
+    seconds = time.perf_counter() - start
+    rows = []
+    for request, found in zip(wanted, read, strict=True):
+        intent = found.intent
+        right = (intent.kind, intent.organ, intent.attribute) == (request.kind, request.organ, request.attribute)
+        rows.append(
+            asdict(request)
+            | {
+                "wanted": request.organ or request.attribute or "none",
+                "understood": intent.organ or intent.attribute or "none",
+                "confidence": found.confidence,
+                "right": right,
+            }
+        )
+    return pd.DataFrame(rows).assign(seconds=seconds)
+
+
+def show(rows: pd.DataFrame) -> None:
+    """Print the share that was understood, by kind and by voice, and what was misread with the most confidence."""
+    table = Table(title=f"{len(rows)} texts, {len(rows) / rows['seconds'].iloc[0]:.0f} a second", title_justify="left")
+    for column in ("", "texts", "understood"):
+        table.add_column(column, justify="right" if column else "left")
+    for by in ("kind", "voice"):
+        for name, group in rows.groupby(by, sort=False):
+            table.add_row(str(name), str(len(group)), f"{group['right'].mean():.1%}")
+        table.add_section()
+    table.add_row("all", str(len(rows)), f"{rows['right'].mean():.1%}")
+    console.print(table)
+    for row in rows[~rows["right"]].nlargest(10, "confidence").to_dict("records"):
+        wanted = row["organ"] or row["attribute"] or "none"
+        console.print(
+            f"{row['confidence']:.2f}  {row['text'][:80]}  [{wanted}, read as {row['understood']}]", markup=False
+        )

@@ -92,7 +92,7 @@ def test_unknown_adapter(tmp_path: Path, params: dict[str, Any]) -> None:
 def test_missing_report_file(tmp_path: Path, params: dict[str, Any]) -> None:
     params["reports"]["sources"] = {"mine": {"reader": "jsonl", "path": "notes.jsonl"}}
     message = stops(tmp_path, params, "passages", "mine")
-    assert "notes.jsonl: expected a file, but it is missing" in message
+    assert "notes.jsonl: expected a file or folder, but it is missing" in message
     assert "reports.sources.mine" in message
 
 

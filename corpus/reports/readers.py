@@ -109,7 +109,7 @@ Reader = Callable[[str, Path, ReportSource], Iterator[Row | Reject]]
 def read_reports(name: str, source: ReportSource) -> Iterator[Report | Reject]:
     """The reports of `source` in the order of its files' names and their rows, with the rejected ones among them.
 
-    Of several reports with one id, the first is kept.
+    Rows of one id with different texts are parts of one report, as in a file of sentences; a repeated row is rejected.
 
     Raises:
         InputError: No such reader, the file or folder is missing, holds no file of the reader's kind, or a file is
@@ -118,17 +118,17 @@ def read_reports(name: str, source: ReportSource) -> Iterator[Report | Reject]:
     where = f"params.yaml: reports.sources.{name}"
     if source.reader not in READERS:
         raise InputError(where, f"`reader` is {source.reader!r}", f"use one of: {', '.join(READERS)}")
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for path in _files(where, source):
         try:
             for row in READERS[source.reader](where, path, source):
                 if len(seen) == source.limit:
                     return
                 item = row if isinstance(row, Reject) else _report(row, name, source)
-                if isinstance(item, Report) and item.id in seen:
-                    item = Reject(item.id, "another report has this id")
+                if isinstance(item, Report) and (item.id, item.text) in seen:
+                    item = Reject(item.id, "another report has this id and text")
                 if isinstance(item, Report):
-                    seen.add(item.id)
+                    seen.add((item.id, item.text))
                 yield item
         except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error, pa.ArrowInvalid) as error:
             problem = f"expected a {source.reader} file, but it is damaged: {error}"

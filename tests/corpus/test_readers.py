@@ -90,14 +90,15 @@ def test_a_first_line_without_the_columns_is_rejected_alone(tmp_path: Path) -> N
     assert isinstance(report, Report)
 
 
-def test_of_reports_with_one_id_the_first_is_kept(tmp_path: Path) -> None:
+def test_rows_of_one_id_are_parts_of_a_report_and_a_repeated_row_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
-    path.write_text("id,text\n1,The liver.\n 1 ,The spleen.\n2,The aorta.\n")
-    first, second, third = read_reports("mine", ReportSource("csv", str(path)))
+    path.write_text("id,text\n1,The liver.\n 1 ,The spleen.\n1,The liver.\n2,The aorta.\n")
+    first, second, third, fourth = read_reports("mine", ReportSource("csv", str(path)))
     assert isinstance(first, Report)
-    assert first.text == "The liver."
-    assert second == Reject("1", "another report has this id")
-    assert isinstance(third, Report)
+    assert isinstance(second, Report)
+    assert (first.id, first.text, second.id, second.text) == ("1", "The liver.", "1", "The spleen.")
+    assert third == Reject("1", "another report has this id and text")
+    assert isinstance(fourth, Report)
 
 
 def test_a_folder_is_read_whole_in_the_order_of_its_paths(tmp_path: Path) -> None:

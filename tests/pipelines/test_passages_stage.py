@@ -11,7 +11,7 @@ from pipelines import passages
 
 ROWS = """id,text
 1,"FINDINGS: Seen by Dr. Okonjo on 3/4/2019. The left kidney measures 10.5 cm, status post cholecystectomy."
-1,The spleen is normal.
+1,"FINDINGS: Seen by Dr. Okonjo on 3/4/2019. The left kidney measures 10.5 cm, status post cholecystectomy."
 2,
 ,The liver is normal.
 3,"Mrs. Petrova, MRN 8812345, has a cyst of the right kidney."
@@ -33,10 +33,10 @@ def test_the_stage_writes_clean_passages_rejects_and_a_summary(tmp_path: Path, m
     assert "10.5 cm" in table["text"][0]
     assert table["negated_organs"].tolist() == [["gallbladder"], []]
     rejects = pd.read_csv(out / "rejects.csv", keep_default_na=False)
-    assert rejects["reason"].tolist() == ["another report has this id", "no text", "no id"]
+    assert rejects["reason"].tolist() == ["another report has this id and text", "no text", "no id"]
     summary = json.loads((out / "summary.json").read_text())
     assert summary["reports"] == 2
-    assert summary["rejected_because"] == {"another report has this id": 1, "no id": 1, "no text": 1}
+    assert summary["rejected_because"] == {"another report has this id and text": 1, "no id": 1, "no text": 1}
     assert summary["replaced"] == {"date": 1, "name": 2, "record": 1}
     replacements = pd.read_csv(out / "replacements.csv")
     assert replacements["n"].sum() == 4

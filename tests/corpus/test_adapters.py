@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +13,10 @@ import yaml
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
+from corpus.parallel import run_tasks
 from corpus.scans.adapters import ADAPTERS, load_layout, open_source, read_case
 from corpus.scans.layouts.labels import StructureNames, gather, paint
-from corpus.scans.volumes import Reject
+from corpus.scans.volumes import Reject, Source
 from tests.corpus.miniature import AFFINE, DISPLAY, SHAPE, blocks, names, only, save, scan, voxels
 
 REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real"))
@@ -313,14 +313,18 @@ def test_a_datasets_own_names_come_before_the_vocabularys() -> None:
         StructureNames(names={"Lungs": "lungg"})
 
 
-def test_sources_can_be_sent_to_workers(tmp_path: Path) -> None:
+def first_label(source: Source) -> np.ndarray:
+    return read_case(source.cases[0], source).label
+
+
+def test_sources_can_be_sent_to_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "imagesTr/spleen_2.nii.gz", scan())
     save(tmp_path / "labelsTr/spleen_2.nii.gz", blocks([1]))
     write_structures(tmp_path, "s1/ct.nii.gz", {"liver": 3})
-    for adapter in ("msd_spleen", "totalsegmentator"):
-        source = open_source(adapter, tmp_path)
-        sent = pickle.loads(pickle.dumps(source))
-        assert np.array_equal(read_case(sent.cases[0], sent).label, read_case(source.cases[0], source).label)
+    sources = [open_source(adapter, tmp_path) for adapter in ("msd_spleen", "totalsegmentator")]
+    monkeypatch.setenv("FLANS_WORKERS", "2")
+    for sent, source in zip(run_tasks(first_label, sources), sources, strict=True):
+        assert np.array_equal(sent, first_label(source))
 
 
 @pytest.mark.skipif(not (REAL / "btcv").is_dir(), reason=f"real BTCV scans are not at {REAL}/btcv")

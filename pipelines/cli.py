@@ -12,8 +12,10 @@ from typing import Annotated, ParamSpec
 import typer
 
 from corpus.errors import InputError
+from pipelines.bench import bench
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Segment abdominal CT from free-form language.")
+app.add_typer(bench, name="bench")
 P = ParamSpec("P")
 
 Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
@@ -113,6 +115,15 @@ def configure(
 
     for change in apply_overlay(overlay):
         console.print(change, markup=False)
+
+
+@command
+def estimate() -> None:
+    """Say what generation would ask and cost (stages synthesize and generate). Asks nobody, writes nothing."""
+    from pipelines import generate, synthesize
+
+    synthesize.main(dry_run=True)
+    generate.main(dry_run=True)
 
 
 @command

@@ -20,6 +20,7 @@ DATA_FILES = {
     "prompts.kinds": ["prompts/kinds.yaml"],
     "prompts.grammar": ["prompts/grammar.yaml", "prompts/grammar_organs.yaml"],
     "prompts.sentences": ["prompts/sentences.yaml"],
+    "prompts.local": ["prompts/local.yaml", "corpus/reports/builtin"],
     "pipelines.generate": ["prompts/negatives.yaml"],
     "model.metrics": ["model/tolerances.yaml"],
     "pipelines.reporting": ["pipelines/templates"],

@@ -90,7 +90,7 @@ def test_what_cant_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_failed_call_is_asked_again(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="answered none of 48 calls"):
+    with pytest.raises(InputError, match=r"12 calls in a row failed.*TimeoutError"):
         made(tmp_path / "r.jsonl", 4, Scripted(reply=fails))
 
     def reply(spec: dict[str, Any]) -> str:

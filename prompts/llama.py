@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.metadata
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from corpus.errors import InputError
 
@@ -59,6 +62,22 @@ def _installed(package: str) -> bool:
     return True
 
 
+@cache
+def runtime() -> ModuleType:
+    """The module xllamacpp, imported beside other Cython modules without harm.
+
+    Modules of one Cython version share their types through `sys.modules`, and refuse each other where the types differ
+    in size, as those of blosc2 and xllamacpp do. So this one gets types of its own.
+    """
+    held = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("_cython_")}
+    try:
+        return importlib.import_module("xllamacpp")
+    finally:
+        for name in [name for name in sys.modules if name.startswith("_cython_")]:
+            del sys.modules[name]
+        sys.modules.update(held)
+
+
 class Llama:
     """Completes prompts that begin alike, one at a time, on one core.
 
@@ -69,10 +88,8 @@ class Llama:
 
     def __init__(self) -> None:
         """Raises: InputError: A package is missing, or the weights are not the published ones."""
-        path = model_file()
-        from xllamacpp import CommonParams, Server
-
-        params = CommonParams()
+        path, xllamacpp = model_file(), runtime()
+        params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx = CONTEXT
         params.n_parallel = 1
@@ -80,7 +97,7 @@ class Llama:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
         params.fit_params = params.warmup = False
         params.verbosity = -1
-        self._server = Server(params)
+        self._server = xllamacpp.Server(params)
         self._prefix: str | None = None
 
     def complete(self, prefix: str, prompt: str, grammar: str, temperature: float, seed: int) -> Written:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,16 +150,24 @@ def test_weights_that_are_not_the_published_ones_are_refused(monkeypatch: pytest
 
 
 @needs_model
+@pytest.mark.parametrize("order", ["import blosc2; {}", "{}; import blosc2"])
+def test_it_gets_along_with_other_cython_modules(order: str) -> None:
+    code = (
+        order.format("from prompts.llama import runtime; runtime()") + "; blosc2.asarray([1]); runtime().CommonParams()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_model
 def test_openai_works_with_the_server_of_llama_cpp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Left free the model writes little of use: what counts here is that both sides speak the same protocol."""
-    from xllamacpp import CommonParams, Server
-
-    settings = CommonParams()
+    settings = llama.runtime().CommonParams()
     settings.model.path = str(llama.model_file())
     settings.n_ctx, settings.n_gpu_layers, settings.verbosity = 2048, 0, -1
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.fit_params = settings.warmup = False
-    server = Server(settings)
+    server = llama.runtime().Server(settings)
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.listening_address}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     params = GenerateParams(

@@ -15,9 +15,9 @@ from corpus.errors import InputError
 from prompts import asking, pace
 from prompts.generator import Generated, GenerateParams, Generator
 from prompts.openai_chat import retry_after
-from prompts.pace import Busy, Pace
+from prompts.pace import Busy, Halted, Pace
 from prompts.providers import ModelParams, chat_model, concurrency, cost
-from prompts.response_store import Response, ResponseStore
+from prompts.response_store import ResponseStore
 from prompts.spending import Budget, Ledger, Prices, Usage
 from tests.prompts.fake_server import ODD, FakeServer, serving
 
@@ -203,6 +203,15 @@ def test_the_limit_halves_once_for_calls_under_way_together_and_grows_back_slowl
     assert limit.limit == 1
 
 
+def test_nobody_waits_for_a_busy_server_once_all_is_halted() -> None:
+    limit = Pace(1)
+    with pytest.raises(Busy), limit.slot():
+        raise Busy("no", wait=600.0)
+    threading.Timer(0.05, limit.halt.set).start()
+    with pytest.raises(Halted), limit.slot():
+        pass
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("3", 3.0), ("0.5", 0.5), ("-4", 0.0), ("", None), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
@@ -356,38 +365,6 @@ def test_a_batch_of_another_address_says_so(tmp_path: Path, server: FakeServer) 
     (tmp_path / "batches" / "x.json").write_text(json.dumps(job))
     with pytest.raises(InputError, match="doesn't know the batch gone"):
         generate(tmp_path, asks(provider="openai-batch"))
-
-
-# ---- the store
-
-
-def test_processes_may_write_the_same_store(tmp_path: Path) -> None:
-    path = tmp_path / "r.jsonl"
-    with ResponseStore(path) as one, ResponseStore(path) as other:
-        for i in range(20):
-            (one, other)[i % 2].put(f"{i}", Response(f"text {i}", None, i, 1), {"provider": "p", "model": "m"})
-        assert all(one.get(f"{i}").text == other.get(f"{i}").text == f"text {i}" for i in range(0, 20, 2))
-        one.refresh()
-        assert len(one) == len(other) == 20
-        assert one.usage("p", "m") == Usage(sum(range(20)), 20)
-
-
-def test_a_line_that_another_process_tore_harms_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "r.jsonl"
-    with ResponseStore(path) as store:
-        store.put("a", Response("first"), {})
-        with path.open("ab") as torn:
-            torn.write(b'{"key": "b", "response": {"te')
-        store.put("c", Response("third"), {})
-        assert store.get("c") == Response("third")
-    with ResponseStore(path) as store:
-        assert [key in store for key in "abc"] == [True, False, True]
-
-
-def test_reading_a_store_creates_nothing(tmp_path: Path) -> None:
-    with ResponseStore(tmp_path / "new" / "r.jsonl", writable=False) as store:
-        assert "a" not in store
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_odd_answer_is_tried() -> None:

@@ -132,6 +132,15 @@ def configure(
 
 
 @command
+def estimate() -> None:
+    """Say what generation would ask and cost (stages synthesize and generate). Asks nobody, writes nothing."""
+    from pipelines import generate, synthesize
+
+    synthesize.main(dry_run=True)
+    generate.main(dry_run=True)
+
+
+@command
 def summary() -> None:
     """Say where the pipeline's results are, and the main figures."""
     from pipelines.summary import show

@@ -1,6 +1,6 @@
 """Stage `generate`: the passage index -> the bank of requests, with where each comes from, and a summary.
 
-python -m pipelines.generate
+python -m pipelines.generate [--dry-run]
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import typer
+
 from corpus.params import load_params
 from corpus.reports.index import load_index
 from pipelines.stage import BANK, INDEX, RESPONSES, console, progress, stage
 from prompts.bank import write_bank
+from prompts.estimate import estimate
 from prompts.generator import GenerateParams, Generator
+from prompts.offline import OfflineChatModel
 from prompts.providers import chat_model, concurrency
 from prompts.response_store import ResponseStore
 
@@ -20,9 +24,20 @@ NEGATIVES = Path("prompts/negatives.yaml")
 
 
 @stage
-def main() -> None:
-    """Fill the bank; what the provider answered before is taken from the response store."""
+def main(dry_run: bool = False) -> None:
+    """Fill the bank; what the provider answered before is taken from the response store.
+
+    Args:
+        dry_run: Only say how many calls, how many tokens and what cost that would be. Nothing is asked or written.
+    """
     params = load_params("generate", GenerateParams)
+    if dry_run:
+        with ResponseStore(RESPONSES / "responses.jsonl", writable=False) as store:
+            nobody = OfflineChatModel()  # an estimate needs no key, and asks nobody
+            calls = Generator(params, nobody, store, load_index(INDEX)).plan()
+            planned = estimate(calls, params.candidates, params, store)
+            console.print(str(planned), markup=False, soft_wrap=True)
+        return
     model = chat_model(params)
     with ResponseStore(RESPONSES / "responses.jsonl") as store:
         generator = Generator(params, model, store, load_index(INDEX), concurrency(params))
@@ -37,9 +52,11 @@ def main() -> None:
     )
     if not summary["language_model_used"]:
         console.print("No language model was used: these requests come from a grammar.")
+    if generated.stopped:
+        console.print(f"[yellow]Stopped early:[/] {generated.stopped}. A larger generate.budget goes on from here.")
     for short in summary["shortfalls"]:
         console.print(f"[yellow]short[/] {short['cell']}: {short['accepted']} of {short['wanted']}")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +20,8 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 from corpus.anatomy import ORGANS
-from corpus.errors import InputError
 from corpus.params import params_dataclass
-from prompts.asking import ask
+from prompts.asking import asker, mend
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
 from prompts.duplicates import Duplicates
@@ -33,8 +33,6 @@ from prompts.providers import ModelParams, cost, provider
 from prompts.response_store import Response, ResponseStore, response_key
 from prompts.written import Written, bare_names, report_sentences, texts_for_nothing
 
-CHUNK = 64
-"""Calls handed to the model at once; after each chunk the progress moves on."""
 MAX_FAILURES = 2
 """Failed calls after which a cell is left until the next run."""
 
@@ -55,6 +53,7 @@ class GenerateParams(ModelParams):
     """Calls after which a cell that isn't full is reported as short."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min(self.candidates, self.max_calls_per_cell) < 1 or min(self.passages, self.sentences) < 0:
             raise ValueError("candidates and max_calls_per_cell must be at least 1, passages and sentences at least 0")
 
@@ -103,6 +102,8 @@ class Generated:
     """Calls that the provider answered in this run; all others came from the store."""
     failed: int
     """Calls that failed in this run. They are asked again in the next."""
+    stopped: str | None
+    """Why cells were left that could have been filled: the budget."""
 
 
 WRITTEN: dict[str, Any] = {
@@ -129,13 +130,8 @@ class Generator:
         passages: Passages | None,
         concurrency: int = 1,
     ) -> None:
-        self.params, self.model, self.store, self.passages, self.concurrency = (
-            params,
-            model,
-            store,
-            passages,
-            concurrency,
-        )
+        self.params, self.store, self.passages = params, store, passages
+        self.asker = asker(params, model, store, concurrency)
         self.cells = {cell: Progress(wanted) for cell, wanted in cells(params.per_cell).items()}
         self.duplicates = Duplicates()
         self.parameters = provider(params).parameters(params)
@@ -162,24 +158,20 @@ class Generator:
         if self.passages is not None:
             self._take_written(report_sentences(self.passages.passages, self.params.sentences, self.params.seed))
         while unfilled := [cell for cell, progress in self.cells.items() if self._goes_on(progress)]:
-            calls = [self._call(cell) for cell in unfilled]
+            calls = [call for cell in unfilled for call in self._calls(cell)]
             answered = 0
-            for start in range(0, len(calls), CHUNK):
-                chunk = calls[start : start + CHUNK]
+            for start in range(0, len(calls), self.asker.chunk):
+                chunk = calls[start : start + self.asker.chunk]
                 before = self._accepted
                 for call, response in zip(chunk, self._ask(chunk), strict=True):
                     answered += response is not None
                     self._take(call, response)
                 advance(self._accepted - before)
-            if not answered:
+            if not answered or self.asker.stopped:
                 break
         if self._failed and not self._counts["calls"]:
-            raise InputError(
-                f"the provider {self.params.provider}, model {self.params.model}",
-                f"answered none of {self._failed} calls; the last error: {self._error}",
-                "correct the address (OPENAI_BASE_URL), the key or the model's name, and run again",
-            )
-        return Generated(bank_of(self._rows), self._summary(), self._asked, self._failed)
+            raise mend(self.params, f"answered none of {self._failed} calls; the last error: {self._error}")
+        return Generated(bank_of(self._rows), self._summary(), self._asked, self._failed, self.asker.stopped)
 
     @property
     def _accepted(self) -> int:
@@ -194,15 +186,27 @@ class Generator:
 
     # ---- asking
 
-    def _call(self, cell: Cell) -> Call:
-        """The next call of a cell. Its seed and its passages are its own, so that calls differ."""
-        params, number = self.params, self.cells[cell].calls
+    def plan(self) -> list[Call]:
+        """The calls that fill the bank if every candidate is accepted."""
+        return [call for cell in self.cells for call in self._calls(cell, ahead=True)]
+
+    def _calls(self, cell: Cell, ahead: bool | None = None) -> list[Call]:
+        """The next call of a cell or, `ahead`, as many as fill it at best."""
+        progress = self.cells[cell]
+        missing = ceil((progress.wanted - progress.accepted) / self.params.candidates)
+        room = self.params.max_calls_per_cell - progress.calls
+        count = min(missing, room) if (self.asker.ahead if ahead is None else ahead) else 1
+        return [self._call(cell, progress.calls + i) for i in range(count)]
+
+    def _call(self, cell: Cell, number: int) -> Call:
+        """A cell's `number`th call. Its seed and its passages are its own, so that calls differ."""
+        params = self.params
         digest = hashlib.sha256(f"{params.seed}/{cell.name}/{number}".encode()).digest()
         seed = int.from_bytes(digest[:4], "big") >> 1
         passages = self._passages(cell, number)
         messages = messages_for(cell, number, params.candidates, passages)
         texts = [(message.type, str(message.content)) for message in messages]
-        key = response_key(params.provider, params.model, self.parameters | {"seed": seed}, texts)
+        key = response_key(provider(params).family, params.model, self.parameters | {"seed": seed}, texts)
         described = {"provider": params.provider, "model": params.model, "cell": cell.name, "seed": seed}
         return Call(cell, seed, tuple(messages), passages, key, described)
 
@@ -225,10 +229,12 @@ class Generator:
 
     def _ask(self, calls: Sequence[Call]) -> Iterator[Response | None]:
         """The response to each call, from the store where it is there; None where the call failed."""
-        asked, failures = ask(calls, self.model, self.store, self.concurrency)
-        self._asked += asked
-        self._failed += len(failures)
-        self._error = failures[-1] if failures else self._error
+        asked = self.asker.ask(calls)
+        self._asked += asked.answered
+        self._failed += len(asked.failures)
+        for call in calls:
+            self.cells[call.cell].failures += call.key in asked.failures
+            self._error = asked.failures.get(call.key, self._error)
         return (self.store.get(call.key) if call.key in self.store else None for call in calls)
 
     # ---- reading
@@ -237,7 +243,6 @@ class Generator:
         """Check an answer's candidates, and keep them all with what became of them."""
         progress = self.cells[call.cell]
         if response is None:
-            progress.failures += 1
             return
         progress.calls += 1
         truncated = response.finish_reason == "length"
@@ -355,4 +360,5 @@ class Generator:
                 for cell, p in self.cells.items()
                 if p.accepted < p.wanted
             ],
+            **({"stopped": self.asker.stopped} if self.asker.stopped else {}),
         }

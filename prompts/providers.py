@@ -14,6 +14,10 @@ from langchain_core.language_models.chat_models import BaseChatModel
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
+from prompts.spending import Budget, Prices, Usage
+
+OFFLINE_MODEL, LOCAL_MODEL = "grammar-1", "smollm2-135m"
+"""The one model of each provider that needs no server."""
 
 
 @params_dataclass
@@ -22,15 +26,21 @@ class ModelParams:
 
     provider: str = "offline"
     """A name of `PROVIDERS`."""
-    model: str = "grammar-1"
+    model: str = OFFLINE_MODEL
     """The model's name, as the provider knows it."""
     seed: int = 0
     temperature: float | None = 0.9
     """None for models that take no temperature."""
-    price_in: float | None = None
-    """Price of a million tokens read, in any currency; None: unknown, and so is the cost."""
-    price_out: float | None = None
-    """Price of a million tokens written."""
+    max_tokens: int = 2048
+    """The longest answer to one call; what is cut off there loses its last request."""
+    prices: Prices | None = None
+    """None: unknown, and so is the cost."""
+    budget: Budget = Budget()
+    """Asking stops before it is passed."""
+
+    def __post_init__(self) -> None:
+        if self.budget.cost is not None and self.prices is None:
+            raise ValueError("budget.cost needs prices: {input: ..., output: ...}, of a million tokens")
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,18 @@ class Provider:
     build: Callable[[ModelParams], BaseChatModel]
     parameters: Callable[[ModelParams], dict[str, Any]]
     """What decides a response beside the messages and the seed: kept with every prompt, and part of the store's key."""
-    language_model: bool
-    concurrency: int
-    """Calls under way at the same time, unless FLANS_CONCURRENCY says otherwise."""
+    family: str
+    """Part of the store's key. Providers of one family answer alike: what one has answered, no other is asked."""
+    language_model: bool = True
+    billed: bool = True
+    """Whether its tokens cost money."""
+    concurrency: int = 1
+    """The most calls under way at the same time, unless FLANS_CONCURRENCY says otherwise."""
+    batch: bool = False
+    """Whether it answers through the batch endpoint."""
 
 
-def _number(variable: str, default: float) -> float:
+def positive_number(variable: str, default: float) -> float:
     """A positive number from the environment."""
     text = os.environ.get(variable, "")
     try:
@@ -61,15 +77,19 @@ def _number(variable: str, default: float) -> float:
     return number
 
 
+def _only(model: str, params: ModelParams) -> None:
+    if params.model != model:
+        raise InputError(
+            "params.yaml generate.model",
+            f"the provider {params.provider} has one model, {model}, but found {params.model!r}",
+            f"write `model: {model}`, or choose another provider",
+        )
+
+
 def _offline(params: ModelParams) -> BaseChatModel:
     from prompts.offline import OfflineChatModel
 
-    if params.model != "grammar-1":
-        raise InputError(
-            "params.yaml generate.model",
-            f"the offline provider has one model, grammar-1, but found {params.model!r}",
-            "write `model: grammar-1`, or choose another provider",
-        )
+    _only(OFFLINE_MODEL, params)
     return OfflineChatModel(seed=params.seed)
 
 
@@ -88,26 +108,46 @@ def _openai(params: ModelParams) -> BaseChatModel:
             "is not set, and the provider `openai` needs it",
             "export OPENAI_API_KEY=... (any text if the server needs none); OPENAI_BASE_URL is the server's address",
         )
-    from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
 
-    return ChatOpenAI(
+    from prompts.openai_chat import OpenAIChat
+
+    return OpenAIChat(
         model=params.model,
         temperature=params.temperature,
+        max_completion_tokens=params.max_tokens,
         base_url=os.environ.get("OPENAI_BASE_URL") or None,
         api_key=SecretStr(key),
-        timeout=_number("FLANS_TIMEOUT", 120),
-        max_retries=5,  # the client's own, with backoff and jitter; nothing above it retries a call within a round
+        timeout=positive_number("FLANS_TIMEOUT", 120),
+        max_retries=0,  # prompts/asking.py tries again, and retries multiply
+        use_responses_api=False,
     )
 
 
 def _openai_parameters(params: ModelParams) -> dict[str, Any]:
-    return {"temperature": params.temperature}
+    return {"temperature": params.temperature, "max_tokens": params.max_tokens}
+
+
+def _local(params: ModelParams) -> BaseChatModel:
+    _only(LOCAL_MODEL, params)
+    from prompts.llama import model_file
+    from prompts.local import LocalChatModel
+
+    model_file()  # what is missing is said before the first call
+    return LocalChatModel(temperature=1.0 if params.temperature is None else params.temperature)
+
+
+def _local_parameters(params: ModelParams) -> dict[str, Any]:
+    from prompts.local import writer_version
+
+    return {"temperature": params.temperature, "writer": writer_version()}
 
 
 PROVIDERS: dict[str, Provider] = {
-    "offline": Provider(_offline, _offline_parameters, language_model=False, concurrency=1),
-    "openai": Provider(_openai, _openai_parameters, language_model=True, concurrency=8),
+    "offline": Provider(_offline, _offline_parameters, "offline", language_model=False, billed=False),
+    "local": Provider(_local, _local_parameters, "local", billed=False),
+    "openai": Provider(_openai, _openai_parameters, "openai", concurrency=8),
+    "openai-batch": Provider(_openai, _openai_parameters, "openai", batch=True),
 }
 
 
@@ -137,13 +177,13 @@ def chat_model(params: ModelParams) -> BaseChatModel:
 
 def concurrency(params: ModelParams) -> int:
     """How many calls may be under way at the same time."""
-    return max(1, int(_number("FLANS_CONCURRENCY", provider(params).concurrency)))
+    return max(1, int(positive_number("FLANS_CONCURRENCY", provider(params).concurrency)))
 
 
 def cost(params: ModelParams, tokens_in: int | None, tokens_out: int | None) -> float | None:
-    """The price of a response; None where a price or a token count is unknown. Without a language model it is 0."""
-    if not provider(params).language_model:
+    """The price of a response; None where a price or a token count is unknown. What runs on this machine costs 0."""
+    if not provider(params).billed:
         return 0.0
-    if params.price_in is None or params.price_out is None or tokens_in is None or tokens_out is None:
+    if params.prices is None or tokens_in is None or tokens_out is None:
         return None
-    return round((tokens_in * params.price_in + tokens_out * params.price_out) / 1e6, 9)
+    return Usage(tokens_in, tokens_out).cost(params.prices)

@@ -14,12 +14,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompts import ChatPromptTemplate
 
 from corpus.anatomy import ORGANS, Organ, named_organs
-from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.reports.passages import passages_of
 from corpus.reports.passages import sentences as sentences_of
 from corpus.reports.readers import SYNTHETIC, Report
-from prompts.asking import ask
+from prompts.asking import asker, mend
 from prompts.kinds import styles
 from prompts.parsing import parse_candidates
 from prompts.providers import ModelParams, provider
@@ -67,6 +66,8 @@ class Synthesis:
     """Calls that the provider answered in this run; all others came from the store."""
     failed: int
     """Calls that failed in this run. They are asked again in the next."""
+    stopped: str | None
+    """Why some weren't asked: the budget."""
 
 
 _TEMPLATE = ChatPromptTemplate.from_messages(
@@ -101,10 +102,16 @@ def _question(params: ModelParams, organ: Organ, style: str, count: int) -> Ques
     seed = int.from_bytes(digest[:4], "big") >> 1
     parameters = provider(params).parameters(params) | {"seed": seed}
     texts = [(message.type, str(message.content)) for message in messages]
-    key = response_key(params.provider, params.model, parameters, texts)
+    key = response_key(provider(params).family, params.model, parameters, texts)
     cell = f"sentences/{organ.name}/{style}"
     described = {"provider": params.provider, "model": params.model, "cell": cell, "seed": seed}
     return Question(organ, style, seed, tuple(messages), key, described)
+
+
+def plan(synthesis: SynthesisParams, params: ModelParams) -> list[Question]:
+    """The calls, in the order organ, style."""
+    count = synthesis.per_organ
+    return [_question(params, organ, style, count) for organ in ORGANS for style in STYLES] if count else []
 
 
 def _problem(text: str, organ: Organ) -> str | None:
@@ -128,15 +135,13 @@ def synthesize(
         InputError: Calls failed and none was ever answered, or a response can't be stored.
     """
     count = synthesis.per_organ
-    questions = [_question(params, organ, style, count) for organ in ORGANS for style in STYLES] if count else []
-    asked, failures = ask(questions, model, store, concurrency)
+    questions = plan(synthesis, params)
+    asking = asker(params, model, store, concurrency)
+    asked = asking.ask(questions)
     answered = [question for question in questions if question.key in store]
-    if failures and not answered:
-        raise InputError(
-            f"the provider {params.provider}, model {params.model}",
-            f"answered none of {len(failures)} calls; the last error: {failures[-1]}",
-            "correct the address (OPENAI_BASE_URL), the key or the model's name, or set synthesize.per_organ to 0",
-        )
+    if asked.failures and not answered:
+        *_, last = asked.failures.values()
+        raise mend(params, f"answered none of {len(asked.failures)} calls; the last error: {last}")
     left_out: Counter[str] = Counter()
 
     def reports() -> Iterator[Report]:
@@ -150,4 +155,5 @@ def synthesize(
 
     passages, dropped = passages_of(reports())
     # "Impression: ..." in a lone sentence is a manner of speaking, not a section of a report.
-    return Synthesis(passages.assign(section=""), left_out + dropped, asked, len(failures))
+    left_out += dropped
+    return Synthesis(passages.assign(section=""), left_out, asked.answered, len(asked.failures), asking.stopped)

@@ -21,6 +21,7 @@ DATA_FILES = {
     "prompts.grammar": ["prompts/grammar.yaml", "prompts/grammar_organs.yaml"],
     "prompts.sentences": ["prompts/sentences.yaml"],
     "prompts.spelling": ["prompts/spelling.yaml", "corpus/reports/builtin"],
+    "prompts.local": ["prompts/local.yaml", "corpus/reports/builtin"],
     "pipelines.generate": ["prompts/negatives.yaml"],
     "model.metrics": ["model/tolerances.yaml"],
     "pipelines.reporting": ["pipelines/templates"],

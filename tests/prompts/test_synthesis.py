@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
 
 from corpus.anatomy import ORGANS, named_organs
 from corpus.errors import InputError
@@ -26,26 +22,7 @@ from prompts.response_store import ResponseStore
 from prompts.sentences import sentences
 from prompts.synthesis import MAX_WORDS, MIN_WORDS, STYLES, Synthesis, SynthesisParams
 from prompts.synthesis import synthesize as synthesize_passages
-
-
-class Scripted(BaseChatModel):
-    """Answers with what `reply` makes of the specification; an exception fails the call."""
-
-    reply: Callable[[dict[str, Any]], str]
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        message = AIMessage(self.reply(json.loads(str(messages[-1].content))))
-        return ChatResult(generations=[ChatGeneration(message=message)])
+from tests.prompts.scripted import Scripted
 
 
 def made(store: Path, per_organ: int = 4, model: BaseChatModel | None = None) -> Synthesis:
@@ -90,7 +67,7 @@ def test_what_cant_be_used_is_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_failed_call_is_asked_again(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="answered none of 48 calls"):
+    with pytest.raises(InputError, match=r"12 calls in a row failed.*TimeoutError"):
         made(tmp_path / "r.jsonl", 4, Scripted(reply=fails))
 
     def reply(spec: dict[str, Any]) -> str:

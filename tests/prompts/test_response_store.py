@@ -1,0 +1,37 @@
+"""The response store among several writers, torn lines, and readers that may not write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prompts.response_store import Response, ResponseStore
+from prompts.spending import Usage
+
+
+def test_processes_may_write_the_same_store(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with ResponseStore(path) as one, ResponseStore(path) as other:
+        for i in range(20):
+            (one, other)[i % 2].put(f"{i}", Response(f"text {i}", None, i, 1), {"provider": "p", "model": "m"})
+        assert all(one.get(f"{i}").text == other.get(f"{i}").text == f"text {i}" for i in range(0, 20, 2))
+        one.refresh()
+        assert len(one) == len(other) == 20
+        assert one.usage("p", "m") == Usage(sum(range(20)), 20)
+
+
+def test_a_line_that_another_process_tore_harms_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with ResponseStore(path) as store:
+        store.put("a", Response("first"), {})
+        with path.open("ab") as torn:
+            torn.write(b'{"key": "b", "response": {"te')
+        store.put("c", Response("third"), {})
+        assert store.get("c") == Response("third")
+    with ResponseStore(path) as store:
+        assert [key in store for key in "abc"] == [True, False, True]
+
+
+def test_reading_a_store_creates_nothing(tmp_path: Path) -> None:
+    with ResponseStore(tmp_path / "new" / "r.jsonl", writable=False) as store:
+        assert "a" not in store
+    assert list(tmp_path.iterdir()) == []

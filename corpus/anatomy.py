@@ -28,6 +28,7 @@ class Organ:
     synonyms: tuple[str, ...] = ()
     adjectives: tuple[str, ...] = ()
     abbreviations: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     lay: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     contexts: tuple[str, ...] = ()
@@ -120,21 +121,26 @@ _NOUNS = {
 """The paired structures without their side, and the nouns for each."""
 
 _OWNER = r"(?:(?:the|my|his|her|your|their)\s+)?(?:patient's\s+)?"
+_SIDES = {"left": ("left", "lt", "l"), "right": ("right", "rt", "r")}
+"""A side, and how it is shortened."""
 
 
 def _words(term: str) -> str:
-    """A pattern for `term`: any case, hyphens and spaces alike, with or without a plural or possessive ending."""
-    words = r"[\s-]+".join(re.escape(word) for word in re.split(r"[\s-]+", term))
+    """A pattern for `term`: any case, hyphens, underscores and spaces alike, with or without a plural or possessive
+    ending."""
+    words = r"[\s_-]+".join(re.escape(word) for word in re.split(r"[\s-]+", term))
     return rf"(?i:{words}(?:'?s)?)"
 
 
 def _sided(side: str, noun: str) -> Iterator[tuple[str, str]]:
     """(words, pattern of what must follow them) for a side before, after or inside `noun`."""
-    for form in (side, f"{side} sided", f"{side} side", f"{side} hand"):
+    short = "|".join(_SIDES[side])
+    for form in (*_SIDES[side], f"{side} sided", f"{side} side", f"{side} hand"):
         yield f"{form} {noun}", ""
     yield (
         noun,
-        rf"(?i:\s+(?:on|at|of)\s+{_OWNER}{side}(?:[\s-]+hand)?(?:\s+side)?(?!\s+of\b)|,\s+{side}\b|\s+\({side}\))",
+        rf"(?i:\s+(?:on|at|of)\s+{_OWNER}{side}(?:[\s-]+hand)?(?:\s+side)?(?!\s+of\b)"
+        rf"|,\s+(?:{short})\b|[\s_-]+\(?(?:{short})(?:\)|\b)(?!\s+(?:of|side)\b))",
     )
     if noun == "kidney":
         yield f"{side} renal", ""
@@ -147,7 +153,15 @@ def _sided(side: str, noun: str) -> Iterator[tuple[str, str]]:
 def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """(words, pattern of what must follow them, organs that they name) for the whole vocabulary."""
     for organ in ORGANS:
-        phrases = (organ.name, *organ.synonyms, *organ.adjectives, *organ.functions, *organ.landmarks, *organ.lay)
+        phrases = (
+            organ.name,
+            *organ.synonyms,
+            *organ.adjectives,
+            *organ.functions,
+            *organ.landmarks,
+            *organ.lay,
+            *organ.also,
+        )
         for phrase in (*phrases, *_ALSO_NAMED.get(organ.name, ())):
             yield re.sub(r"^(the|my)\s+", "", phrase), "", (organ.name,)
         if organ.side:
@@ -164,7 +178,7 @@ def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 yield form + plural, "", pair
 
 
-_WORD = re.compile(r"(?<![\w-])[^\W_]+")
+_WORD = re.compile(r"(?<![^\W_])[^\W_]+")
 
 
 def _first(text: str) -> str:

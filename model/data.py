@@ -23,6 +23,7 @@ from model.groups import pad_to_square
 from model.intent_head import IntentTargets
 from model.text_encoder import TextEncoder, TokenEmbeddings
 from prompts.intent import Intent
+from prompts.spelling import mend
 
 CACHED_SLICES = 4096
 """Bounds the loader's memory: about 330 MB at 128 x 128 pixels."""
@@ -72,18 +73,17 @@ class Texts:
 
 
 def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
-    """Read and embed the requests of a data set."""
+    """Read and embed the requests of a data set, mended as they are in use."""
     table = _read(dataset / "texts.parquet").astype({"organ": object, "attribute": object})
     table = table.where(table.notna(), None)
     intents = [intent_of(r["kind"], r["organ"], r["attribute"]) for r in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
-    return Texts(table, encoder.encode(table["text"].tolist()), IntentTargets.of(intents), row)
+    return Texts(table, encoder.encode([mend(text) for text in table["text"]]), IntentTargets.of(intents), row)
 
 
 def name_embeddings(encoder: TextEncoder) -> Tensor:
     """Pooled embeddings of the organs' names: `[24, D]`."""
-    embedded = encoder.encode([organ.name for organ in ORGANS])
-    return pooled_names(embedded.tokens, embedded.mask)
+    return pooled_names(encoder.encode([organ.name for organ in ORGANS])[torch.arange(N_ORGANS)])
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from model.image_encoder import build_image_encoder
 from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
 from model.organ_head import OrganHead, OrganMaps
+from model.text_encoder import Tokens
 
 
 @params_dataclass
@@ -84,11 +85,11 @@ class FLanS(nn.Module):
         position = position_encoding(self.params.dim, features.coarse.shape[-1]).to(coarse)
         return ImageEncoding(features.fine, coarse, position, self.organ_head(features.fine, coarse, position))
 
-    def decode(self, image: ImageEncoding, text: Tensor, mask: Tensor, intent: IntentLogits, organs: Tensor) -> Tensor:
+    def decode(self, image: ImageEncoding, text: Tokens, intent: IntentLogits, organs: Tensor) -> Tensor:
         """Masks of P prompts on each of B images, in the canonical frame.
 
         Args:
-            text: `[B, P, L, text_dim]`; mask: bool `[B, P, L]`.
+            text: Tokens `[B, P, L, text_dim]`.
             intent: Of the same prompts, `[B * P, ...]`.
             organs: `[B, P, 25]`, how much each prompt speaks of no organ (index 0) and of each organ (its id).
 
@@ -97,8 +98,10 @@ class FLanS(nn.Module):
         """
         weights = organs[..., 1:]
         query, vector = weights @ image.organs.queries, weights @ image.organs.vectors
-        embedding = intent.embedding.unflatten(0, text.shape[:2])
-        return self.mask_decoder(text, mask, embedding, query, vector, image.coarse, image.fine, image.position)
+        embedding = intent.embedding.unflatten(0, text.mask.shape[:2])
+        return self.mask_decoder(
+            text.embedding, text.mask, embedding, query, vector, image.coarse, image.fine, image.position
+        )
 
 
 def one_hot_organs(ids: Tensor) -> Tensor:
@@ -106,9 +109,9 @@ def one_hot_organs(ids: Tensor) -> Tensor:
     return nn.functional.one_hot(ids, N_ORGANS + 1).float()
 
 
-def pooled_names(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Mean token embedding: `[N, L, D]` and bool `[N, L]` -> `[N, D]`."""
-    return (tokens.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+def pooled_names(names: Tokens) -> Tensor:
+    """Mean token embedding of each of N names: `[N, D]`."""
+    return names.embedding.sum(1) / names.mask.sum(1, keepdim=True)
 
 
 def parameter_count(module: nn.Module) -> int:

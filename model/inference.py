@@ -19,7 +19,7 @@ from model.flans import FLanS, one_hot_organs
 from model.groups import act_batch, crop_from_square
 from model.intent_head import IntentLogits, Understanding, understand
 from model.resolve import predicted_labels, resolve, seen
-from model.text_encoder import TextEncoder, TokenEmbeddings, build_text_encoder
+from model.text_encoder import TextEncoder, Tokens, build_text_encoder
 from prompts.spelling import mend
 
 BATCH = 16
@@ -28,10 +28,10 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Request:
-    """P prompts, read once: their token embeddings `[P, L, D]`, intent logits `[P, ...]` and what was understood."""
+    """P prompts, read once: their tokens `[P, L, ...]`, intent logits `[P, ...]` and what was understood."""
 
     prompts: tuple[str, ...]
-    text: TokenEmbeddings
+    text: Tokens
     intent: IntentLogits
     understood: tuple[Understanding, ...]
 
@@ -68,9 +68,8 @@ class Segmenter:
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
         """Read prompts, typing errors mended: what each asks for."""
-        text = self.encoder.encode([mend(prompt) for prompt in prompts])
-        text = text[torch.arange(len(prompts))]
-        intent = self.model.intent_head(text.tokens, text.mask)
+        text = self.encoder.encode([mend(prompt) for prompt in prompts])[torch.arange(len(prompts))]
+        intent = self.model.intent_head(text)
         return Request(tuple(prompts), text, intent, tuple(understand(intent)))
 
     @torch.inference_mode()
@@ -103,8 +102,7 @@ class Segmenter:
             encoding = self.model.encode_image(act_batch(elements, part))
             logits = self.model.decode(
                 encoding,
-                request.text.tokens.expand(len(part), -1, -1, -1),
-                request.text.mask.expand(len(part), -1, -1),
+                request.text.expand(len(part)),
                 request.intent[torch.arange(len(organs)).repeat(len(part))],
                 weights.expand(len(part), -1, -1),
             )

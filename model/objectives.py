@@ -56,15 +56,13 @@ class SegmenterObjective(nn.Module):
         # One pass of the intent head over the batch's prompts and as many other texts, "none" ones among them.
         rows = torch.cat([batch.text.flatten(), batch.extra_text])
         read = texts.embeddings[rows]
-        understood = model.intent_head(read.tokens, read.mask)
+        understood = model.intent_head(read)
         intent = understood[: batch.text.numel()]
-        longest = int(read.mask[: len(intent.kind)].sum(1).max())  # the other texts may be longer than the prompts
-        text, mask = (x[: len(intent.kind), :longest].unflatten(0, batch.text.shape) for x in (read.tokens, read.mask))
         if model.params.resolve == "geometric":
             organs = one_hot_organs(batch.organ)  # what geometry will resolve the prompt to, once the maps are right
         else:
             organs = intent.organ.softmax(-1).unflatten(0, batch.organ.shape)
-        masks = model.decode(image, text, mask, intent, organs)
+        masks = model.decode(image, texts.embeddings[batch.text], intent, organs)
         wanted = targets.gather(1, (batch.organ - 1)[..., None, None].expand(-1, -1, *targets.shape[-2:]))
 
         losses = {

@@ -9,32 +9,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from corpus.errors import InputError
+from prompts.cues import CUES, cues
 
-MAX_TOKENS = 64
+MAX_TOKENS = 160
+"""Later tokens are cut. People put the request behind half a case history."""
+CUE_CODES = 2 * len(CUES) + 1
+"""A token's cue: 0 for none, then the cues as they stand, then the same negated."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Prompts as padded tokens: `embedding` float `[..., L, D]`, zero where `mask` bool `[..., L]` is False, and `cue`
+    int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`)."""
+
+    embedding: Tensor
+    mask: Tensor
+    cue: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Tokens:
+        """Some of N prompts, cut to the longest of them."""
+        longest = int(self.mask[rows].sum(-1).max())
+        return Tokens(*(x[rows][:, :longest] for x in (self.embedding, self.mask, self.cue)))
+
+    def expand(self, n: int) -> Tokens:
+        """n times the same prompts: `[n, ..., L, D]`."""
+        return Tokens(*(x.expand(n, *x.shape) for x in (self.embedding, self.mask, self.cue)))
 
 
 @dataclass(frozen=True)
 class TokenEmbeddings:
-    """Prompts as token embeddings: `tokens` float `[N, L, D]`, zero where `mask` bool `[N, L]` is False."""
+    """N texts as tokens, one text after the other: `embedding` float16 `[T, D]`, `cue` int64 `[T]`; text i has the
+    tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`."""
 
-    tokens: Tensor
-    mask: Tensor
+    embedding: Tensor
+    cue: Tensor
+    start: Tensor
 
-    def __getitem__(self, rows: Tensor) -> TokenEmbeddings:
-        """Some prompts, cut to the longest of them: int64 `[M]` (or any shape `[...]`) -> `[..., L, D]`."""
-        mask = self.mask[rows]
-        longest = int(mask.sum(-1).max())
-        return TokenEmbeddings(self.tokens[rows][..., :longest, :].float(), mask[..., :longest])
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    def __getitem__(self, rows: Tensor) -> Tokens:
+        """Some texts, padded to the longest of them: int64 of any shape `[...]` -> `[..., L, D]`."""
+        first = self.start[rows]
+        length = self.start[rows + 1] - first
+        offset = torch.arange(int(length.max()), device=rows.device)
+        mask = offset < length[..., None]
+        index = torch.where(mask, first[..., None] + offset, 0)
+        return Tokens(self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask)
 
     def to(self, device: torch.device) -> TokenEmbeddings:
         """The same on another device."""
-        return TokenEmbeddings(self.tokens.to(device), self.mask.to(device))
+        return TokenEmbeddings(*(x.to(device) for x in (self.embedding, self.cue, self.start)))
 
 
 class TextEncoder(Protocol):
@@ -55,25 +87,34 @@ class TransformerTextEncoder:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
-        """Embed prompts; the longest decides L (at most 64 tokens, later ones are cut). Batches go by length, for
-        speed."""
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
-        length = max(len(ids) for ids in encoded)
-        tokens = torch.zeros(len(texts), length, self.dim, dtype=torch.float16)
-        mask = torch.zeros(len(texts), length, dtype=torch.bool)
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            longest = max(len(encoded[i]) for i in rows)
-            ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id or 0)
-            present = torch.zeros(len(rows), longest, dtype=torch.bool)
-            for j, i in enumerate(rows):
-                ids[j, : len(encoded[i])] = torch.tensor(encoded[i])
-                present[j, : len(encoded[i])] = True
+        """Embed prompts, tokens beyond the first `MAX_TOKENS` (or the network's own limit) cut. Batches go by length,
+        for speed."""
+        limit = min(MAX_TOKENS, self.tokenizer.model_max_length)
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=limit, return_offsets_mapping=True)
+        lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
+        start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        embedding = torch.zeros(int(start[-1]), self.dim, dtype=torch.float16)
+        order = lengths.argsort(stable=True).tolist()
+        for first in range(0, len(order), self.batch_size):
+            rows = order[first : first + self.batch_size]
+            present = torch.arange(int(lengths[rows].max())) < lengths[rows, None]
+            ids = torch.full(present.shape, self.tokenizer.pad_token_id or 0)
+            ids[present] = torch.tensor([token for i in rows for token in encoded["input_ids"][i]])
             hidden = self.network(input_ids=ids, attention_mask=present.long()).last_hidden_state
-            tokens[rows, :longest] = (hidden * present[..., None]).half()
-            mask[rows, :longest] = present
-        return TokenEmbeddings(tokens.clone(), mask.clone())
+            for i, values, length in zip(rows, hidden.half(), lengths[rows].tolist(), strict=True):
+                embedding[start[i] : start[i] + length] = values[:length]
+        codes = chain.from_iterable(map(_codes, texts, encoded["offset_mapping"]))
+        return TokenEmbeddings(embedding.clone(), torch.tensor(list(codes)), start.clone())
+
+
+def _codes(text: str, offsets: list[tuple[int, int]]) -> list[int]:
+    """The cue of each token, by the characters that it stands for."""
+    codes = [0] * len(offsets)
+    for cue in cues(text):
+        for i, (start, end) in enumerate(offsets):
+            if start < cue.end and end > cue.start:
+                codes[i] = cue.number + cue.negated * len(CUES)
+    return codes
 
 
 def build_text_encoder(name: str) -> TransformerTextEncoder:

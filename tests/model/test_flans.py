@@ -43,12 +43,9 @@ class Letters:
 
     def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
         table = torch.randn(256, TEXT_DIM, generator=torch.Generator().manual_seed(1))
-        length = max(map(len, texts))
-        tokens, mask = torch.zeros(len(texts), length, TEXT_DIM), torch.zeros(len(texts), length, dtype=torch.bool)
-        for i, text in enumerate(texts):
-            tokens[i, : len(text)] = table[[ord(c) % 256 for c in text]]
-            mask[i, : len(text)] = True
-        return TokenEmbeddings(tokens, mask)
+        letters = [ord(c) % 256 for text in texts for c in text]
+        start = torch.tensor([0, *map(len, texts)]).cumsum(0)
+        return TokenEmbeddings(table[letters], torch.zeros(len(letters), dtype=torch.int64), start)
 
 
 @pytest.fixture
@@ -76,16 +73,13 @@ def test_shapes_and_one_encoding_for_all_prompts(segmenter: Segmenter) -> None:
     image = model.encode_image(torch.rand(2, 1, SIZE, SIZE))
     assert image.organs.logits.shape == (2, N_ORGANS, SIZE, SIZE)
     request = segmenter.read(["a", "bc", "def"])
-    text, mask = request.text.tokens.expand(2, -1, -1, -1), request.text.mask.expand(2, -1, -1)
     intent = type(request.intent)(**{k: v.repeat(2, 1) for k, v in vars(request.intent).items()})
     organs = one_hot_organs(torch.tensor([[1, 2, 0]] * 2))
-    together = model.decode(image, text, mask, intent, organs)
+    together = model.decode(image, request.text.expand(2), intent, organs)
     assert together.shape == (2, 3, SIZE, SIZE)
     alone = segmenter.read(["bc"])
     intent = type(alone.intent)(**{k: v.repeat(2, 1) for k, v in vars(alone.intent).items()})
-    single = model.decode(
-        image, alone.text.tokens.expand(2, -1, -1, -1), alone.text.mask.expand(2, -1, -1), intent, organs[:, 1:2]
-    )
+    single = model.decode(image, alone.text.expand(2), intent, organs[:, 1:2])
     assert torch.allclose(single[:, 0], together[:, 1], atol=1e-4), "a prompt's answer doesn't depend on its neighbours"
 
 

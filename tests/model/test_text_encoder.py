@@ -10,27 +10,35 @@ import torch
 
 from corpus.errors import InputError
 from model.text_encoder import MAX_TOKENS, build_text_encoder
+from prompts.cues import CUES
 
 
 def test_sentence_embeddings_do_not_depend_on_their_neighbours() -> None:
     encoder = build_text_encoder("sentence")
     texts = ["the liver", "could you please outline the left kidney for me", "spleen"]
-    together = encoder.encode(texts)
-    assert together.tokens.shape[::2] == (3, encoder.dim)
+    together = encoder.encode(texts)[torch.arange(3)]
+    assert together.embedding.shape[::2] == (3, encoder.dim)
     for i, text in enumerate(texts):
-        alone = encoder.encode([text])
+        alone = encoder.encode([text])[torch.tensor([0])]
         length = int(alone.mask.sum())
         assert int(together.mask[i].sum()) == length
-        assert torch.allclose(together.tokens[i, :length], alone.tokens[0, :length], atol=2e-3)
-        assert not together.tokens[i, length:].any()
+        assert torch.allclose(together.embedding[i, :length], alone.embedding[0], atol=2e-3)
+        assert not together.embedding[i, length:].any()
 
 
 def test_long_text_is_cut_and_rows_can_be_chosen() -> None:
     encoder = build_text_encoder("sentence")
     read = encoder.encode(["liver " * 200, "the liver"])
-    assert read.tokens.shape[1] == MAX_TOKENS
+    assert read[torch.arange(2)].mask.sum(1).tolist() == [MAX_TOKENS, 4]
     chosen = read[torch.tensor([[1], [1]])]
-    assert chosen.tokens.shape == (2, 1, 4, encoder.dim)
+    assert chosen.embedding.shape == (2, 1, 4, encoder.dim)
+
+
+def test_tokens_carry_what_the_vocabulary_knows_of_them() -> None:
+    texts = ["not the gallbladder, the left kidney", "the leftmost one", "thank you"]
+    read = build_text_encoder("sentence").encode(texts)[torch.arange(3)]
+    pointed = [{CUES[(code - 1) % len(CUES)] + " not" * (code > len(CUES)) for code in row if code} for row in read.cue]
+    assert pointed == [{"gallbladder not", "left kidney"}, {"leftmost"}, set()]
 
 
 def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:
@@ -45,8 +53,8 @@ def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:
         vocab_size=len(vocabulary), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
     )
     CLIPTextModel(config).save_pretrained(tmp_path)
-    read = build_text_encoder(f"clip:{tmp_path}").encode(["liver", "the spleen"])
-    assert read.tokens.shape[::2] == (2, 8)
+    read = build_text_encoder(f"clip:{tmp_path}").encode(["liver", "the spleen"])[torch.arange(2)]
+    assert read.embedding.shape[::2] == (2, 8)
     assert read.mask.sum(1).tolist() == [7, 11]
 
 

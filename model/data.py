@@ -73,8 +73,9 @@ class Texts:
 
 
 def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
-    """Read and embed the requests of a data set, mended as they are in use."""
-    table = _read(dataset / "texts.parquet").astype({"organ": object, "attribute": object})
+    """Read and embed the requests of a data set and their variants, mended as they are in use."""
+    tables = [_read(dataset / f"{name}.parquet") for name in ("texts", "variants")]
+    table = pd.concat(tables, ignore_index=True).astype({"organ": object, "attribute": object})
     table = table.where(table.notna(), None)
     intents = [intent_of(r["kind"], r["organ"], r["attribute"]) for r in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}

@@ -11,7 +11,7 @@ import torch
 
 from corpus.anatomy import BY_NAME
 from corpus.params import params_dataclass
-from model.data import SplitData
+from model.data import SplitData, intent_of
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act, act_direction
 from model.inference import Request, Segmentation, Segmenter
 from model.metrics import case_metrics
@@ -68,6 +68,21 @@ def read_prompts(segmenter: Segmenter, texts: pd.DataFrame) -> TestPrompts:
         {prompt: i for i, prompt in enumerate(held_out["prompt_id"])},
         {key: group.tolist() for key, group in by_attribute},  # type: ignore[misc]
     )
+
+
+def variants_understood(segmenter: Segmenter, variants: pd.DataFrame) -> dict[str, float]:
+    """Sort of variant -> the share of the test split's that is understood.
+
+    Args:
+        variants: The data set's variants.parquet.
+    """
+    table = variants[variants["split"] == "test"].astype({"organ": object, "attribute": object})
+    table = table.where(table.notna(), None)
+    read = segmenter.read(table["text"].tolist()).understood
+    wanted = [intent_of(row["kind"], row["organ"], row["attribute"]) for row in table.to_dict("records")]
+    right = [found.intent == intent for found, intent in zip(read, wanted, strict=True)]
+    shares = table.assign(right=right).groupby("variant", sort=True)["right"].mean()
+    return {str(variant): float(share) for variant, share in shares.items()}
 
 
 def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng: np.random.Generator) -> pd.DataFrame:

@@ -31,13 +31,14 @@ def _figures(cases: pd.DataFrame) -> dict[str, float]:
     return {k: v if isinstance(v, int) else round(float(v), 4) for k, v in figures.items() if not math.isnan(v)}
 
 
-def score(cases: pd.DataFrame, abstained: float | None) -> dict:
+def score(cases: pd.DataFrame, abstained: float | None, variants: dict[str, float]) -> dict:
     """The figures of metrics.json.
 
     Args:
         cases: What `evaluation.evaluate` returned.
         abstained: The share of held-out texts that ask for no segmentation on which the model abstains; None if
             there are none.
+        variants: Sort of held-out variant (`prompts.variants`) -> the share that is understood.
     """
     turned = cases["transform"] != AS_IT_LIES
     result: dict = {}
@@ -59,6 +60,7 @@ def score(cases: pd.DataFrame, abstained: float | None) -> dict:
     result["intent"] = {"accuracy": _share(intent_right(prompts))}
     if abstained is not None:
         result["intent"]["abstains"] = round(abstained, 4)
+    result["intent"] |= {name: round(share, 4) for name, share in variants.items()}
     anatomy = cases[~turned & (cases["kind"] == "anatomy")]
     result["organ_dice"] = aggregate(anatomy, ["organ"]).set_index("organ")["dice"].round(4).to_dict()
     result["patients"] = int(cases["patient"].nunique())

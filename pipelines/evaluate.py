@@ -13,7 +13,7 @@ import torch
 from corpus.params import load_params
 from model.data import SplitData
 from model.drawing import draw_examples
-from model.evaluation import EvaluateParams, evaluate, read_prompts
+from model.evaluation import EvaluateParams, evaluate, read_prompts, variants_understood
 from model.inference import Segmenter
 from model.scoring import examples, score, tables
 from model.training import TrainParams
@@ -35,7 +35,11 @@ def main() -> None:
 
     nothing = texts[(texts["split"] == "test") & (texts["kind"] == "none")]["prompt_id"]
     kinds = [prompts.request.understood[prompts.row[p]].intent.kind for p in nothing]
-    metrics = score(cases, sum(k == "none" for k in kinds) / len(kinds) if kinds else None)
+    metrics = score(
+        cases,
+        sum(k == "none" for k in kinds) / len(kinds) if kinds else None,
+        variants_understood(segmenter, pd.read_parquet(DATASET / "variants.parquet")),
+    )
 
     EVALUATION.mkdir(exist_ok=True)
     cases.to_parquet(EVALUATION / "cases.parquet", index=False)

@@ -14,6 +14,7 @@ from corpus.errors import InputError
 from corpus.params import params_dataclass
 from prompts.splits import SPLITS, SplitParams, split_patients, split_texts
 from prompts.targets import ABSENT, TargetParams, absent, eligible
+from prompts.variants import variants
 
 
 @params_dataclass
@@ -27,10 +28,14 @@ class DatasetParams:
     """Word-set Jaccard index from which a held-out request counts as a copy of a training one, and is dropped."""
     requests: dict[str, int]
     """Requests that each mask gets for each kind and attribute, by split."""
+    variants: float
+    """Share of the texts that the intent head reads behind a case, misspelt, and of structures elsewhere, too."""
 
     def __post_init__(self) -> None:
         if set(self.requests) != set(SPLITS) or min(self.requests.values()) < 1:
             raise ValueError(f"requests needs a number of at least 1 for each of {', '.join(SPLITS)}")
+        if not 0 <= self.variants <= 1:
+            raise ValueError("variants must be from 0 to 1")
 
 
 SAMPLES = pa.DataFrameSchema(
@@ -112,8 +117,8 @@ def build_dataset(
     """Split patients and texts, assign requests to masks, and write the data set.
 
     Writes slices.parquet (the slice table with its split), samples.parquet (`SAMPLES`), texts.parquet (every accepted
-    request with its split, "none" ones too), patients.csv, card.md and manifest.json (counts, and the sha256 of
-    each file).
+    request with its split, "none" ones too), variants.parquet (further texts for the intent head), patients.csv,
+    card.md and manifest.json (counts, and the sha256 of each file).
 
     Returns:
         The manifest.
@@ -132,6 +137,8 @@ def build_dataset(
     samples.to_parquet(out / "samples.parquet", index=False)
     kept = ["prompt_id", "text", "kind", "organ", "attribute", "frame", "style", "cell", "split"]
     texts[kept].to_parquet(out / "texts.parquet", index=False)
+    read = variants(texts.loc[texts["split"].isin(SPLITS), kept], params.variants, params.seed)
+    read.to_parquet(out / "variants.parquet", index=False)
     pd.DataFrame(
         {"patient": patients.keys(), "split": patients.values()},
     ).sort_values("patient").to_csv(out / "patients.csv", index=False)
@@ -139,12 +146,13 @@ def build_dataset(
         "patients": _counts(pd.Series(patients)),
         "slices": _counts(slices["split"]),
         "texts": _counts(texts["split"]),
+        "variants": _counts(read["variant"]),
         "samples": {split: _counts(group["kind"]) for split, group in samples.groupby("split", sort=True)},
         "masks": _counts(samples[samples["kind"] != ABSENT].drop_duplicates(["slice_id", "organ"])["organ"]),
         "sources": _counts(slices["source"]),
     }
     (out / "card.md").write_text(_card(manifest, targets, params), encoding="utf-8")
-    names = ("slices.parquet", "samples.parquet", "texts.parquet", "patients.csv", "card.md")
+    names = ("slices.parquet", "samples.parquet", "texts.parquet", "variants.parquet", "patients.csv", "card.md")
     manifest["sha256"] = {name: file_hash(out / name) for name in names}
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest

@@ -9,14 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from corpus.anatomy import named_organs
 from corpus.errors import InputError
 from prompts.dataset import DatasetParams, build_dataset
 from prompts.facts import FACTS, shapes, slice_facts
 from prompts.splits import SplitParams, split_patients, split_texts, words
 from prompts.targets import TargetParams
+from prompts.variants import variants
 
 HALF = SplitParams(val=0.2, test=0.2)
-PARAMS = DatasetParams(seed=0, patients=HALF, texts=HALF, near_copy=0.8, requests={"train": 2, "val": 1, "test": 1})
+PARAMS = DatasetParams(
+    seed=0, patients=HALF, texts=HALF, near_copy=0.8, requests={"train": 2, "val": 1, "test": 1}, variants=0.2
+)
 TARGETS = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10, absent=1)
 
 
@@ -84,6 +88,31 @@ def test_absent_organs_are_asked_for_by_name(tmp_path: Path) -> None:
     none = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10, absent=0)
     build_dataset(*inputs(), none, PARAMS, tmp_path / "none")
     assert "absent" not in set(pd.read_parquet(tmp_path / "none/samples.parquet")["kind"])
+
+
+def test_variants_ask_for_what_they_are_made_of(tmp_path: Path) -> None:
+    build_dataset(*inputs(), TARGETS, PARAMS, tmp_path)
+    texts = pd.read_parquet(tmp_path / "texts.parquet").set_index("prompt_id")
+    made = pd.read_parquet(tmp_path / "variants.parquet")
+    assert set(made["variant"]) >= {"misspelt", "elsewhere"}
+    source = texts.loc[made["prompt_id"].str.split("-").str[1]].reset_index()
+    assert (made["split"] == source["split"]).all(), "a variant of a held-out text is held out"
+    gone = made["variant"] == "elsewhere"
+    assert (made.loc[gone, "kind"] == "none").all()
+    assert not any(named_organs(text) for text in made.loc[gone, "text"])
+    for column in ("kind", "organ", "attribute"):
+        assert (made.loc[~gone, column].fillna("") == source.loc[~gone, column].fillna("")).all()
+    assert not set(made["text"]) & set(texts["text"])
+
+
+def test_a_case_stands_before_the_request() -> None:
+    case = {"prompt_id": "a", "text": "Gallstones, no wall thickening.", "kind": "none", "split": "train"}
+    asked = {"prompt_id": "b", "text": "Outline the liver.", "kind": "anatomy", "organ": "liver", "split": "train"}
+    made = variants(pd.DataFrame([case, asked]), 1.0, 0).query("variant == 'context'").set_index("prompt_id")
+    text = made.loc["context-b", "text"]
+    assert "Gallstones, no wall thickening" in text
+    assert "utline the liver" in text
+    assert (made.loc["context-b", ["kind", "organ"]] == ["anatomy", "liver"]).all()
 
 
 def test_same_inputs_same_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Further texts for the intent head, made of the data set's own: a request behind a case, with typing errors, or for
+something that isn't in the vocabulary.
+
+They keep the split of the text that they are made of, and no mask is asked for with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from corpus.anatomy import mentions
+from corpus.params import read_yaml
+
+CONTENT = Path(__file__).with_name("variants.yaml")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@cache
+def _content() -> dict[str, list[str]]:
+    return dict(read_yaml(CONTENT))
+
+
+def variants(texts: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """Each of the three sorts for `share` of the texts that it can be made of.
+
+    Args:
+        texts: Columns of the data set's texts.parquet, each with its split.
+
+    Returns:
+        More such rows, with `variant` (context, misspelt or elsewhere).
+    """
+    parts = []
+    for split, group in texts.groupby("split", sort=True):
+        for name, make in (("context", _in_context), ("misspelt", _misspelt), ("elsewhere", _elsewhere)):
+            digest = hashlib.sha256(f"{seed}:{split}:{name}".encode()).digest()
+            parts.append(make(group, share, np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))))
+            parts[-1] = parts[-1].assign(variant=name)
+    made = pd.concat(parts, ignore_index=True)
+    made = made[~made["text"].isin(texts["text"])].drop_duplicates("text", ignore_index=True)
+    return made.assign(prompt_id=[f"{row.variant}-{row.prompt_id}" for row in made.itertuples()])
+
+
+def _drawn(rows: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
+    return rows.iloc[np.sort(rng.permutation(len(rows))[: round(share * len(rows))])]
+
+
+def _in_context(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Any text behind (or before) a statement or two that ask for nothing: people tell the case first."""
+    cases = texts[(texts["kind"] == "none") & texts["text"].str.contains(r"\w{3}.*\.$")]["text"].to_numpy()
+    rows, joints = _drawn(texts, share if len(cases) else 0.0, rng), _content()["joints"]
+    joined = []
+    for text in rows["text"]:
+        case = " ".join(rng.choice(cases, size=rng.integers(1, 3)))
+        low = text if re.match(r"\W*[A-Z]{2}|I\b", text) else text[:1].lower() + text[1:]
+        joint = joints[rng.integers(len(joints))]
+        end = "" if text.endswith((".", "?", "!")) or (joint.endswith("}") and "{request} " not in joint) else "."
+        joined.append(joint.format(case=case, case_bare=case.rstrip("."), request=text + end, request_low=low))
+    return rows.assign(text=joined)
+
+
+def _misspelt(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
+    """A third of the longer words with one slip of the fingers each."""
+    rows = _drawn(texts, share, rng)
+
+    def slip(match: re.Match[str]) -> str:
+        word = match.group()
+        if rng.random() > 1 / 3:
+            return word
+        i = int(rng.integers(1, len(word) - 1))
+        letter = _LETTERS[rng.integers(len(_LETTERS))]
+        return (
+            word[:i] + word[i + 1 :],
+            word[:i] + word[i] + word[i:],
+            word[:i] + word[i + 1] + word[i] + word[i + 2 :],
+            word[:i] + letter + word[i + 1 :],
+        )[rng.integers(4)]
+
+    return rows.assign(text=[re.sub(r"[A-Za-z]{4,}", slip, text) for text in rows["text"]])
+
+
+def _elsewhere(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Requests for an organ with another thing's name in its place; they ask for no segmentation that there is."""
+    rows, things, asked = texts[texts["kind"] == "anatomy"], _content()["elsewhere"], []
+    for text in rows["text"]:
+        named = list(mentions(text))
+        thing = things[rng.integers(len(things))]
+        usable = len(named) == 1 and re.search(r"\w", text[: named[0].start] + text[named[0].end :])
+        asked.append(text[: named[0].start] + thing + text[named[0].end :] if usable else "")
+    rows = rows.assign(text=asked, kind="none", organ=None, attribute=None, frame="image")
+    return _drawn(rows[rows["text"] != ""], share, rng)

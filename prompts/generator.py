@@ -31,7 +31,7 @@ from prompts.messages import Hit, messages_for
 from prompts.parsing import parse_candidates
 from prompts.providers import ModelParams, cost, provider
 from prompts.response_store import Response, ResponseStore, response_key
-from prompts.written import Written, bare_names, report_sentences, texts_for_nothing
+from prompts.written import Written, bare_names, forms, report_sentences, texts_for_nothing
 
 MAX_FAILURES = 2
 """Failed calls after which a cell is left until the next run."""
@@ -155,6 +155,7 @@ class Generator:
         """
         self._take_written(texts_for_nothing(negatives))
         self._take_written(bare_names())
+        self._take_written(forms(self.params.seed))
         if self.passages is not None:
             self._take_written(report_sentences(self.passages.passages, self.params.sentences, self.params.seed))
         while unfilled := [cell for cell, progress in self.cells.items() if self._goes_on(progress)]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from corpus.anatomy import ORGANS
+from corpus.anatomy import ORGANS, Organ
 from corpus.errors import InputError
 from corpus.params import read_yaml
 from prompts.intent import Intent
@@ -18,6 +20,12 @@ from prompts.quality import draw
 _MAY_ASK = r"(?i)\b(?:where|which|show|point)\b"
 """A question with such a word may ask for a structure to be shown after all."""
 _SENTENCE_END = r"(?<=[.?!])\s"
+_DETERMINED = re.compile(
+    r"(?:\b(?:the|my|your|his|her|an?|that|this|whole|entire|normal|no)|'s) \{organ\}", re.IGNORECASE
+)
+_ARTICLE = re.compile(r"^(?:the|my|both) ")
+FORMS = Path(__file__).with_name("forms.yaml")
+NAMES_A_FORM = 12
 LONGEST = 24
 """Words of a sentence."""
 
@@ -67,6 +75,47 @@ def report_sentences(passages: pd.DataFrame, n: int, seed: int) -> Iterator[Writ
     fitting = first[(first["text"].str.count(r"\S+") <= LONGEST) & ~first["text"].str.contains(_MAY_ASK)]
     for row in draw(fitting.rename(columns={"passage_id": "prompt_id"}), n, seed).to_dict("records"):
         yield _for_nothing(row["text"], "lay" if row["tag"] == "S2" else "expert", ("duplicate",))
+
+
+def forms(seed: int) -> Iterator[Written]:
+    """Ways of asking as people have them, whatever is asked for (forms.yaml); those with a slot are filled with the
+    names of `NAMES_A_FORM` structures each, drawn with a seed. Texts that name an organ and ask for nothing are among
+    them."""
+    rng, content = random.Random(seed), read_yaml(FORMS)
+    for list_name, number in (("requests", NAMES_A_FORM), ("nothing", NAMES_A_FORM // 2)):
+        for form in content[list_name]:
+            for organ in rng.sample(ORGANS, number):
+                style, names = rng.choice([(style, names) for style, names in _names(organ) if names])
+                text = _filled(form, rng.choice(names))
+                if list_name == "nothing":
+                    yield _for_nothing(text, style, ("duplicate",))
+                else:
+                    cell = Cell("anatomy", organ.name, style)
+                    yield Written(text, cell, cell.intent)
+    for text in content["chatter"]:
+        yield _for_nothing(text, "lay", ("duplicate",))
+    for kind in kinds().values():
+        for target in kind.targets if isinstance(kind.targets, dict) else ():
+            for text in content.get(target, ()):
+                cell = Cell(kind.name, target, "lay")
+                yield Written(text, cell, cell.intent)
+
+
+def _names(organ: Organ) -> Iterator[tuple[str, Sequence[str]]]:
+    """(style, names of one sort)"""
+    yield "expert", (organ.name,)
+    yield "trainee", (organ.name, *organ.synonyms)
+    yield "expert", organ.synonyms
+    yield "expert", organ.abbreviations
+    yield "expert", organ.also
+    yield "lay", organ.lay
+
+
+def _filled(form: str, name: str) -> str:
+    """The form with a name in its slot, an article that both bring said once."""
+    if _DETERMINED.search(form):
+        name = _ARTICLE.sub("", name)
+    return form.replace("{organ}", name)
 
 
 def bare_names() -> Iterator[Written]:

@@ -138,4 +138,4 @@ def show(figures: dict) -> None:
         table.add_row(str(row["prompts"]), *cells, f"{both:.2f}", f"{row['train_ms']:.1f}", f"{times:.2f}")
     console.print(table)
     share = figures["pose_ms"] / (first["read_ms"] + first["segment_ms"])
-    console.print(f"finding the pose: {figures['pose_ms']:.1f} ms, {share:.1%} of the first row's reading and segmenting")
+    console.print(f"finding the pose: {figures['pose_ms']:.1f} ms, {share:.1%} of the first row's two")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from corpus.params import params_dataclass
+from model.conv_encoder import conv_block
 from model.groups import IDENTITY, INVERSE, ORDER, act_batch, all_views
-from model.image_encoder import conv_block
 
 SLICES_AT_ONCE = 16
 

@@ -72,6 +72,11 @@ def from_pretrained(directory: Path) -> FLanS:
     return model.eval()
 
 
+def _named(encoder: dict) -> str:
+    """An encoder's kind, and the weights that it started from where the parameters name them."""
+    return " ".join(f"`{encoder[key]}`" for key in ("kind", "weights", "revision") if encoder.get(key))
+
+
 def _card(config: dict) -> str:
     training = config["training"]
     lines = [
@@ -80,7 +85,8 @@ def _card(config: dict) -> str:
         "Segments abdominal structures on axial CT slices from free-form text. For research; not a medical device.",
         "",
         f"- Parameters: {config['parameters']:,}, trained.",
-        f"- Text encoder: `{config['model']['text_encoder']}`, frozen, not included.",
+        f"- Image encoder: {_named(config['model']['image_encoder'])}.",
+        f"- Text encoder: {_named(config['model']['text_encoder'])}, frozen, not included.",
         f"- Input: one channel, {config['model']['size']} x {config['model']['size']} pixels, window level "
         f"{config['model']['level_hu']:g} HU, width {config['model']['width_hu']:g} HU.",
         *(f"- {key.replace('_', ' ').capitalize()}: {value}" for key, value in training.items()),

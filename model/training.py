@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from corpus.params import params_dataclass, plain
-from model.data import TrainingBatches
+from model.data import Batch, TrainingBatches
 
 
 @params_dataclass
@@ -125,12 +125,7 @@ def fit(
         torch.manual_seed(params.seed * 1_000_003 + step)
         for group in optimizer.param_groups:
             group["lr"] = rate(step, params)
-        with _fast_attention(fabric.device):
-            losses = module(batch.to(fabric.device))
-            fabric.backward(losses["loss"])
-        fabric.clip_gradients(module, optimizer, max_norm=MAX_GRADIENT_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
+        losses = training_step(fabric, module, optimizer, batch.to(fabric.device))
         sums = {name: sums.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
         count += 1
         if (step + 1) % params.validate_every == 0 or step + 1 == params.steps:
@@ -143,6 +138,21 @@ def fit(
         if fabric.global_rank == 0 and (step + 1) % SAVE_EVERY == 0:
             _save(state_file, objective, optimizer, step + 1, sums, count, history)
     state_file.unlink(missing_ok=True)
+
+
+def training_step(fabric: Fabric, module: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> dict:
+    """One step of the optimizer.
+
+    Returns:
+        The losses by name, scalar tensors.
+    """
+    with _fast_attention(fabric.device):
+        losses = module(batch)
+        fabric.backward(losses["loss"])
+    fabric.clip_gradients(module, optimizer, max_norm=MAX_GRADIENT_NORM)
+    optimizer.step()
+    optimizer.zero_grad()
+    return losses
 
 
 def _fast_attention(device: torch.device) -> AbstractContextManager:

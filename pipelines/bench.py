@@ -122,3 +122,20 @@ def language(
     rows = bench_language(checkpoint)
     by = {name: rows.groupby(name)["right"].mean().round(4).to_dict() for name in ("kind", "voice")}
     _print_json(by | {"all": round(float(rows["right"].mean()), 4)}) if json else show(rows)
+
+
+@command
+def model(
+    encoder: Annotated[
+        str | None, typer.Option(help="conv, lite_medsam, sam or medsam; that of params.yaml by default.")
+    ] = None,
+    prompts: Annotated[list[int] | None, typer.Option(min=1, help="Prompts a slice; 1, 8 and 24 by default.")] = None,
+    size: Annotated[int | None, typer.Option(min=16, help="Side of the slice; model.size of params.yaml.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median is shown.")] = 5,
+    json: Json = False,
+) -> None:
+    """Time of 1, 8 and 24 prompts on one slice, in use and in training, and of finding the slice's pose."""
+    from pipelines.bench_model import bench_model, show
+
+    figures = bench_model(encoder, prompts or [1, 8, 24], repeats, size)
+    _print_json(figures) if json else show(figures)

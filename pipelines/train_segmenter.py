@@ -13,6 +13,7 @@ from model.canonicalizer import CanonicalizerParams
 from model.checkpoint import WEIGHTS, save_pretrained
 from model.data import load_texts, name_embeddings
 from model.flans import FLanS, ModelParams
+from model.image_encoder import load_pretrained
 from model.objectives import LossWeights, SegmenterObjective
 from model.text_encoder import build_text_encoder
 from model.training import TrainParams
@@ -30,6 +31,7 @@ def main() -> None:
     texts = load_texts(DATASET, encoder)
     torch.manual_seed(params.seed)
     model = FLanS(model_params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder))
+    load_pretrained(model.image_encoder, model_params.image_encoder)
     model.canonicalizer.load_state_dict(load_file(MODELS / "canonicalizer" / WEIGHTS))
     model.canonicalizer.requires_grad_(False)
     objective = SegmenterObjective(model, texts, load_params("loss", LossWeights))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 
 from corpus.errors import InputError
-from model.text_encoder import MAX_TOKENS, build_text_encoder
+from model.text_encoder import MAX_TOKENS, TextEncoderParams, build_text_encoder
 from prompts.cues import CUES
 
 
 def test_sentence_embeddings_do_not_depend_on_their_neighbours() -> None:
-    encoder = build_text_encoder("sentence")
+    encoder = build_text_encoder(TextEncoderParams("sentence"))
     texts = ["the liver", "could you please outline the left kidney for me", "spleen"]
     together = encoder.encode(texts)[torch.arange(3)]
     assert together.embedding.shape[::2] == (3, encoder.dim)
@@ -27,7 +28,7 @@ def test_sentence_embeddings_do_not_depend_on_their_neighbours() -> None:
 
 
 def test_long_text_is_cut_and_rows_can_be_chosen() -> None:
-    encoder = build_text_encoder("sentence")
+    encoder = build_text_encoder(TextEncoderParams("sentence"))
     read = encoder.encode(["liver " * 200, "the liver"])
     assert read[torch.arange(2)].mask.sum(1).tolist() == [MAX_TOKENS, 4]
     chosen = read[torch.tensor([[1], [1]])]
@@ -36,7 +37,7 @@ def test_long_text_is_cut_and_rows_can_be_chosen() -> None:
 
 def test_tokens_carry_what_the_vocabulary_knows_of_them() -> None:
     texts = ["not the gallbladder, the left kidney", "the leftmost one", "thank you"]
-    read = build_text_encoder("sentence").encode(texts)[torch.arange(3)]
+    read = build_text_encoder(TextEncoderParams("sentence")).encode(texts)[torch.arange(3)]
     pointed = [{CUES[(code - 1) % len(CUES)] + " not" * (code > len(CUES)) for code in row if code} for row in read.cue]
     assert pointed == [{"gallbladder not", "left kidney"}, {"leftmost"}, set()]
 
@@ -53,13 +54,45 @@ def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:
         vocab_size=len(vocabulary), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
     )
     CLIPTextModel(config).save_pretrained(tmp_path)
-    read = build_text_encoder(f"clip:{tmp_path}").encode(["liver", "the spleen"])[torch.arange(2)]
+    read = build_text_encoder(TextEncoderParams("clip", str(tmp_path))).encode(["liver", "the spleen"])[torch.arange(2)]
     assert read.embedding.shape[::2] == (2, 8)
     assert read.mask.sum(1).tolist() == [7, 11]
 
 
-def test_missing_encoders_are_named() -> None:
-    with pytest.raises(InputError, match="expected a CLIP text model"):
-        build_text_encoder("clip:/no/such/folder")
-    with pytest.raises(InputError, match="expected sentence or clip"):
-        build_text_encoder("word2vec")
+def test_a_sentence_encoder_of_a_local_folder(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "liver"]
+    BertTokenizer({word: i for i, word in enumerate(words)}).save_pretrained(tmp_path)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path)
+    encoder = build_text_encoder(TextEncoderParams("sentence", str(tmp_path)))
+    assert encoder.dim == 8
+    assert encoder.encode(["the liver"])[torch.arange(1)].mask.sum() == 4
+
+
+COMMIT = "0123456789" * 4
+
+
+@pytest.mark.parametrize(
+    ("params", "fetch"),
+    [
+        (TextEncoderParams("clip"), "hf download openai/clip-vit-base-patch16 --revision 57c21647"),
+        (TextEncoderParams("sentence", "some/bert", COMMIT), f"hf download some/bert --revision {COMMIT}"),
+    ],
+)
+def test_offline_it_says_what_to_fetch_and_where_to_put_it(
+    params: TextEncoderParams, fetch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match=fetch) as caught:
+        build_text_encoder(params)
+    assert f"set model.text_encoder: {{kind: {params.kind}, weights: DIR}}" in caught.value.fix
+
+
+def test_a_name_on_the_hub_must_be_pinned() -> None:
+    with pytest.raises(InputError, match="or pin the name"):
+        build_text_encoder(TextEncoderParams("clip", "/no/such/folder"))
+    with pytest.raises(ValueError, match="a commit of 40 hexadecimal digits"):
+        TextEncoderParams("clip", "openai/clip-vit-base-patch16", "main")

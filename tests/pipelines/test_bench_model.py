@@ -1,0 +1,37 @@
+"""`flans bench model`: every number of prompts is measured, in use and in training."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.bench_model import REQUESTS, show
+from pipelines.cli import app
+from prompts.intent import ATTRIBUTES
+
+
+def test_more_prompts_are_measured_on_one_slice(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["bench", "model", "--encoder", "conv", "--size", "32", "--repeats", "1"]
+    result = CliRunner().invoke(app, [*command, "--prompts", "1", "--prompts", "5", "--json"], catch_exceptions=False)
+    figures = json.loads(result.stdout)
+    assert (figures["encoder"], figures["size"]) == ("conv", 32)
+    assert [row["prompts"] for row in figures["rows"]] == [1, 5]
+    assert figures["pose_ms"] > 0
+    assert all(row[name] > 0 for row in figures["rows"] for name in ("read_ms", "segment_ms", "train_ms"))
+    show(figures)
+    assert "% of the first row" in capsys.readouterr().err
+
+
+def test_requests_are_of_every_kind() -> None:
+    asked = [intent for _, intent in REQUESTS]
+    assert len({text for text, _ in REQUESTS}) == 24
+    assert {intent.kind for intent in asked} == {"anatomy", "position", "size"}
+    assert {intent.attribute for intent in asked} == {None, *ATTRIBUTES}
+
+
+def test_an_unknown_encoder_is_named() -> None:
+    result = CliRunner().invoke(app, ["bench", "model", "--encoder", "vgg"])
+    assert result.exit_code == 1
+    assert "'vgg' found using 'kind' does not match any of the expected tags: 'conv', 'lite_medsam'" in result.stderr

@@ -18,9 +18,11 @@ from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
 from pipelines.stage import BANK, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
 from prompts.bank import read_bank
+from prompts.decisions import OUTCOMES, read_decisions
 from prompts.pictures import draw_pictures, representatives
 from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage
-from prompts.reviewing import OUTCOMES, ReviewParams, read_decisions, sample, settle, sheet, write_sheet
+from prompts.reviewing import ReviewParams, sample, settle, sheet
+from prompts.sheets import write_sheet
 from prompts.targets import TargetParams, eligible
 
 DECISIONS = Path("prompts/review/decisions")

@@ -13,24 +13,12 @@ from hypothesis import strategies as st
 
 from corpus.errors import InputError
 from corpus.scans.store import SLICES, TABLE, ShardWriter, SliceStore
+from prompts.decisions import TO_FILL, Decision, read_decisions
 from prompts.facts import shapes, slice_facts
 from prompts.pictures import ASKED, RIVAL, draw_pictures, outline, picture, representatives
 from prompts.quality import flags
-from prompts.reviewing import (
-    SHEET,
-    TO_FILL,
-    Decision,
-    ReviewParams,
-    Settled,
-    guarded,
-    read_decisions,
-    read_sheet,
-    sample,
-    settle,
-    sheet,
-    unguarded,
-    write_sheet,
-)
+from prompts.reviewing import SHEET, ReviewParams, Settled, sample, settle, sheet
+from prompts.sheets import guarded, read_sheet, unguarded, write_sheet
 from prompts.targets import TargetParams, eligible
 
 HEADER = ("prompt_id", *TO_FILL)

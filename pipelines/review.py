@@ -86,6 +86,10 @@ def main() -> None:
         if row["outcome"] in ("unused", "refused") or (row["outcome"] == "undecided" and row["reason"]):
             console.print(f"{row['file']}, row {row['row']}: {row['outcome']}, {row['reason']}", markup=False)
     console.print(f"decisions: {metrics['decisions']}; conflicts: {len(settled.conflicts)}", markup=False)
+    for row in settled.agreement.to_dict("records"):
+        kappa = "undefined" if pd.isna(row["kappa"]) else row["kappa"]
+        agree = f"{row['prompts']} prompts shared, agreement {row['agreement']}, Cohen's kappa {kappa}"
+        console.print(f"{row['reviewer_a']} and {row['reviewer_b']}: {agree}", markup=False)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import shorten
@@ -83,7 +83,7 @@ def read_file(path: Path) -> list[Decision]:
     return decisions
 
 
-def write_file(path: Path, decisions: Iterable[Decision], texts: dict[str, str]) -> None:
+def write_file(path: Path, decisions: Iterable[Decision], texts: Mapping[str, str]) -> None:
     """Write decisions as `read_file` reads them, with each prompt's text beside its id for people.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from corpus.params import params_dataclass
-from prompts.checks import Context, run_checks
+from prompts.checks import Context, Verdict, run_checks
 from prompts.decisions import PRIORITY, TO_FILL, Decision, unknown
 from prompts.duplicates import normalised
 from prompts.kinds import Cell, kinds
@@ -97,7 +97,7 @@ def settle(bank: pd.DataFrame, decisions: Sequence[Decision], passages: Mapping[
 
     rejected = {p for p, i in winners.items() if ended[i].decision == "reject"}
     in_use = [row for prompt_id, row in rows.items() if row["accepted"] and prompt_id not in rejected]
-    texts = _Texts(in_use)
+    texts = TextsInUse(in_use, passages)
     for prompt_id, winner in winners.items():
         row, holds, by = rows[prompt_id], ended[winner].decision, ended[winner].reviewer
         tried: dict[str, tuple[str, str]] = {}
@@ -109,7 +109,7 @@ def settle(bank: pd.DataFrame, decisions: Sequence[Decision], passages: Mapping[
                 if mine.edited_text not in tried:
                     done = any(outcome == "applied" for outcome, _ in tried.values())
                     overruled = "overruled", f"{by}: another edit"
-                    tried[mine.edited_text] = overruled if done else _edit(row, mine.edited_text, texts, passages)
+                    tried[mine.edited_text] = overruled if done else _edit(row, mine.edited_text, texts)
                 result = tried[mine.edited_text]
             elif holds == "accept" and not row["accepted"]:
                 result = "unused", f"the check {row['failed_check']} rejected it; an edit that passes brings it in"
@@ -148,38 +148,46 @@ def _votes(ended: list[Decision], known: Container[str]) -> dict[str, list[int]]
     return votes
 
 
-class _Texts:
-    """The texts in use: what an edit may not repeat."""
+class TextsInUse:
+    """The texts in use: what an edit may not repeat; and with them, whether an edit passes."""
 
-    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
-        self.exact: Counter[str] = Counter()
-        self.by_target: dict[str, Counter[str]] = defaultdict(Counter)
+    def __init__(self, rows: Iterable[Mapping[str, Any]], passages: Mapping[str, str]) -> None:
+        """Take the bank's rows that are in use, and passage id -> text: an edit may not copy those of its prompt."""
+        self._passages = passages
+        self._exact: Counter[str] = Counter()
+        self._by_target: dict[str, Counter[str]] = defaultdict(Counter)
         for row in rows:
-            self.count(row, 1)
+            self.add(row, row["text"])
 
-    def count(self, row: dict[str, Any], n: int) -> None:
-        self.exact[normalised(row["text"])] += n
-        self.by_target[row["cell"].rpartition("/")[0]][row["text"]] += n
+    def add(self, row: Mapping[str, Any], text: str, n: int = 1) -> None:
+        """The row's prompt reads `text` from now on; n = -1 takes that back."""
+        self._exact[normalised(text)] += n
+        self._by_target[row["cell"].rpartition("/")[0]][text] += n
+
+    def verdicts(self, row: Mapping[str, Any], text: str) -> list[Verdict]:
+        """What the checks say of a text for this row, up to the first that fails. The row's own text isn't in use."""
+        cell = Cell(*row["cell"].split("/"))
+        context = Context(tuple(self._passages[i] for i in row["passage_ids"] if i in self._passages))
+        for other in +self._by_target[f"{cell.kind}/{cell.target}"]:
+            context.duplicates.add(other, cell.target)
+        found = run_checks(text, cell, context, None if cell.kind in kinds() else UNREQUESTED)
+        if all(verdict.passed for verdict in found) and self._exact[normalised(text)] > 0:
+            found.append(Verdict("duplicate", "a prompt for another target says the same"))
+        return found
 
 
-def _edit(row: dict[str, Any], text: str, texts: _Texts, passages: Mapping[str, str]) -> tuple[str, str]:
+def _edit(row: dict[str, Any], text: str, texts: TextsInUse) -> tuple[str, str]:
     """Put an edited text into its row if it passes every check; returns the edit's outcome and reason."""
     was_accepted = bool(row["accepted"])
     if was_accepted:
-        texts.count(row, -1)
-    cell = Cell(*row["cell"].split("/"))
-    context = Context(tuple(passages[i] for i in row["passage_ids"] if i in passages))
-    for other in +texts.by_target[f"{cell.kind}/{cell.target}"]:
-        context.duplicates.add(other, cell.target)
-    verdicts = run_checks(text, cell, context, None if cell.kind in kinds() else UNREQUESTED)
+        texts.add(row, row["text"], -1)
+    verdicts = texts.verdicts(row, text)
     failed = next((f"{v.check}: {v.reason}" for v in verdicts if not v.passed), None)
-    if failed is None and texts.exact[normalised(text)] > 0:
-        failed = "duplicate: a prompt for another target says the same"
     if failed is None:
         row |= {"original_text": row["text"], "text": text, "checks": [v.check for v in verdicts]}
         row |= {"accepted": True, "failed_check": None, "reason": None}
     if row["accepted"]:
-        texts.count(row, 1)
+        texts.add(row, row["text"])
     if failed is None:
         return "applied", ""
     return "refused", f"{failed}; {'the original text stays' if was_accepted else 'the candidate stays rejected'}"

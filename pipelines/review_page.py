@@ -124,7 +124,11 @@ def page(desks: Desks, reviewer: str = "") -> gr.Blocks:
             with gr.Row(elem_id="filters"):
                 kind = gr.Dropdown([("all kinds", ""), *kinds], value="", label="Kind", show_label=False, min_width=130)
                 target = gr.Dropdown(
-                    [("all targets", ""), *every], value="", label="Organ or attribute", show_label=False, min_width=130
+                    [("all targets", ""), *every],
+                    value="",
+                    label="Organ or attribute",
+                    show_label=False,
+                    min_width=130,
                 )
                 flagged = gr.Checkbox(label="flagged only", min_width=130)
                 undecided = gr.Checkbox(label="undecided only", min_width=130)

@@ -1,4 +1,5 @@
 # make repro  set up and run the whole pipeline     make test  set up and run every test
+# make review  set up and serve the page for reviewing prompts
 # PYTHON=python3.12 chooses another interpreter. PIP_ARGS passes options to pip: PyTorch's CPU build saves gigabytes on Linux,
 #   make repro PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # PROVIDER=local lets a small language model write the prompts (examples/local.yaml; `git checkout params.yaml` undoes it)
@@ -10,7 +11,7 @@ READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH :=
 
-.PHONY: setup repro test lint types
+.PHONY: setup repro review test lint types
 
 setup: $(READY)
 
@@ -28,6 +29,13 @@ repro: $(READY) $(if $(filter local,$(PROVIDER)),$(VENV)/local)
 	$(if $(filter-out offline,$(PROVIDER)),flans configure examples/$(PROVIDER).yaml)
 	dvc repro
 	flans summary
+
+$(VENV)/review: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[review]"
+	touch $@
+
+review: $(VENV)/review
+	flans review
 
 test: $(READY)
 	pytest

@@ -141,6 +141,22 @@ def estimate() -> None:
 
 
 @command
+def review(
+    reviewer: Annotated[str, typer.Option(help="Your name or initials; without them the page asks.")] = "",
+    port: Annotated[int, typer.Option(help="Where the page is served, on this machine alone.")] = 7860,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Review prompts on a local page: the mask's picture, the prompt, and a key each to accept, reject or edit it.
+
+    Every decision is in prompts/review/decisions/<reviewer>.csv at once; the next `dvc repro` honours it.
+    """
+    from pipelines.review import DECISIONS
+    from pipelines.review_page import serve
+
+    serve(DECISIONS, reviewer, port, browser)
+
+
+@command
 def summary() -> None:
     """Say where the pipeline's results are, and the main figures."""
     from pipelines.summary import show

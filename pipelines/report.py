@@ -16,6 +16,7 @@ from corpus.anatomy import BY_NAME
 from corpus.params import PARAMS, load_params
 from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import REJECTS
+from pipelines.report_prompts import prompts
 from pipelines.reporting import (
     ASKED,
     TRANSFORMS,
@@ -28,28 +29,21 @@ from pipelines.reporting import (
     records,
     render,
     require,
-    round_robin,
     without_folders,
 )
 from pipelines.stage import (
-    BANK,
     DATA,
     DATASET,
     EVALUATION,
-    INDEX,
     MODELS,
     REPORT,
-    REVIEW,
     SLICES,
     cohort,
     console,
     stage,
 )
-from prompts.checks import CHECKS
 from prompts.intent import ATTRIBUTES, KINDS
-from prompts.kinds import kinds, styles
-from prompts.quality import draw, targets_of
-from prompts.splits import SPLITS
+from prompts.kinds import styles
 
 TRAININGS = ("canonicalizer", "segmenter", "joint")
 OUTCOMES = ("dice", "pose_accuracy", "loss")
@@ -58,8 +52,6 @@ FEW_PATIENTS = 20
 """Below this number of test patients the page warns that its intervals are rough."""
 LISTED_CONFUSIONS = 12
 """More kinds of confusion than this are also drawn as a matrix."""
-PICTURES, REQUESTS = 8, 10
-"""Masks shown, and example requests of each kind and style."""
 FIGURES = ("cases", "dice", "nsd", "hd95")
 
 
@@ -216,66 +208,6 @@ def data(cohort_name: str, sources: list[str]) -> dict[str, Any]:
         rejects = read_table(folder / REJECTS, f"ingest@{name}", ("source", "volume", "reason"))
         refused += [row | {"reason": without_folders(str(row["reason"]))} for row in records(rejects)]
     return {"manifest": read_json(DATASET / "manifest.json", "dataset", keys), "sources": summaries, "refused": refused}
-
-
-def prompts() -> dict[str, Any]:
-    """The bank: how it was written, its quality, what retrieval gave, and examples of it."""
-    columns = ["prompt_id", "text", "kind", "organ", "attribute", "style", "split"]
-    texts = read_table(DATASET / "texts.parquet", "dataset", columns)
-    used = texts[texts["split"].isin(SPLITS)]
-    keys = ["candidates", "prompts", "acceptance_by_check", "prompts_by_kind", "decisions"]
-    quality = read_json(REVIEW / "metrics.json", "review", keys)
-    passed = quality["acceptance_by_check"]
-    keys = ["provider", "model", "language_model_used", "by_check"]
-    asked = {
-        (kind, style): used[(used["kind"] == kind) & (used["style"] == style)] for kind in KINDS for style in styles()
-    }
-    return {
-        "quality": quality,
-        "checks": {name: passed[name] for name in CHECKS if name in passed},
-        "written": read_json(BANK / "summary.json", "generate", keys),
-        "retrieval": retrieval(),
-        "styles": {name: style.voice for name, style in styles().items()},
-        "requests": {kind: {style: sample(asked[kind, style]) for style in styles()} for kind in KINDS},
-        "pictures": mask_pictures(used),
-    }
-
-
-def sample(texts: pd.DataFrame) -> list[str]:
-    """A few requests, drawn with a seed."""
-    return draw(texts, REQUESTS, seed=0)["text"].tolist() if len(texts) else []
-
-
-def retrieval() -> dict[str, Any]:
-    """How many accepted prompts were written with retrieved passages at hand, and how alike those were to the query."""
-    accepted = read_table(REVIEW / "accepted.parquet", "review", ("kind", "passage_ids", "passage_scores"))
-    index = read_json(INDEX / "manifest.json", "index", ("n_passages", "sources", "encoder"))
-
-    def row(prompts: pd.DataFrame) -> dict[str, Any]:
-        with_passages = prompts[prompts["passage_ids"].map(len) > 0]
-        scores = with_passages["passage_scores"].explode().astype(float)
-        return {
-            "prompts": len(prompts),
-            "with_passages": len(with_passages),
-            "passages": with_passages["passage_ids"].explode().nunique(),
-            "similarity": scores.median() if len(scores) else None,
-        }
-
-    rows = {kind: row(accepted[accepted["kind"] == kind]) for kind in KINDS}
-    return {"rows": rows | {"all": row(accepted)}, "index": index}
-
-
-def mask_pictures(texts: pd.DataFrame) -> list[dict[str, Any]]:
-    """Some of the review's pictures of masks, kinds in turn, each with a request for such a mask."""
-    folder = require(REVIEW / "pictures", "review")
-    asked = targets_of(texts)
-    chosen = []
-    for path in round_robin([sorted(folder.glob(f"{kind}-*.png")) for kind in kinds()], PICTURES):
-        kind, _, target = path.stem.partition("-")
-        target = target.replace("-", " ")
-        text = next(iter(sample(texts[(texts["kind"] == kind) & (asked == target)])), None)
-        chosen.append({"kind": kind, "target": target, "text": text, "image": read_png(path, "review")})
-    return chosen
 
 
 if __name__ == "__main__":

@@ -18,9 +18,11 @@ from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
 from pipelines.stage import BANK, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
 from prompts.bank import read_bank
+from prompts.decisions import OUTCOMES, read_decisions
 from prompts.pictures import draw_pictures, representatives
 from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage
-from prompts.reviewing import OUTCOMES, ReviewParams, read_decisions, sample, settle, sheet, write_sheet
+from prompts.reviewing import ReviewParams, sample, settle, sheet
+from prompts.sheets import write_sheet
 from prompts.targets import TargetParams, eligible
 
 DECISIONS = Path("prompts/review/decisions")
@@ -84,6 +86,10 @@ def main() -> None:
         if row["outcome"] in ("unused", "refused") or (row["outcome"] == "undecided" and row["reason"]):
             console.print(f"{row['file']}, row {row['row']}: {row['outcome']}, {row['reason']}", markup=False)
     console.print(f"decisions: {metrics['decisions']}; conflicts: {len(settled.conflicts)}", markup=False)
+    for row in settled.agreement.to_dict("records"):
+        kappa = "undefined" if pd.isna(row["kappa"]) else row["kappa"]
+        agree = f"{row['prompts']} prompts shared, agreement {row['agreement']}, Cohen's kappa {kappa}"
+        console.print(f"{row['reviewer_a']} and {row['reviewer_b']}: {agree}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,25 @@
-"""The review sheet: a sample of prompts out to people, and their decisions back in.
-
-The sheet is a CSV that Excel and LibreOffice open cleanly, and that is read back however they saved it. What becomes of
-every decision is written down; none stops the run and none is lost.
-"""
+"""The review sheet: a sample of prompts out to people, and their decisions back in."""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations, zip_longest
-from pathlib import Path
+from itertools import combinations
 from textwrap import shorten
 from typing import Any
 
 import pandas as pd
 
-from corpus.errors import InputError
 from corpus.params import params_dataclass
-from prompts.checks import Context, run_checks
+from prompts.checks import Context, Verdict, run_checks
+from prompts.decisions import PRIORITY, TO_FILL, Decision, unknown
 from prompts.duplicates import normalised
 from prompts.kinds import Cell, kinds
 from prompts.quality import cohens_kappa, draw_key, targets_of
 
-OUTCOMES = ("applied", "overruled", "replaced", "refused", "unused", "undecided")
-"""What may become of a decision."""
 UNREQUESTED = ("length", "duplicate", "near_duplicate")
 """The checks of a text that asks for no segmentation: the others look for what it must not have, a request."""
-TO_FILL = ("decision", "edited_text", "reviewer", "comment")
 SHEET = (
     *(
         "prompt_id",
@@ -47,13 +36,6 @@ SHEET = (
     ),
     *("flag", "slice_id", "mask_organ", "picture", *TO_FILL),
 )
-PRIORITY = ("accept", "edit", "reject")
-"""Decisions, the strongest last: where reviewers disagree, it holds."""
-
-
-# What a spreadsheet would run as a formula, or read as a number and spoil: an id may be 1234567890123456, or
-# 12345678901234e5.
-_GUARDED = re.compile(r"'*(?:[=+\-@\t\r\n]|\d{16,}$|\d+e\d+$)", re.IGNORECASE)
 
 
 @params_dataclass
@@ -73,125 +55,6 @@ class ReviewParams:
             raise ValueError("per_stratum and flagged must not be negative")
         if self.picture_px < 32:
             raise ValueError("picture_px must be at least 32")
-
-
-def guarded(cell: Any) -> Any:
-    """A cell as it is written: text that a spreadsheet would run or spoil gets an apostrophe; nulls are empty."""
-    if isinstance(cell, str):
-        return f"'{cell}" if _GUARDED.match(cell) else cell
-    return "" if pd.isna(cell) else cell
-
-
-def unguarded(cell: str) -> str:
-    """The text that `guarded` was given."""
-    return cell[1:] if cell.startswith("'") and _GUARDED.match(cell) else cell
-
-
-def write_sheet(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as UTF-8 CSV with a byte order mark, every text quoted, lines ended as spreadsheets end them."""
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(table.columns)
-        writer.writerows([guarded(cell) for cell in row] for row in table.itertuples(index=False))
-
-
-def read_sheet(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV as a spreadsheet saved it: comma, semicolon or tab, with or without byte order mark, any line ends.
-
-    Returns:
-        (row number in the spreadsheet, column -> text without its guard), blank rows left out. Text outside the named
-        columns is under "".
-
-    Raises:
-        InputError: It isn't such a file, or one of `columns` is missing.
-    """
-    save = "save the sheet as 'CSV UTF-8 (comma delimited)', or restore the file"
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        # strict: an open quote is an error, where it would else swallow the rest of the file in silence.
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            path, f"expected a CSV file in UTF-8 with the columns {', '.join(columns)}, but {error}", save
-        ) from None
-    header = [name.strip().lower() for name in rows[0]] if rows else []
-    if missing := [column for column in columns if column not in header]:
-        found = ", ".join(header) or "an empty file"
-        raise InputError(
-            path,
-            f"expected the columns {', '.join(columns)}, found {found}",
-            f"name the missing columns in the first row ({', '.join(missing)}), or fill data/review/review.csv anew",
-        )
-    result = []
-    for number, row in enumerate(rows[1:], start=2):
-        named = list(zip_longest(header, row, fillvalue=""))
-        cells = {name: unguarded(cell) for name, cell in named if name}
-        cells[""] = "".join(cell for name, cell in named if not name).strip()
-        if any(cell.strip() for cell in cells.values()):
-            result.append((number, cells))
-    return result
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One row of a filled sheet.
-
-    `outcome`: one of `OUTCOMES`, "" while it's open; `reason` says why.
-    """
-
-    file: str
-    row: int
-    prompt_id: str
-    decision: str
-    edited_text: str
-    reviewer: str
-    comment: str
-    outcome: str = ""
-    reason: str = ""
-
-    def ended(self, outcome: str, reason: str = "") -> Decision:
-        return Decision(**asdict(self) | {"outcome": outcome, "reason": reason})
-
-
-def read_decisions(folder: Path) -> list[Decision]:
-    """Every row of every CSV in a folder, files in order of name; rows of no use have their outcome already.
-
-    Raises:
-        InputError: A file that isn't a CSV, can't be read, or lacks a column.
-    """
-    decisions = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.name == "README.md" or path.name.startswith((".", "~$")):
-            continue
-        if path.suffix.lower() != ".csv":
-            raise InputError(
-                path, "expected a .csv file", "save the sheet as 'CSV UTF-8 (comma delimited)', or move the file away"
-            )
-        for number, cells in read_sheet(path, ("prompt_id", *TO_FILL)):
-            clean = {name: " ".join(cells[name].split()) for name in ("prompt_id", *TO_FILL)}
-            clean["decision"] = clean["decision"].lower()
-            # Two people who both leave their name out are still two people, if they filled two files.
-            clean["reviewer"] = clean["reviewer"] or path.stem
-            decision = Decision(path.name, number, **clean)
-            decisions.append(decision.ended(*_unusable(decision, cells[""])))
-    return decisions
-
-
-def _unusable(decision: Decision, beyond: str) -> tuple[str, str]:
-    """(outcome, reason) of a row that says nothing usable, else a pair of empty strings."""
-    if beyond:
-        return "unused", f"the row has text outside the named columns: {shorten(beyond, 60)!r}"
-    if not decision.decision:
-        return "undecided", "an edited text without a decision" if decision.edited_text else ""
-    if decision.decision not in PRIORITY:
-        return "unused", f"the decision must be accept, reject or edit, but is {shorten(decision.decision, 60)!r}"
-    if decision.decision == "edit" and not decision.edited_text:
-        return "unused", "an edit needs its edited_text"
-    if decision.decision == "accept" and decision.edited_text:
-        return "unused", "an edited text goes with the decision edit, but the decision is accept"
-    return "", ""
 
 
 @dataclass(frozen=True)
@@ -234,7 +97,7 @@ def settle(bank: pd.DataFrame, decisions: Sequence[Decision], passages: Mapping[
 
     rejected = {p for p, i in winners.items() if ended[i].decision == "reject"}
     in_use = [row for prompt_id, row in rows.items() if row["accepted"] and prompt_id not in rejected]
-    texts = _Texts(in_use)
+    texts = TextsInUse(in_use, passages)
     for prompt_id, winner in winners.items():
         row, holds, by = rows[prompt_id], ended[winner].decision, ended[winner].reviewer
         tried: dict[str, tuple[str, str]] = {}
@@ -246,7 +109,7 @@ def settle(bank: pd.DataFrame, decisions: Sequence[Decision], passages: Mapping[
                 if mine.edited_text not in tried:
                     done = any(outcome == "applied" for outcome, _ in tried.values())
                     overruled = "overruled", f"{by}: another edit"
-                    tried[mine.edited_text] = overruled if done else _edit(row, mine.edited_text, texts, passages)
+                    tried[mine.edited_text] = overruled if done else _edit(row, mine.edited_text, texts)
                 result = tried[mine.edited_text]
             elif holds == "accept" and not row["accepted"]:
                 result = "unused", f"the check {row['failed_check']} rejected it; an edit that passes brings it in"
@@ -272,7 +135,7 @@ def _votes(ended: list[Decision], known: Container[str]) -> dict[str, list[int]]
         if decision.outcome:
             continue
         if decision.prompt_id not in known:
-            ended[i] = decision.ended("unused", "no prompt of the bank has this prompt_id")
+            ended[i] = decision.ended("unused", unknown(decision.prompt_id))
             continue
         key = decision.prompt_id, decision.reviewer
         if key in last:
@@ -285,38 +148,46 @@ def _votes(ended: list[Decision], known: Container[str]) -> dict[str, list[int]]
     return votes
 
 
-class _Texts:
-    """The texts in use: what an edit may not repeat."""
+class TextsInUse:
+    """The texts in use: what an edit may not repeat; and with them, whether an edit passes."""
 
-    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
-        self.exact: Counter[str] = Counter()
-        self.by_target: dict[str, Counter[str]] = defaultdict(Counter)
+    def __init__(self, rows: Iterable[Mapping[str, Any]], passages: Mapping[str, str]) -> None:
+        """Take the bank's rows that are in use, and passage id -> text: an edit may not copy those of its prompt."""
+        self._passages = passages
+        self._exact: Counter[str] = Counter()
+        self._by_target: dict[str, Counter[str]] = defaultdict(Counter)
         for row in rows:
-            self.count(row, 1)
+            self.add(row, row["text"])
 
-    def count(self, row: dict[str, Any], n: int) -> None:
-        self.exact[normalised(row["text"])] += n
-        self.by_target[row["cell"].rpartition("/")[0]][row["text"]] += n
+    def add(self, row: Mapping[str, Any], text: str, n: int = 1) -> None:
+        """The row's prompt reads `text` from now on; n = -1 takes that back."""
+        self._exact[normalised(text)] += n
+        self._by_target[row["cell"].rpartition("/")[0]][text] += n
+
+    def verdicts(self, row: Mapping[str, Any], text: str) -> list[Verdict]:
+        """What the checks say of a text for this row, up to the first that fails. The row's own text isn't in use."""
+        cell = Cell(*row["cell"].split("/"))
+        context = Context(tuple(self._passages[i] for i in row["passage_ids"] if i in self._passages))
+        for other in +self._by_target[f"{cell.kind}/{cell.target}"]:
+            context.duplicates.add(other, cell.target)
+        found = run_checks(text, cell, context, None if cell.kind in kinds() else UNREQUESTED)
+        if all(verdict.passed for verdict in found) and self._exact[normalised(text)] > 0:
+            found.append(Verdict("duplicate", "a prompt for another target says the same"))
+        return found
 
 
-def _edit(row: dict[str, Any], text: str, texts: _Texts, passages: Mapping[str, str]) -> tuple[str, str]:
+def _edit(row: dict[str, Any], text: str, texts: TextsInUse) -> tuple[str, str]:
     """Put an edited text into its row if it passes every check; returns the edit's outcome and reason."""
     was_accepted = bool(row["accepted"])
     if was_accepted:
-        texts.count(row, -1)
-    cell = Cell(*row["cell"].split("/"))
-    context = Context(tuple(passages[i] for i in row["passage_ids"] if i in passages))
-    for other in +texts.by_target[f"{cell.kind}/{cell.target}"]:
-        context.duplicates.add(other, cell.target)
-    verdicts = run_checks(text, cell, context, None if cell.kind in kinds() else UNREQUESTED)
+        texts.add(row, row["text"], -1)
+    verdicts = texts.verdicts(row, text)
     failed = next((f"{v.check}: {v.reason}" for v in verdicts if not v.passed), None)
-    if failed is None and texts.exact[normalised(text)] > 0:
-        failed = "duplicate: a prompt for another target says the same"
     if failed is None:
         row |= {"original_text": row["text"], "text": text, "checks": [v.check for v in verdicts]}
         row |= {"accepted": True, "failed_check": None, "reason": None}
     if row["accepted"]:
-        texts.count(row, 1)
+        texts.add(row, row["text"])
     if failed is None:
         return "applied", ""
     return "refused", f"{failed}; {'the original text stays' if was_accepted else 'the candidate stays rejected'}"

@@ -20,6 +20,7 @@ from pipelines.report import LISTED_CONFUSIONS, main, trouble
 from pipelines.reporting import ASKED, TRANSFORMS, Curve, curve, percent, round_robin, ticks, without_folders
 from prompts.intent import KINDS
 from prompts.pictures import picture
+from prompts.sheets import write_sheet
 from prompts.targets import ABSENT
 
 HOSTILE = "<script>alert(1)</script> the 'liver' \"now\" & here"
@@ -118,6 +119,7 @@ def _write_prompts() -> None:
     texts.to_parquet("data/dataset/texts.parquet", index=False)
     found = [["p1", "p2"], ["p1"], [], []]
     accepted = texts.assign(passage_ids=found, passage_scores=[[0.75, 0.5], [0.25], [], []])
+    accepted = accepted.assign(original_text=[None, None, None, "very tiny"])
     Path("data/review").mkdir(parents=True)
     accepted.to_parquet("data/review/accepted.parquet", index=False)
     quality = {"candidates": 4321, "prompts": 4, "self_bleu": 0.6321, "kappa": None, "decisions": {"applied": 1}}
@@ -126,6 +128,27 @@ def _write_prompts() -> None:
         Path("data/review/metrics.json"),
         quality | {"acceptance_by_check": {"length": 0.9876}, "prompts_by_kind": by_kind},
     )
+    cells = list(product(BY_NAME, ("anatomy", "position", "size"), ("expert", "trainee", "lay")))
+    organs = pd.DataFrame(cells, columns=["organ", "kind", "style"]).assign(prompts=0, masks=0)
+    organs.loc[organs["organ"] == "liver", ["prompts", "masks"]] = [417, 99]
+    organs.loc[0, "prompts"] = 0
+    tables = {
+        "organs": organs,
+        "rejected": pd.DataFrame(
+            [("1" * 16, "=show me the spleen", "anatomy", "lay", "length", "too short")],
+            columns=["prompt_id", "text", "kind", "style", "failed_check", "reason"],
+        ),
+        "conflicts": pd.DataFrame(
+            [("2" * 16, HOSTILE, "Anna", "accept", "Ben", "reject", "reject")],
+            columns=["prompt_id", "text", "reviewer_a", "decision_a", "reviewer_b", "decision_b", "holds"],
+        ),
+        "agreement": pd.DataFrame(
+            [("Anna", "Ben", 12, 0.75, 0.4321), ("Ben", "Cleo", 1, 1.0, None)],
+            columns=["reviewer_a", "reviewer_b", "prompts", "agreement", "kappa"],
+        ),
+    }
+    for name, table in tables.items():
+        write_sheet(table, Path("data/review") / f"{name}.csv")
     written = {"provider": "offline", "model": "grammar-1", "language_model_used": False}
     _json(Path("data/prompts/summary.json"), written | {"by_check": {"length": {"passed": 4, "failed": 53}}})
     _json(Path("data/index/manifest.json"), {"n_passages": 881, "sources": {"builtin": 881}, "encoder": "builtin"})
@@ -231,6 +254,34 @@ def test_sections_show_their_files(run: Path) -> None:
         assert [figure for figure in figures if figure not in page.section(section)] == []
 
 
+def test_the_prompts_are_shown_with_what_was_refused_and_where_people_differ(run: Path) -> None:
+    section = Page().section("prompts")
+    unedited = section.split("as they were written")[1].split("</ul>")[0]
+    assert ESCAPED in unedited
+    assert "tiny" not in unedited, "an edited prompt isn't shown as written"
+    refused = section.split("What they refused")[1].split("</details>")[0]
+    assert '<span class="asked">=show me the spleen</span><br><small>too short</small>' in refused
+    heat = section.split('<table class="heat">')[1].split("</table>")[0]
+    rows = {row.split("</th>")[0]: row for row in heat.split('<th scope="row">')[1:]}
+    assert set(rows) == set(BY_NAME)
+    assert rows["liver"].count('<td class="number full" style="--share: 90.0%">417</td>') == 8
+    assert rows["liver"].count('<td class="number missing">0</td>') == 1
+    assert rows["spleen"].count('<td class="number">–</td>') == 9
+    people = section.split("<h3>Reviewers</h3>")[1].split("<h3>")[0]
+    for said in ("Anna and Ben", "75.0%", "0.432", "The decision reject holds"):
+        assert said in people
+    assert people.count('<td class="number">–</td>') == 1, "a kappa that isn't defined"
+
+
+def test_an_unreviewed_bank_has_no_reviewers(run: Path) -> None:
+    for name in ("rejected", "conflicts", "agreement"):
+        path = Path(f"data/review/{name}.csv")
+        write_sheet(pd.read_csv(path, encoding="utf-8-sig").head(0), path)
+    section = Page().section("prompts")
+    assert "No prompt was decided on by two reviewers." in section
+    assert "No candidate was refused." in section
+
+
 def test_text_from_files_is_data(run: Path) -> None:
     page = Page()
     assert "<script" not in page.html
@@ -284,6 +335,8 @@ def test_only_a_phantom_is_called_synthetic(run: Path) -> None:
         ("data/dataset/texts.parquet", "dataset"),
         ("data/review/metrics.json", "review"),
         ("data/review/pictures", "review"),
+        ("data/review/organs.csv", "review"),
+        ("data/review/agreement.csv", "review"),
         ("data/prompts/summary.json", "generate"),
         ("data/index/manifest.json", "index"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +14,12 @@ from hypothesis import strategies as st
 
 from corpus.errors import InputError
 from corpus.scans.store import SLICES, TABLE, ShardWriter, SliceStore
+from prompts.decisions import TO_FILL, Decision, read_decisions
 from prompts.facts import shapes, slice_facts
 from prompts.pictures import ASKED, RIVAL, draw_pictures, outline, picture, representatives
 from prompts.quality import flags
-from prompts.reviewing import (
-    SHEET,
-    TO_FILL,
-    Decision,
-    ReviewParams,
-    Settled,
-    guarded,
-    read_decisions,
-    read_sheet,
-    sample,
-    settle,
-    sheet,
-    unguarded,
-    write_sheet,
-)
+from prompts.reviewing import SHEET, ReviewParams, Settled, sample, settle, sheet
+from prompts.sheets import guarded, read_sheet, unguarded, write_sheet
 from prompts.targets import TargetParams, eligible
 
 HEADER = ("prompt_id", *TO_FILL)
@@ -71,7 +60,7 @@ def _write(folder: Path, name: str, rows: list[tuple[str, ...]]) -> None:
         csv.writer(file).writerows([HEADER, *rows])
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+49", "-5", "@cmd", "\tx", "\rx", "'=x", "1234567890123456", "12e5"])
+@pytest.mark.parametrize("text", ["=1+1", "+49", "-5", "@cmd", "\tx", "\rx", "＝1", "'=x", "1234567890123456", "12e5"])
 def test_what_a_spreadsheet_would_run_or_spoil_is_guarded(text: str) -> None:
     assert guarded(text) == "'" + text
     assert unguarded(guarded(text)) == text
@@ -82,10 +71,10 @@ def test_other_text_is_left_alone(text: str) -> None:
     assert guarded(text) == unguarded(text) == text
 
 
-@given(st.text("'=+-@\t\r1e ab;,\"\n", max_size=20))
+@given(st.text("'=+-@＝＋－＠\t\r1e ab;,\"\n", max_size=20))
 def test_guarding_is_undone(text: str) -> None:
     assert unguarded(guarded(text)) == text
-    assert not guarded(text).startswith(tuple("=+-@\t\r\n"))
+    assert not guarded(text).startswith(tuple("=+-@＝＋－＠\t\r\n"))
 
 
 def test_a_sheet_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -113,6 +102,29 @@ def test_reads_what_spreadsheets_save(tmp_path: Path, encoding: str, delimiter: 
     (tmp_path / "s.csv").write_bytes(content.encode(encoding))
     (decision,) = read_decisions(tmp_path)
     assert decision == Decision("s.csv", 2, "a", "edit", "mark; the, liver", "Jö", "")
+
+
+def test_reads_excels_plain_csv_with_columns_moved_and_broken_lines(tmp_path: Path) -> None:
+    """As a German Excel saves it: semicolons, Windows-1252, a comment over two lines, columns in another order."""
+    rows = [("comment", "DECISION", "prompt_id", "Reviewer", "edited_text", "text")]
+    rows += [("schön so,\nfinde ich", "Edit", "'1234567890123456", "Jörg – AB", "mark the œsophagus; please", "x")]
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=";").writerows(rows)
+    (tmp_path / "s.csv").write_bytes(text.getvalue().encode("cp1252"))
+    (decision,) = read_decisions(tmp_path)
+    edited = "mark the œsophagus; please"
+    assert decision == Decision("s.csv", 2, "1234567890123456", "edit", edited, "Jörg – AB", "schön so, finde ich")
+
+
+@pytest.mark.parametrize("spoilt", ["1.23457E+15", "", "12. Mrz", "1234567890123450000"])
+def test_an_id_that_a_spreadsheet_spoilt_is_told_from_an_old_one(
+    tmp_path: Path, bank: pd.DataFrame, spoilt: str
+) -> None:
+    _write(tmp_path, "a.csv", [(spoilt, "reject", "", "A", ""), ("f" * 16, "reject", "", "A", "")])
+    settled = settle(bank, read_decisions(tmp_path), {})
+    assert settled.decisions["outcome"].tolist() == ["unused", "unused"]
+    assert "16 hexadecimal digits" in settled.decisions["reason"][0]
+    assert "the bank has changed" in settled.decisions["reason"][1]
 
 
 def test_no_folder_and_an_empty_folder_hold_no_decisions(tmp_path: Path) -> None:
@@ -299,6 +311,27 @@ def test_two_files_without_a_name_are_two_reviewers(tmp_path: Path, bank: pd.Dat
     assert settled.kappa == 0.5
     sides = settled.conflicts[["reviewer_a", "decision_a", "reviewer_b", "decision_b"]]
     assert sides.to_numpy().tolist() == [["a", "accept", "b", "reject"]]
+
+
+def test_a_reviewer_is_one_person_whatever_the_case(tmp_path: Path, bank: pd.DataFrame) -> None:
+    _write(tmp_path, "a.csv", [(_id(0), "reject", "", "Anna B", "")])
+    _write(tmp_path, "b.csv", [(_id(0), "accept", "", "anna  b", ""), (_id(1), "accept", "", "ben", "")])
+    settled = settle(bank, read_decisions(tmp_path), {})
+    assert settled.decisions["outcome"].tolist() == ["replaced", "applied", "applied"]
+    assert settled.decisions["reviewer"].tolist() == ["Anna B", "Anna B", "ben"]
+    assert settled.agreement.empty
+
+
+def test_three_reviewers_agree_in_pairs(bank: pd.DataFrame) -> None:
+    votes = {"A": "accept accept reject reject", "B": "accept accept reject accept", "C": "reject accept"}
+    rows = [(i, decision, "", who) for who, said in votes.items() for i, decision in enumerate(said.split())]
+    settled = _settle(bank, *rows)
+    assert settled.agreement.to_numpy().tolist() == [
+        ["A", "B", 4, 0.75, 0.5],
+        ["A", "C", 2, 0.5, 0.0],
+        ["B", "C", 2, 0.5, 0.0],
+    ]
+    assert settled.kappa == 0.25  # (4 * 0.5 + 2 * 0 + 2 * 0) / 8
 
 
 def test_the_sample_is_stratified_reproducible_and_holds_the_flagged(bank: pd.DataFrame) -> None:

@@ -1,0 +1,117 @@
+"""People's decisions on prompts, as files: one row a decision; none stops the run and none is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from textwrap import shorten
+
+import pandas as pd
+
+from corpus.errors import InputError
+from prompts.sheets import read_sheet, write_sheet
+
+OUTCOMES = ("applied", "overruled", "replaced", "refused", "unused", "undecided")
+"""What may become of a decision."""
+PRIORITY = ("accept", "edit", "reject")
+"""Decisions, the strongest last: where reviewers disagree, it holds."""
+TO_FILL = ("decision", "edited_text", "reviewer", "comment")
+COLUMNS = ("prompt_id", *TO_FILL)
+"""What a file of decisions must have; whatever else it has is for people."""
+
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One row of a filled sheet.
+
+    `outcome`: one of `OUTCOMES`, "" while it's open; `reason` says why.
+    """
+
+    file: str
+    row: int
+    prompt_id: str
+    decision: str
+    edited_text: str
+    reviewer: str
+    comment: str
+    outcome: str = ""
+    reason: str = ""
+
+    def ended(self, outcome: str, reason: str = "") -> Decision:
+        return replace(self, outcome=outcome, reason=reason)
+
+
+def read_decisions(folder: Path) -> list[Decision]:
+    """Every row of every CSV in a folder, files in order of name; rows of no use have their outcome already.
+
+    A reviewer is known by name whatever its case, and is called as first spelt.
+
+    Raises:
+        InputError: A file that isn't a CSV, can't be read, or lacks a column.
+    """
+    decisions: list[Decision] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name == "README.md" or path.name.startswith((".", "~$")):
+            continue
+        if path.suffix.lower() != ".csv":
+            raise InputError(
+                path, "expected a .csv file", "save the sheet as 'CSV UTF-8 (comma delimited)', or move the file away"
+            )
+        decisions += read_file(path)
+    spelt: dict[str, str] = {}
+    return [replace(d, reviewer=spelt.setdefault(d.reviewer.casefold(), d.reviewer)) for d in decisions]
+
+
+def read_file(path: Path) -> list[Decision]:
+    """Every row of one CSV.
+
+    Raises:
+        InputError: The file can't be read, or lacks a column.
+    """
+    decisions = []
+    for number, cells in read_sheet(path, COLUMNS):
+        clean = {name: " ".join(cells[name].split()) for name in COLUMNS}
+        clean["decision"] = clean["decision"].lower()
+        # Two people who both leave their name out are still two people, if they filled two files.
+        clean["reviewer"] = clean["reviewer"] or path.stem
+        decision = Decision(path.name, number, **clean)
+        decisions.append(decision.ended(*_unusable(decision, cells[""])))
+    return decisions
+
+
+def write_file(path: Path, decisions: Iterable[Decision], texts: Mapping[str, str]) -> None:
+    """Write decisions as `read_file` reads them, with each prompt's text beside its id for people.
+
+    Args:
+        texts: Prompt id -> text.
+    """
+    table = pd.DataFrame([asdict(d) for d in decisions], columns=list(Decision.__dataclass_fields__))
+    table.insert(1, "text", [texts.get(prompt_id, "") for prompt_id in table["prompt_id"]])
+    write_sheet(table[["prompt_id", "text", *TO_FILL]], path)
+
+
+def unknown(prompt_id: str) -> str:
+    """Why a prompt_id that isn't the bank's is of no use."""
+    if _ID.fullmatch(prompt_id):
+        return "no prompt of the bank has this prompt_id: the bank has changed since the sheet was made"
+    shown = shorten(prompt_id, 40) or "an empty cell"
+    return f"expected a prompt_id of 16 hexadecimal digits, found {shown}: copy it from data/review/review.csv"
+
+
+def _unusable(decision: Decision, beyond: str) -> tuple[str, str]:
+    """(outcome, reason) of a row that says nothing usable, else a pair of empty strings."""
+    if beyond:
+        return "unused", f"the row has text outside the named columns: {shorten(beyond, 60)!r}"
+    if not decision.decision:
+        return "undecided", "an edited text without a decision" if decision.edited_text else ""
+    if decision.decision not in PRIORITY:
+        return "unused", f"the decision must be accept, reject or edit, but is {shorten(decision.decision, 60)!r}"
+    if decision.decision == "edit" and not decision.edited_text:
+        return "unused", "an edit needs its edited_text"
+    if decision.decision == "accept" and decision.edited_text:
+        return "unused", "an edited text goes with the decision edit, but the decision is accept"
+    return "", ""

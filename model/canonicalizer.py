@@ -1,14 +1,16 @@
-"""The canonicalizer: finds which of the eight views of a slice is the radiological one, and turns the slice to it.
+"""The canonicalizer: finds how a slice lies, and turns it to the radiological view.
 
 After Kaba et al. 2023, "Equivariance with learned canonicalization functions": one small network scores every view
 of a low-resolution copy, and the best-scoring view is the canonical one. Because the views of g x are the views of x
-in another order, the canonical view of g x is that of x for any weights, ties aside; a tie within a margin is
-reported as "pose unsure".
+in another order, the canonical view of g x is that of x for any weights, ties aside; a tie is reported as "pose
+unsure". What is left is a rotation by at most half a step of the group: a second head reads it off the canonical view,
+and one resampling undoes it. It is the same for every g x, to the bit, since the view that it is read from is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from math import floor
 
 import torch
 from torch import Tensor, nn
@@ -16,36 +18,67 @@ from torch.nn import functional as F
 
 from corpus.params import params_dataclass
 from model.conv_encoder import conv_block
-from model.groups import IDENTITY, INVERSE, ORDER, act_batch, all_views
+from model.groups import IDENTITY, INVERSE, ORDER, act, act_batch, compose, rotate
 
 SLICES_AT_ONCE = 16
 
 
 @params_dataclass
 class CanonicalizerParams:
-    """Section `canonicalizer` of params.yaml. `kind` is "d4" or "identity" (which leaves every slice as it is)."""
+    """Section `canonicalizer` of params.yaml."""
 
     kind: str
+    """d4: quarter turns and mirrors, exact; dn: finer turns, by interpolation; identity: every slice stays as it is."""
+    order: int
+    """How many rotations the group of kind dn has."""
+    residual: bool
+    """Whether the angle that the group leaves is found and undone."""
+    dead_zone: float
+    """Degrees; a smaller angle is left, so that a slice that lies straight is not resampled."""
     size: int
     """Side of the low-resolution copy, in pixels."""
     width: int
     """Channels of the scoring network's first layer."""
     sure_probability: float
-    """A pose is sure if its view's probability reaches this."""
+    """A pose is sure if its view's probability reaches this. From 0.6 on rounding can't swap two views."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("d4", "identity"):
-            raise ValueError(f"canonicalizer.kind must be d4 or identity, found {self.kind}")
+        if self.kind not in ("d4", "dn", "identity"):
+            raise ValueError(f"canonicalizer.kind must be d4, dn or identity, found {self.kind}")
+        if self.kind == "dn" and (self.order <= 4 or self.order % 4):
+            raise ValueError(
+                f"canonicalizer.order must be 8, 12, 16, ..., so that quarter turns are in it, found {self.order}"
+            )
         if self.size % 16:
             raise ValueError("canonicalizer.size must be a multiple of 16")
+        if not 0.6 <= self.sure_probability <= 1:
+            raise ValueError("canonicalizer.sure_probability must be from 0.6 to 1")
+        if self.dead_zone < 0:
+            raise ValueError("canonicalizer.dead_zone must be at least 0")
+
+    @property
+    def rotations(self) -> int:
+        """How many rotations the group has."""
+        return self.order if self.kind == "dn" else 4
+
+    @property
+    def straightens(self) -> bool:
+        """Whether the angle that the group leaves is undone."""
+        return self.residual and self.kind != "identity"
+
+    @property
+    def any_angle(self) -> bool:
+        """Whether slices that lie askew are brought upright."""
+        return self.kind == "dn" or self.straightens
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a batch of slices lies: `element` int64 `[B]` turns each to its canonical view; `probability` `[B]`;
-    `sure` bool `[B]`."""
+    """What turns a batch of slices to their canonical views: each first by `element` of D4, int64 `[B]`, then by
+    `degrees` counter-clockwise, float `[B]`. `probability` `[B]`; `sure` bool `[B]`."""
 
     element: Tensor
+    degrees: Tensor
     probability: Tensor
     sure: Tensor
 
@@ -54,54 +87,127 @@ class Pose:
         """The elements that turn canonical views back: int64 `[B]`."""
         return torch.tensor(INVERSE, device=self.element.device)[self.element]
 
+    def expand(self, batch: int) -> Pose:
+        """A scan's pose for each of its slices."""
+        return Pose(*(getattr(self, field.name).expand(batch) for field in fields(self)))
+
 
 class Canonicalizer(nn.Module):
-    """Contract: `canonicalize(x) -> (x', pose)`, `restore(y, pose)`, and `restore(canonicalize(x)) == x` to the bit."""
+    """Contract: `canonicalize(x) -> (x', pose)`, `restore(y, pose)`; `restore(canonicalize(x)) == x` to the bit
+    wherever `pose.degrees` is 0, and up to one resampling there and one back elsewhere."""
 
     def __init__(self, params: CanonicalizerParams) -> None:
         super().__init__()
         self.params = params
+        self.step = 360 / params.rotations
+        self.views = _views(params.rotations)
+        """View v of x: `act` by this element of D4, then `rotate` by this angle."""
         w = params.width
-        self.score = nn.Sequential(
+        self.trunk = nn.Sequential(
             conv_block(1, w, 2),
             conv_block(w, 2 * w, 2),
-            conv_block(2 * w, 2 * w),
             conv_block(2 * w, 4 * w, 2),
             conv_block(4 * w, 4 * w),
             conv_block(4 * w, 4 * w, 2),
             nn.Flatten(),
             nn.Dropout(0.2),
-            nn.Linear(4 * w * (params.size // 16) ** 2, 1),
         )
+        features = 4 * w * (params.size // 16) ** 2
+        self.score = nn.Linear(features, 1)
+        self.angle = nn.Linear(features, 2)
+
+    def low(self, x: Tensor) -> Tensor:
+        """The low-resolution copy: `[B, 1, S, S]` -> `[B, 1, size, size]`."""
+        return F.adaptive_avg_pool2d(x, self.params.size)
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at all V views of `[B, 1, S, S]` in [0, 1].
+
+        Returns:
+            Each view's score, `[B, V]`; and (cos, sin) of the angle by which it is still to be turned counter-clockwise
+            if it is the canonical one, `[B, V, 2]`.
+        """
+        low = self.low(x)
+        turned = [act(element, low) for element in range(ORDER)]
+        views = [
+            rotate(turned[element], torch.full((len(x),), angle, device=x.device)) for element, angle in self.views
+        ]
+        features = self.trunk(torch.stack(views, 1).flatten(0, 1)).unflatten(0, (len(x), len(views)))
+        return self.score(features)[..., 0], self.angle(features)
 
     def view_logits(self, x: Tensor) -> Tensor:
-        """Score every view: `[B, 1, S, S]` in [0, 1] -> `[B, 8]`, entry g for the view g x."""
-        low = F.adaptive_avg_pool2d(x, self.params.size)
-        views = all_views(low)
-        return self.score(views.flatten(0, 1)).view(len(x), ORDER)
+        """Score every view: `[B, 1, S, S]` in [0, 1] -> `[B, V]`, entry v for view v of x."""
+        return self.heads(x)[0]
 
-    def pose(self, logits: Tensor) -> Pose:
-        """Decide: `[B, 8]` view logits -> the pose. Average a volume's logits first to give its slices one pose."""
-        probability, element = logits.float().softmax(-1).max(-1)
-        return Pose(element, probability, probability >= self.params.sure_probability)
+    def pose(self, logits: Tensor, vectors: Tensor | None = None) -> Pose:
+        """Decide, by what `heads` says."""
+        probability, view = logits.float().softmax(-1).max(-1)
+        element, angle = (torch.tensor(column, device=logits.device)[view] for column in zip(*self.views, strict=True))
+        pose = Pose(element, angle, probability, probability >= self.params.sure_probability)
+        if vectors is None or not self.params.straightens:
+            return pose
+        return self._straightened(pose, vectors[torch.arange(len(view), device=view.device), view])
+
+    def locate(self, x: Tensor) -> Pose:
+        """How each of the slices `[B, 1, S, S]` lies."""
+        pose = self.pose(self.view_logits(x))
+        return self._straightened(pose, self._vector(x, pose)) if self.params.straightens else pose
+
+    def volume_pose(self, x: Tensor) -> Pose:
+        """How the slices `[Z, 1, S, S]` of one scan lie, one pose for all: their log-probabilities, averaged, then
+        their angles."""
+        parts = x.split(SLICES_AT_ONCE)
+        logits = torch.cat([self.view_logits(part) for part in parts])
+        pose = self.pose(logits.log_softmax(-1).mean(0, keepdim=True))
+        if not self.params.straightens:
+            return pose
+        vectors = torch.cat([self._vector(part, pose.expand(len(part))) for part in parts])
+        return self._straightened(pose, vectors.mean(0, keepdim=True))
 
     def canonicalize(self, x: Tensor) -> tuple[Tensor, Pose]:
         """Turn each slice to its canonical view: `[B, 1, S, S]` -> the same shape, and the pose.
 
         A slice whose pose is unsure is turned to its best-scoring view all the same; `pose.sure` says so.
         """
-        pose = self.pose(self.view_logits(x))
-        return act_batch(pose.element, x), pose
-
-    def volume_pose(self, x: Tensor) -> Pose:
-        """How the slices `[Z, 1, S, S]` of one scan lie, one pose for all: their log-probabilities, averaged."""
-        logits = torch.cat([self.view_logits(part) for part in x.split(SLICES_AT_ONCE)])
-        return self.pose(logits.log_softmax(-1).mean(0, keepdim=True))
+        pose = self.locate(x)
+        return self._turned(x, pose), pose
 
     @staticmethod
-    def restore(y: Tensor, pose: Pose) -> Tensor:
-        """Turn anything in the canonical frame (`[B, ..., S, S]`) back to the displayed frame."""
-        return act_batch(pose.back, y)
+    def restore(y: Tensor, pose: Pose, fill: float = 0.0) -> Tensor:
+        """Turn anything in the canonical frame (`[B, ..., S, S]`) back to the displayed frame.
+
+        Args:
+            fill: What lies outside the canonical picture: comes in at the corners of a slice that lay askew.
+        """
+        return act_batch(pose.back, rotate(y, -pose.degrees, fill))
+
+    def targets(self, element: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `heads` should say of upright slices that were rotated by `degrees`, then turned by `element` of D4.
+
+        Returns:
+            The view nearest to upright, int64 `[B]`; the view that undoes `element`, int64 `[B]`; and (cos, sin) of the
+            angle that is left in the latter, `[B, 2]`.
+        """
+        index = {view: v for v, view in enumerate(self.views)}
+        undone = torch.tensor([[index[compose(INVERSE[g], e), angle] for e, angle in self.views] for g in range(ORDER)])
+        steps = torch.floor(0.5 - degrees / self.step).long() % self.params.rotations
+        table, left = undone.to(element.device), torch.deg2rad(-degrees)
+        return table[element, steps], table[element, 0], torch.stack([left.cos(), left.sin()], -1)
+
+    def _vector(self, x: Tensor, pose: Pose) -> Tensor:
+        """A look at the view that a pose leads to. A pass of its own, since among eight views the last bits would
+        depend on the view's place."""
+        return self.angle(self.trunk(self.low(self._turned(x, pose))))
+
+    def _straightened(self, pose: Pose, vector: Tensor) -> Pose:
+        angle = torch.rad2deg(torch.atan2(vector[:, 1].float(), vector[:, 0].float()))
+        degrees = pose.degrees + torch.where(angle.abs() < self.params.dead_zone, 0.0, angle)
+        # Much more than half a step: the two heads contradict each other.
+        return replace(pose, degrees=degrees, sure=pose.sure & (angle.abs() < 0.75 * self.step))
+
+    @staticmethod
+    def _turned(x: Tensor, pose: Pose) -> Tensor:
+        return rotate(act_batch(pose.element, x), pose.degrees)
 
 
 class IdentityCanonicalizer(Canonicalizer):
@@ -110,16 +216,23 @@ class IdentityCanonicalizer(Canonicalizer):
     def __init__(self, params: CanonicalizerParams) -> None:
         nn.Module.__init__(self)
         self.params = params
-        self.register_buffer(
-            "logits", torch.full((ORDER,), -30.0).index_fill(0, torch.tensor(IDENTITY), 0.0), persistent=False
-        )
+        self.step, self.views = 90.0, _views(4)
 
-    def view_logits(self, x: Tensor) -> Tensor:
-        """`[B, 8]` constant logits, certain of the identity."""
-        logits: Tensor = self.logits  # type: ignore[assignment]
-        return logits.expand(len(x), ORDER)
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Certain of the identity."""
+        logits = torch.full((len(x), ORDER), -30.0, device=x.device)
+        logits[:, IDENTITY] = 0.0
+        return logits, torch.tensor([1.0, 0.0], device=x.device).expand(len(x), ORDER, 2)
+
+
+def _views(rotations: int) -> tuple[tuple[int, float], ...]:
+    """The elements of a group of `rotations` turns, times reflection: each as the nearest element of D4 and the angle
+    that is left."""
+    quarter = rotations // 4
+    nearest = [(k, floor(k / quarter + 0.5)) for k in range(rotations)]
+    return tuple((r + q % 4, 360 * (k - q * quarter) / rotations) for r in (0, 4) for k, q in nearest)
 
 
 def build_canonicalizer(params: CanonicalizerParams) -> Canonicalizer:
     """The canonicalizer that `params.kind` names."""
-    return Canonicalizer(params) if params.kind == "d4" else IdentityCanonicalizer(params)
+    return IdentityCanonicalizer(params) if params.kind == "identity" else Canonicalizer(params)

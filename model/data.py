@@ -109,6 +109,8 @@ class Batch:
     """int64 `[B, P]`, the organ id whose mask is right"""
     extra_text: Tensor
     """int64 `[B * P]`, rows of `Texts` for the intent head alone, "none" included"""
+    degrees: Tensor
+    """float `[B]`, how far each slice is rotated counter-clockwise"""
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -143,6 +145,10 @@ class Augmentation:
     """Section `augment` of params.yaml: how far a training slice may differ from the original; never mirrored."""
 
     degrees: float
+    tilt: float
+    """Degrees; the limit for a slice that lies askew. Beyond 45, so that a neighbouring view's angle is known too."""
+    tilted: float
+    """Share of the slices that lie askew, where the canonicalizer learns."""
     scale: float
     shift: float
     """Share of the picture's side."""
@@ -152,17 +158,23 @@ class Augmentation:
     """Standard deviation, as a share of the window's width."""
 
     def __post_init__(self) -> None:
-        if min(self.degrees, self.scale, self.shift, self.contrast, self.noise) < 0 or self.scale >= 1:
-            raise ValueError("augmentation must be at least 0, and scale below 1")
+        if min(vars(self).values()) < 0 or self.scale >= 1 or self.tilted > 1:
+            raise ValueError("augmentation must be at least 0, scale below 1, and tilted at most 1")
 
-    def __call__(self, image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """image `[B, 1, S, S]` and label `[B, S, S]`, moved together; the image's grey values are jittered."""
+    def __call__(self, image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """image `[B, 1, S, S]` and label `[B, S, S]`, moved together; the image's grey values are jittered.
+
+        Returns:
+            Image, label, and the degrees by which each was rotated counter-clockwise, `[B]`.
+        """
         batch = len(image)
 
         def uniform(limit: float) -> Tensor:
             return (torch.rand(batch, generator=generator) * 2 - 1) * limit
 
-        angle, scale = torch.deg2rad(uniform(self.degrees)), 1 + uniform(self.scale)
+        askew = torch.rand(batch, generator=generator) < self.tilted
+        degrees = torch.where(askew, uniform(self.tilt), uniform(self.degrees))
+        angle, scale = torch.deg2rad(degrees), 1 + uniform(self.scale)
         cos, sin = angle.cos() * scale, angle.sin() * scale
         theta = torch.stack(
             [
@@ -179,7 +191,7 @@ class Augmentation:
         noise = torch.randn(image.shape, generator=generator) * (
             torch.rand(batch, 1, 1, 1, generator=generator) * self.noise
         )
-        return (image + noise).clamp(0, 1), label
+        return (image + noise).clamp(0, 1), label, degrees
 
 
 class TrainingBatches(Dataset):
@@ -264,10 +276,10 @@ class TrainingBatches(Dataset):
                 j = rng.integers(len(rows))
                 texts.append(rows[j])
                 organs.append(ids[j])
-        image, label = torch.stack(images), torch.stack(labels)
+        image, label, degrees = torch.stack(images), torch.stack(labels), torch.zeros(len(slices))
         if self.augment:
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            image, label = self.augment(image, label, generator)
+            image, label, degrees = self.augment(image, label, generator)
         shape = (len(slices), self.prompts)
         return Batch(
             image,
@@ -277,4 +289,5 @@ class TrainingBatches(Dataset):
             torch.tensor(np.array(organs)).view(shape),
             # Kinds in turn, so that the head sees as many texts that ask for nothing as requests of any kind.
             torch.tensor([rng.choice(self.text_rows[i % len(self.text_rows)]) for i in range(len(texts))]),
+            degrees,
         )

@@ -1,7 +1,8 @@
-"""D4, the symmetry group of the square, and its exact action on pixels, boxes and directions.
+"""D4, the symmetry group of the square, and its exact action on pixels, boxes and directions; and rotation in between.
 
 An element (k, r) first reflects left-right if r, then turns k quarter turns counter-clockwise, as displayed.
 Elements are numbered 4 r + k, so that 0 is the identity. The action only moves pixels: nothing is interpolated.
+Rotation by any other angle (`rotate`) resamples, and is no part of the group.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 ORDER: Final = 8
 IDENTITY: Final = 0
@@ -64,6 +66,29 @@ def all_views(x: Tensor) -> Tensor:
     return torch.stack([act(g, x) for g in range(ORDER)], dim=1)
 
 
+def rotate(x: Tensor, degrees: Tensor, fill: float = 0.0) -> Tensor:
+    """Turn each item counter-clockwise about its centre, by one resampling; by 0 degrees it stays as it is, to the bit.
+
+    Args:
+        x: `[B, ..., S, S]`. Floats are interpolated linearly; labels and masks take the nearest pixel.
+        degrees: `[B]`.
+        fill: What comes in at the corners.
+    """
+    tilted = degrees != 0
+    if not tilted.any():
+        return x
+    angle = torch.deg2rad(degrees[tilted].float())
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    theta = torch.stack([torch.stack([cos, -sin, zero], -1), torch.stack([sin, cos, zero], -1)], 1)
+    items = x[tilted].flatten(1, -3) if x.ndim > 3 else x[tilted][:, None]
+    grid = F.affine_grid(theta, list(items.shape), align_corners=False)
+    mode = "bilinear" if x.is_floating_point() else "nearest"
+    turned = F.grid_sample(items.float() - fill, grid, mode, align_corners=False) + fill
+    out = x.clone()
+    out[tilted] = turned.reshape(x[tilted].shape).to(x.dtype)
+    return out
+
+
 def pad_to_square(x: Tensor, value: float = 0.0) -> Tensor:
     """Pad the last two axes to a square, centred: `[..., H, W]` -> `[..., S, S]`, S = max(H, W)."""
     height, width = x.shape[-2:]
@@ -77,6 +102,18 @@ def crop_from_square(x: Tensor, height: int, width: int) -> Tensor:
     side = x.shape[-1]
     top, left = (side - height) // 2, (side - width) // 2
     return x[..., top : top + height, left : left + width]
+
+
+def act_box(element: int, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
+    """The box of a mask's counterpart: (row0, row1, col0, col1), half-open, in a picture of `height` x `width`."""
+    row0, row1, col0, col1 = box
+    reflect, turns = divmod(element, 4)
+    if reflect:
+        col0, col1 = width - col1, width - col0
+    for _ in range(turns):
+        row0, row1, col0, col1 = width - col1, width - col0, row0, row1
+        height, width = width, height
+    return row0, row1, col0, col1
 
 
 _QUARTER: Final = {"rightmost": "topmost", "topmost": "leftmost", "leftmost": "bottommost", "bottommost": "rightmost"}

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
-from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS
+from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS, ORGANS
+from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import Pose
 from model.checkpoint import from_pretrained
 from model.data import to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
-from model.groups import act_batch, crop_from_square
+from model.groups import act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.resolve import predicted_labels, resolve, seen
 from model.text_encoder import TextEncoder, Tokens, build_text_encoder
@@ -24,6 +27,8 @@ from prompts.spelling import mend
 
 BATCH = 16
 """Slices that are encoded at once."""
+NOWHERE = -50.0
+"""A mask's logit where it is surely not; finite, so that it can be interpolated."""
 
 
 @dataclass(frozen=True)
@@ -87,39 +92,43 @@ class Segmenter:
             pose: How the scan lies, if that is known; found from the pixels otherwise.
             advance: Called with the number of slices done since.
         """
-        x = to_network(image, self.model.params)
-        pose = pose or self.pose(x)
-        encodings = self._encodings(x, pose)
+        pose = pose or self.pose(to_network(image, self.model.params))
+        # Turned before it is padded and resized, so that the network sees the same bits however the scan was turned;
+        # and rotated at the scan's own resolution, which blurs less.
+        upright = act(int(pose.element), torch.from_numpy(image))
+        square = pad_to_square(upright, AIR_HU).float()
+        x = to_network(rotate(square, pose.degrees.expand(len(square)), AIR_HU).numpy(), self.model.params)
+        encodings = self._encodings(x)
         organs = self._resolve(encodings, request, pose)
         weights = one_hot_organs(torch.tensor([BY_NAME[o].id if o else 0 for o in organs]))
         nothing = torch.tensor([o is None for o in organs])
+        text, intent = self._spoken(request, organs)
         if self.model.params.resolve == "learned":
             weights = request.intent.organ.softmax(-1)
             nothing = torch.tensor([u.intent.kind == "none" for u in request.understood])
-        masks = np.zeros((len(organs), *image.shape), bool)
+        masks = torch.zeros((len(organs), *upright.shape), dtype=torch.bool)
         for start, encoding in zip(range(0, len(x), BATCH), encodings(), strict=True):
             part = x[start : start + BATCH]
             logits = self.model.decode(
                 encoding,
-                request.text.expand(len(part)),
-                request.intent[torch.arange(len(organs)).repeat(len(part))],
+                text.expand(len(part)),
+                intent[torch.arange(len(organs)).repeat(len(part))],
                 weights.expand(len(part), -1, -1),
             )
-            shown = act_batch(pose.back.expand(len(part)), logits)
-            shown[:, nothing] = -torch.inf
-            masks[:, start : start + len(part)] = self._to_scan(shown, image.shape[1:]).transpose(0, 1).numpy()
+            logits[:, nothing] = NOWHERE
+            masks[:, start : start + len(part)] = self._to_scan(logits, pose, upright.shape[1:]).transpose(0, 1)
             advance(len(part))
-        return Segmentation(masks, tuple(organs), request, pose)
+        return Segmentation(np.array(act(int(pose.back), masks).numpy()), tuple(organs), request, pose)
 
     @torch.inference_mode()
     def pose(self, x: Tensor) -> Pose:
         """How the slices `[Z, 1, S, S]` of one scan lie."""
         return self.model.canonicalizer.volume_pose(x)
 
-    def _encodings(self, x: Tensor, pose: Pose) -> Callable[[], Iterable[ImageEncoding]]:
+    def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;
         more would fill the memory, and are encoded again each time."""
-        parts = act_batch(pose.element.expand(len(x)), x).split(BATCH)
+        parts = x.split(BATCH)
         if len(parts) == 1:
             kept = [self.model.encode_image(parts[0])]
             return lambda: kept
@@ -138,14 +147,36 @@ class Segmenter:
                 labels.append(predicted_labels(maps.logits, maps.presence, range(1, N_ORGANS + 1)))
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.cat(labels)
-            found = seen(act_batch(pose.back.expand(len(canonical)), canonical))
+            found = seen(self.model.canonicalizer.restore(canonical, pose.expand(len(canonical))))
             for attribute in attributes:
                 organ = resolve(found, attribute, (1.0, 1.0))
                 answers[attribute] = BY_ID[organ].name if organ else None
         return [i.organ or answers.get(i.attribute or "") for i in intents]
 
+    @cached_property
+    def _names(self) -> Request:
+        """The organs' names, read; row i is the organ with id i + 1."""
+        return self.read([organ.name for organ in ORGANS])
+
+    def _spoken(self, request: Request, organs: Sequence[str | None]) -> tuple[Tokens, IntentLogits]:
+        """What the decoder is told, a row a prompt: the prompt; or, where geometry has found which organ it means, that
+        organ's name, so that an organ's mask is the same whether it is asked for as "leftmost" or as "topmost"."""
+        rows = [
+            p if organ is None or understood.intent.organ else len(organs) + BY_NAME[organ].id - 1
+            for p, (organ, understood) in enumerate(zip(organs, request.understood, strict=True))
+        ]
+        texts, chosen = (request.text, self._names.text), torch.tensor(rows)
+        intents = zip(vars(request.intent).values(), vars(self._names.intent).values(), strict=True)
+        tokens = Tokens(
+            *(
+                pad_sequence([row for text in texts for row in vars(text)[name]], batch_first=True)
+                for name in ("embedding", "mask", "cue")
+            )
+        )
+        return tokens[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
+
     @staticmethod
-    def _to_scan(logits: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _to_scan(logits: Tensor, pose: Pose, shape: tuple[int, ...]) -> Tensor:
         side = max(shape)
-        resized = F.interpolate(logits.clamp(min=-50), (side, side), mode="bilinear", align_corners=False)
-        return crop_from_square(resized, *shape) > 0
+        resized = F.interpolate(logits.clamp(min=NOWHERE), (side, side), mode="bilinear", align_corners=False)
+        return crop_from_square(rotate(resized, -pose.degrees.expand(len(resized)), NOWHERE), *shape) > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,7 @@ from corpus.params import params_dataclass
 from model.canonicalizer import Canonicalizer
 from model.data import Batch, Texts
 from model.flans import FLanS, one_hot_organs
-from model.groups import IDENTITY, INVERSE, ORDER, act_batch
+from model.groups import IDENTITY, ORDER, act_batch, rotate
 from model.losses import intent_loss, mask_loss, organ_loss, organ_targets, presence_loss
 
 
@@ -23,20 +25,37 @@ class LossWeights:
     intent: float = 1.0
     presence: float = 1.0
     pose: float = 1.0
+    angle: float = 2.0
+
+
+def pose_losses(
+    canonicalizer: Canonicalizer, heads: tuple[Tensor, Tensor], element: Tensor, degrees: Tensor
+) -> dict[str, Tensor]:
+    """What the heads make of slices that were rotated by `degrees`, then turned by `element`: the losses
+    `pose` and `angle`, and `pose_accuracy`, the share of views found."""
+    logits, vectors = heads
+    view, straight, wanted = canonicalizer.targets(element, degrees)
+    vector = vectors[torch.arange(len(straight), device=straight.device), straight]
+    return {
+        "pose": F.cross_entropy(logits, view),
+        "angle": (vector - wanted).square().sum(-1).mean(),
+        "pose_accuracy": (logits.argmax(-1) == view).float().mean(),
+    }
 
 
 class CanonicalizerObjective(nn.Module):
-    """Stage 1: of the eight views of a slice that lies as it should, the identity must score best."""
+    """Stage 1: of the views of a slice, the one that is nearest to upright must score best."""
 
-    def __init__(self, canonicalizer: Canonicalizer) -> None:
+    def __init__(self, canonicalizer: Canonicalizer, weights: LossWeights) -> None:
         super().__init__()
-        self.canonicalizer = canonicalizer
+        self.canonicalizer, self.weights = canonicalizer, weights
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss of a batch, and the share of poses found."""
-        logits = self.canonicalizer.view_logits(batch.image)
-        target = torch.full((len(logits),), IDENTITY, device=logits.device)
-        return {"loss": F.cross_entropy(logits, target), "pose_accuracy": (logits.argmax(-1) == target).float().mean()}
+        """The losses of a batch, and the share of poses found."""
+        unturned = torch.full((len(batch.image),), IDENTITY, device=batch.image.device)
+        heads = self.canonicalizer.heads(batch.image)
+        losses = pose_losses(self.canonicalizer, heads, unturned, batch.degrees)
+        return {"loss": self.weights.pose * losses["pose"] + self.weights.angle * losses["angle"], **losses}
 
 
 class SegmenterObjective(nn.Module):
@@ -89,16 +108,16 @@ class JointObjective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Turn each slice by a random element, canonicalize, segment."""
-        canonicalizer = self.segmenter.model.canonicalizer
+        canonicalizer, weights = self.segmenter.model.canonicalizer, self.segmenter.weights
         element = torch.randint(ORDER, (len(batch.image),)).to(batch.image.device)
         turned = act_batch(element, batch.image)
-        logits = canonicalizer.view_logits(turned)
-        target = torch.tensor(INVERSE, device=element.device)[element]
-        pose = canonicalizer.pose(logits)
-        label = act_batch(pose.element, act_batch(element, batch.label))
-        canonical = act_batch(pose.element, turned)
-        losses = self.segmenter(Batch(canonical, label, batch.labelled, batch.text, batch.organ, batch.extra_text))
-        losses["pose"] = F.cross_entropy(logits, target)
-        losses["loss"] = losses["loss"] + self.segmenter.weights.pose * losses["pose"]
-        losses["pose_accuracy"] = (pose.element == target).float().mean()
-        return losses
+        heads = canonicalizer.heads(turned)
+        with torch.no_grad():
+            pose = canonicalizer.pose(*heads)
+        canonical, label = (
+            rotate(act_batch(pose.element, x), pose.degrees) for x in (turned, act_batch(element, batch.label))
+        )
+        losses = self.segmenter(replace(batch, image=canonical, label=label))
+        found = pose_losses(canonicalizer, heads, element, batch.degrees)
+        total = losses.pop("loss") + weights.pose * found["pose"] + weights.angle * found["angle"]
+        return {"loss": total, **losses, **found}

@@ -139,3 +139,18 @@ def model(
 
     figures = bench_model(encoder, prompts or [1, 8, 24], repeats, size)
     _print_json(figures) if json else show(figures)
+
+
+@command
+def consistency(
+    checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"),
+    slices: Annotated[int, typer.Option(min=1, help="How many held-out slices, evenly spread.")] = 60,
+    angles: Annotated[int, typer.Option(min=0, help="Random rotations of each, within 30 degrees.")] = 2,
+    json: Json = False,
+) -> None:
+    """Whether masks turn with the picture: Dice of f(g x, t) and g f(x, t) by kind, over D4 and random rotations."""
+    from model.consistency import ConsistencyParams
+    from pipelines.bench_consistency import bench_consistency, figures, show
+
+    rows = bench_consistency(checkpoint, ConsistencyParams(slices=slices, angles=angles))
+    _print_json(figures(rows)) if json else show(rows)

@@ -107,9 +107,9 @@ def _training(segmenter: Segmenter, x: torch.Tensor, prompts: int) -> Callable[[
     module, optimizer = fabric.setup(objective, torch.optim.AdamW(trained, 1e-5, fused=True))
     rows = torch.arange(prompts)
     label = torch.randint(N_ORGANS + 1, x.shape[1:], dtype=torch.uint8)
-    batch = Batch(x, label, torch.ones(1, N_ORGANS, dtype=torch.bool), rows[None], rows[None] % N_ORGANS + 1, rows)
-    batch = batch.to(fabric.device)
-    return partial(training_step, fabric, module, optimizer, batch)
+    labelled = torch.ones(1, N_ORGANS, dtype=torch.bool)
+    batch = Batch(x, label, labelled, rows[None], rows[None] % N_ORGANS + 1, rows, torch.zeros(1))
+    return partial(training_step, fabric, module, optimizer, batch.to(fabric.device))
 
 
 def _median_ms(run: Callable[[], object], repeats: int) -> float:

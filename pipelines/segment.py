@@ -156,4 +156,6 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> lis
         warnings.append(
             f"The pixels contradict the header: the scan looks turned or mirrored ({NAMES[element]} brings it upright)."
         )
+    if degrees := round(float(result.pose.degrees)):
+        warnings.append(f"The patient lies askew: turned by {degrees} degrees counter-clockwise to be segmented.")
     return warnings

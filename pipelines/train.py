@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from torch import nn
 
@@ -22,16 +23,24 @@ def dataset_key() -> dict[str, str]:
 
 
 def train(
-    name: str, objective: nn.Module, texts: Texts | None, params: TrainParams, start: tuple[str, ...] = ()
+    name: str,
+    objective: nn.Module,
+    texts: Texts | None,
+    params: TrainParams,
+    start: tuple[str, ...] = (),
+    askew: bool = False,
 ) -> None:
     """Fit one stage's objective, with a progress bar and learning curves in models/curves/<name>.
 
     Args:
         name: The stage's name without "train_".
         start: The checkpoints under models/ that the stage starts from.
+        askew: Whether a share of the slices is rotated far, for a canonicalizer that brings them upright.
     """
     model_params = load_params("model", ModelParams)
     augment = load_params("augment", Augmentation)
+    if not askew:
+        augment = replace(augment, tilted=0.0)
 
     def batches(split: str, steps: int, augment: Augmentation | None) -> TrainingBatches:
         return TrainingBatches(

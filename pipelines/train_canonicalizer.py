@@ -10,7 +10,7 @@ import torch
 from corpus.params import load_params
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
 from model.checkpoint import save_canonicalizer
-from model.objectives import CanonicalizerObjective
+from model.objectives import CanonicalizerObjective, LossWeights
 from model.training import TrainParams
 from pipelines.stage import MODELS, console, stage
 from pipelines.train import train
@@ -23,7 +23,8 @@ def main() -> None:
     torch.manual_seed(params.seed)
     canonicalizer = build_canonicalizer(load_params("canonicalizer", CanonicalizerParams))
     if any(True for _ in canonicalizer.parameters()):
-        train("canonicalizer", CanonicalizerObjective(canonicalizer), None, params)
+        objective = CanonicalizerObjective(canonicalizer, load_params("loss", LossWeights))
+        train("canonicalizer", objective, None, params, askew=canonicalizer.params.any_angle)
     else:
         console.print("an identity canonicalizer has nothing to learn")
     save_canonicalizer(canonicalizer.eval(), MODELS / "canonicalizer")

@@ -27,7 +27,7 @@ def main() -> None:
     model = from_pretrained(MODELS / "segmenter")
     texts = load_texts(DATASET, build_text_encoder(model.params.text_encoder))
     objective = JointObjective(model, texts, load_params("loss", LossWeights))
-    train("joint", objective, texts, params, start=("segmenter",))
+    train("joint", objective, texts, params, start=("segmenter",), askew=model.canonicalizer.params.any_angle)
     manifest = json.loads((DATASET / "manifest.json").read_text(encoding="utf-8"))
     training = {"stage": "joint, on turned and mirrored slices", "steps": params.steps}
     training |= {"sources": manifest["sources"], "patients": manifest["patients"], "dataset_sha256": manifest["sha256"]}

@@ -14,12 +14,14 @@ from model.groups import (
     ORDER,
     act,
     act_batch,
+    act_box,
     act_direction,
     all_views,
     compose,
     crop_from_square,
     inverse,
     pad_to_square,
+    rotate,
 )
 from prompts.facts import shapes, slice_facts
 
@@ -86,3 +88,39 @@ def test_directions_turn_with_the_picture(element: int, attribute: str) -> None:
         return max(slice_facts(shapes(picture), (1.0, 1.0), shapes(picture)), key=lambda fact: fact[column])["organ"]
 
     assert winner(turned, act_direction(element, attribute)) == winner(label, attribute)
+
+
+@pytest.mark.parametrize("element", range(ORDER))
+def test_boxes_turn_with_the_picture(element: int) -> None:
+    label = np.zeros((9, 14), np.uint8)
+    label[2:5, 3:11] = 1
+    turned = act(element, torch.from_numpy(label)).numpy()
+    box = shapes(label)[1].box
+    assert act_box(element, box, *label.shape) == shapes(turned)[1].box
+    assert act_box(INVERSE[element], act_box(element, box, *label.shape), *turned.shape) == box
+
+
+@pytest.mark.parametrize("size", [8, 7])
+def test_rotation_by_quarter_turns_is_the_groups(size: int) -> None:
+    x = torch.randn(4, 3, size, size)
+    turned = rotate(x, torch.tensor([0.0, 90.0, 180.0, -90.0]))
+    torch.testing.assert_close(turned, torch.stack([act(k, x[k]) for k in range(4)]), atol=1e-4, rtol=0)
+    assert torch.equal(turned[0], x[0]), "by 0 degrees nothing is resampled"
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.bfloat16])
+def test_rotation_keeps_kind_and_shape_and_fills_the_corners(dtype: torch.dtype) -> None:
+    x = torch.ones(2, 16, 16).to(dtype)
+    turned = rotate(x, torch.tensor([45.0, 30.0]))
+    assert turned.dtype == dtype
+    assert turned.shape == x.shape
+    assert not turned[0, 0, 0]
+    assert turned[0, 8, 8] == 1
+
+
+def test_labels_come_back_from_a_rotation() -> None:
+    label = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    label[0, 20:40, 12:50] = 7
+    back = rotate(rotate(label, torch.tensor([25.0])), torch.tensor([-25.0]))
+    assert set(back.unique().tolist()) == {0, 7}
+    assert (back == label).float().mean() > 0.98

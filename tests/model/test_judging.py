@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,9 +35,9 @@ def test_the_rules_name_the_element_that_brings_a_scan_upright(element: int) -> 
 
 
 def test_the_network_counts_only_where_it_is_sure() -> None:
-    pose = Pose(torch.tensor([FLIP]), torch.tensor([0.95]), torch.tensor([True]))
+    pose = Pose(torch.tensor([FLIP]), torch.zeros(1), torch.tensor([0.95]), torch.tensor([True]))
     assert by_network(pose) == {FLIP}
-    assert by_network(Pose(pose.element, pose.probability, ~pose.sure)) == ALL
+    assert by_network(replace(pose, sure=~pose.sure)) == ALL
     assert by_network(None) == ALL
 
 

@@ -1,0 +1,49 @@
+"""`flans bench consistency`: which answers count in which figure."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pipelines.bench_consistency import figures, show
+
+ROW = {
+    "slice_id": "a",
+    "kind": "anatomy",
+    "transform": "flip",
+    "degrees": 0.0,
+    "sure": True,
+    "read": True,
+    "pose_right": True,
+    "degrees_out": 0.0,
+    "area_mm2": 400.0,
+    "dice": 1.0,
+}
+ROTATED = {"transform": "rotated", "degrees": 20.0}
+
+
+def test_unsure_poses_misread_prompts_and_small_rotated_answers_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = pd.DataFrame(
+        [
+            ROW,
+            ROW | {"kind": "position", "dice": 0.5},
+            ROW | {"kind": "position", "dice": 0.0, "read": False},
+            ROW | {"transform": "rot90", "dice": 0.0, "sure": False, "pose_right": False},
+            ROW | ROTATED | {"dice": 0.9, "degrees_out": 3.0},
+            ROW | ROTATED | {"dice": 0.1, "area_mm2": 299.0, "slice_id": "b", "degrees_out": 1.0},
+        ]
+    )
+    found = figures(rows)
+    assert found["turned"]["anatomy"] == {"answers": 1, "dice": 1.0, "least": 1.0, "share_consistent": 1.0}
+    assert found["turned"]["position"]["dice"] == 0.5
+    assert found["rotated"]["all"] == {"answers": 1, "dice": 0.9, "least": 0.9, "share_consistent": 0.0}
+    assert found["read_right"] == round(5 / 6, 4)
+    turned = {"pictures": 2, "sure": 0.5, "right": 0.5, "right_where_sure": 1.0, "median_degrees_out": 0.0}
+    assert found["pose"] == {
+        "turned": turned,
+        "rotated": {"pictures": 2, "sure": 1.0, "right": 1.0, "right_where_sure": 1.0, "median_degrees_out": 2.0},
+    }
+    show(rows)
+    assert "83.3%" in capsys.readouterr().err

@@ -25,7 +25,7 @@ _DETERMINED = re.compile(
 )
 _ARTICLE = re.compile(r"^(?:the|my|both) ")
 FORMS = Path(__file__).with_name("forms.yaml")
-NAMES_A_FORM = 12
+NAMES_A_FORM = 6
 LONGEST = 24
 """Words of a sentence."""
 

@@ -1,7 +1,7 @@
 """The round trip: a text classifier that learned from the other prompts must recover what each prompt asks for.
 
 A light linear classifier of words, word pairs and letters is trained on all folds but one and reads that one. Folds are
-by the hash of the text, and liblinear on one thread has no chance in it: the same bank gives the same verdicts everywhere.
+by the hash of the text, and liblinear on one thread leaves nothing to chance: the same bank, the same verdicts.
 """
 
 from __future__ import annotations

@@ -72,18 +72,24 @@ def check_bank(bank: pd.DataFrame, advance: Callable[[int], object] = lambda n: 
         advance: Called with the number of texts just encoded.
     """
     checked = bank.copy()
-    checked["checks"] = [list(names) for names in bank["checks"]]
+    passed = [list(names) for names in bank["checks"]]
+    # What people wrote comes first, so that of two copies theirs is the one that stays.
+    written = (bank["provider"] == "written").tolist()
+    left = sorted((i for i, accepted in enumerate(bank["accepted"]) if accepted), key=lambda i: not written[i])
+    texts, targets = bank["text"].tolist(), bank["cell"].str.rpartition("/")[0].tolist()
+    rejected: dict[int, tuple[str, str]] = {}
     for name, check in BANK_CHECKS.items():
-        accepted = checked[checked["accepted"]]
-        # What people wrote comes first, so that of two copies theirs is the one that stays.
-        rows = accepted.assign(made=accepted["provider"] != "written").sort_values("made", kind="stable")
-        groups = rows["cell"].str.rpartition("/")[0]
-        failed = check(rows["text"].tolist(), groups.tolist(), advance)
-        for position, (row, made) in enumerate(rows["made"].items()):
-            if not made:
-                continue
-            if position in failed:
-                checked.loc[row, ["accepted", "failed_check", "reason"]] = [False, name, failed[position]]
+        failed = check([texts[i] for i in left], [targets[i] for i in left], advance)
+        made = [(i, failed.get(position)) for position, i in enumerate(left) if not written[i]]
+        for i, reason in made:
+            if reason is None:
+                passed[i].append(name)
             else:
-                checked.at[row, "checks"].append(name)
+                rejected[i] = name, reason
+        left = [i for i in left if i not in rejected]
+    checked["checks"] = passed
+    checked["accepted"] = [accepted and i not in rejected for i, accepted in enumerate(bank["accepted"])]
+    for column, part in (("failed_check", 0), ("reason", 1)):
+        values = [rejected[i][part] if i in rejected else was for i, was in enumerate(bank[column])]
+        checked[column] = pd.Series(values, index=bank.index, dtype=bank[column].dtype)
     return checked

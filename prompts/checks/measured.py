@@ -104,7 +104,5 @@ def measure(texts: Sequence[str], targets: Sequence[str]) -> pd.DataFrame:
     rows = []
     for name, part, example in validated(read_yaml(MEASURED), Measured, MEASURED):
         failure = judge.failure(example)
-        check, reason = failure or (None, None)
-        row = {"type": name, "part": part, "cell": example.cell, "text": example.text}
-        rows.append(row | {"check": check, "reason": reason})
-    return pd.DataFrame(rows).astype({"check": object, "reason": object})
+        rows.append((name, part, example.cell, example.text, *(failure or (None, None))))
+    return pd.DataFrame(rows, columns=["type", "part", "cell", "text", "check", "reason"], dtype=object)

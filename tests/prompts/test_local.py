@@ -18,8 +18,9 @@ from prompts import llama
 from prompts.checks import Context, run_checks
 from prompts.generator import GenerateParams, Generator
 from prompts.kinds import Cell, cells, kinds
+from prompts.lexicon import known_words
 from prompts.local import Cell as LocalCell
-from prompts.local import LocalChatModel, gbnf, known_words, reads_well
+from prompts.local import LocalChatModel, gbnf, reads_well
 from prompts.messages import messages_for
 from prompts.providers import LOCAL_MODEL, ModelParams, chat_model
 from prompts.response_store import ResponseStore

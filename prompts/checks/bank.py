@@ -1,0 +1,95 @@
+"""The checks that need the whole bank: near copies by letters, near copies by meaning, and the round trip.
+
+They run after generation, over all prompts at once. What people wrote stays: it is compared with, and never rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+
+import pandas as pd
+
+from prompts.meaning import alike
+from prompts.minhash import similar_pairs
+from prompts.round_trip import misread
+
+LEAST_LETTERS = Fraction(3, 4)
+"""Jaccard similarity of letters from which on a prompt is a copy of another one for the same target."""
+LEAST_MEANING = 0.96
+"""Cosine similarity of embeddings from which on it is, too."""
+
+BankCheck = Callable[[Sequence[str], Sequence[str], Callable[[int], object]], dict[int, str]]
+"""Texts, what each asks for, and a report of progress -> position of each text that fails, with the reason. Of two
+copies the later one fails."""
+
+
+def near_letters(texts: Sequence[str], groups: Sequence[str], advance: Callable[[int], object]) -> dict[int, str]:
+    """MinHash: texts for one target that are nearly the same letter by letter."""
+    members: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    pairs = (
+        (rows[a], rows[b])
+        for rows in members.values()
+        for a, b in similar_pairs([texts[i] for i in rows], LEAST_LETTERS)
+    )
+    return _later(pairs, texts, "nearly the same as")
+
+
+def near_meaning(texts: Sequence[str], groups: Sequence[str], advance: Callable[[int], object]) -> dict[int, str]:
+    """Embeddings: texts for one target that mean nearly the same."""
+    return _later(alike(texts, groups, LEAST_MEANING, advance), texts, "means the same as")
+
+
+def round_trip(texts: Sequence[str], groups: Sequence[str], advance: Callable[[int], object]) -> dict[int, str]:
+    """A classifier trained on the others takes the text for a request of another target."""
+    read = misread(texts, groups)
+    return {i: f"is read as {other}" for i, other in enumerate(read) if other}
+
+
+def _later(pairs: Iterable[tuple[int, int]], texts: Sequence[str], says: str) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for earlier, later in sorted(pairs):
+        if earlier not in found:  # a copy of a copy that is out already may stay
+            found.setdefault(later, f"{says} {texts[earlier]!r}")
+    return found
+
+
+BANK_CHECKS: dict[str, BankCheck] = {
+    "near_letters": near_letters,
+    "near_meaning": near_meaning,
+    "round_trip": round_trip,
+}
+"""By name, in the order in which they run; each sees what the ones before it left."""
+
+
+def check_bank(bank: pd.DataFrame, advance: Callable[[int], object] = lambda n: None) -> pd.DataFrame:
+    """The bank with what fails marked as rejected, and each check noted with those that passed it.
+
+    Args:
+        bank: Rows of `prompts.bank.SCHEMA`.
+        advance: Called with the number of texts just encoded.
+    """
+    checked = bank.copy()
+    passed = [list(names) for names in bank["checks"]]
+    # What people wrote comes first, so that of two copies theirs is the one that stays.
+    written = (bank["provider"] == "written").tolist()
+    left = sorted((i for i, accepted in enumerate(bank["accepted"]) if accepted), key=lambda i: not written[i])
+    texts, targets = bank["text"].tolist(), bank["cell"].str.rpartition("/")[0].tolist()
+    rejected: dict[int, tuple[str, str]] = {}
+    for name, check in BANK_CHECKS.items():
+        failed = check([texts[i] for i in left], [targets[i] for i in left], advance)
+        made = [(i, failed.get(position)) for position, i in enumerate(left) if not written[i]]
+        for i, reason in made:
+            if reason is None:
+                passed[i].append(name)
+            else:
+                rejected[i] = name, reason
+        left = [i for i in left if i not in rejected]
+    checked["checks"] = passed
+    checked["accepted"] = [accepted and i not in rejected for i, accepted in enumerate(bank["accepted"])]
+    for column, part in (("failed_check", 0), ("reason", 1)):
+        values = [rejected[i][part] if i in rejected else was for i, was in enumerate(bank[column])]
+        checked[column] = pd.Series(values, index=bank.index, dtype=bank[column].dtype)
+    return checked

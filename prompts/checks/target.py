@@ -1,0 +1,106 @@
+"""Checks that a text asks for its target as a whole and for nothing else, and claims of it only what is known."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from corpus.anatomy import Mention
+from prompts.checks.reading import pattern
+from prompts.checks.registry import Context, check
+from prompts.claims import claims, mentions_in, plain_words, without
+from prompts.kinds import Cell, claim_patterns
+
+
+@check("target")
+def _target(text: str, cell: Cell, context: Context) -> str | None:
+    wanted = cell.intent.organ
+    named = mentions_in(text)
+    others = [m for m in named if m.organ != wanted and not m.negated]
+    if others:
+        return f"names the {others[0].organ}"
+    if wanted is None:
+        return f"mentions the {named[0].organ}" if named else None
+    own = [m for m in named if m.organ == wanted]
+    if not own:
+        return f"doesn't name the {wanted}"
+    if any(m.negated or _is_left_out(text, m) for m in own):
+        return f"negates the {wanted}"
+    return None
+
+
+def _is_left_out(text: str, mention: Mention) -> bool:
+    """Whether the text asks for it to be removed, hidden or left alone."""
+    before, after = text[: mention.start].lower(), text[mention.end :].lower()
+    left_alone = pattern("left_alone").search(before) and pattern("alone").match(after)
+    return bool(pattern("away").search(before) or pattern("away_after").match(after) or left_alone)
+
+
+@check("other_structure")
+def _other_structure(text: str, cell: Cell, context: Context) -> str | None:
+    """Structures that the vocabulary doesn't hold, or that a request for a place or a size may not name."""
+    if match := pattern("everything").search(text.lower()):
+        return f"asks for more: {match.group()!r}"
+    plain = without(text, mentions_in(text)).lower()
+    found = pattern("with_other" if cell.intent.organ else "any_structure").search(plain)
+    return f"names another structure: {found.group().strip()!r}" if found else None
+
+
+@check("whole")
+def _whole(text: str, cell: Cell, context: Context) -> str | None:
+    """Not a lesion in it, a part of it, or what lies around it."""
+    organ = cell.intent.organ
+    if organ is None:
+        return None
+    if match := pattern("lesion_asked").search(without(text, mentions_in(text), "it").lower()):
+        return f"asks for a part of it or for what lies in it: {match.group()!r}"
+    plain = text.lower()
+    for mention in mentions_in(text):
+        match = pattern("part_after").match(plain[mention.end :]) if mention.organ == organ else None
+        if match and pattern("direct").search(plain[: mention.start]):
+            return f"asks for a part of it: {plain[mention.start : mention.end + match.end()]!r}"
+    return None
+
+
+_EXTREME = re.compile(
+    r"most\b|\b(?:furthest|farthest|closest|nearest|highest|lowest|extreme|outermost|very|first|all the way|far|edge|"
+    r"border|than|nothing|no other|none|of everything)\b",
+    re.IGNORECASE,
+)
+
+
+@check("attribute")
+def _attribute(text: str, cell: Cell, context: Context) -> str | None:
+    wanted = cell.intent.attribute
+    if wanted is None:
+        return _claims_nothing(text)
+    plain = plain_words(text)
+    claimed = claims(text)
+    if wanted not in claimed:
+        return f"doesn't say {wanted!r}"
+    if len(claimed) > 1:
+        return f"says {' and '.join(map(repr, claimed))}"
+    if cell.kind == "position" and not _EXTREME.search(plain):
+        return "says a direction, but not that it is the extreme one"
+    if cell.kind in ("position", "size") and (match := pattern("not_extreme").search(plain)):
+        return f"doesn't ask for the extreme one: {match.group().strip()!r}"
+    if match := pattern("patient_side").search(plain):
+        return f"speaks of the patient's body, not of the picture: {match.group()!r}"
+    return None
+
+
+@cache
+def _plainest() -> re.Pattern[str]:
+    return re.compile("|".join(claim_patterns()))
+
+
+def _claims_nothing(text: str) -> str | None:
+    """Nothing of the picture, and nothing of the structure's state that only the picture could tell."""
+    plain = without(text, mentions_in(text)).lower()
+    if match := _plainest().search(plain) or pattern("in_picture").search(plain):
+        return f"claims {match.group().strip()!r} of an organ"
+    for mention in mentions_in(text):
+        before, after = text[: mention.start].lower(), text[mention.end :].lower()
+        if match := pattern("abnormal_before").search(before) or pattern("abnormal_after").match(after):
+            return f"claims {match.group().strip()!r} of an organ"
+    return None

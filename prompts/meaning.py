@@ -1,0 +1,47 @@
+"""Texts of nearly the same meaning: neighbours among the sentence encoder's vectors.
+
+All texts are encoded in float32, which is fast and differs in the last bits between machines; the few pairs that come
+near the threshold are encoded once more in float64 and decided there, so that the verdicts are the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import faiss
+import numpy as np
+
+from corpus.reports.encoder import GRID, encode, on_grid
+
+_SLACK = 0.005
+"""Far above what float32 may differ by."""
+
+
+def alike(
+    texts: Sequence[str],
+    groups: Sequence[str],
+    least: float,
+    advance: Callable[[int], object] = lambda n: None,
+) -> list[tuple[int, int]]:
+    """Pairs i < j of texts of one group whose vectors have a cosine similarity of at least `least`, sorted.
+
+    Args:
+        groups: What each text asks for: others are no copies of it, however near.
+        advance: Called with the number of texts just encoded.
+    """
+    vectors = encode(texts, "float32", advance=advance)
+    members: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        members.setdefault(group, []).append(i)
+    near = [pair for rows in members.values() for pair in _within(vectors, np.array(rows), least - _SLACK)]
+    involved = sorted({i for pair in near for i in pair})
+    exact = dict(zip(involved, on_grid(encode([texts[i] for i in involved], "float64")), strict=True))
+    return sorted((i, j) for i, j in near if float(exact[i] @ exact[j]) >= round(least * GRID * GRID))
+
+
+def _within(vectors: np.ndarray, rows: np.ndarray, least: float) -> list[tuple[int, int]]:
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors[rows])
+    starts, _, found = index.range_search(vectors[rows], least)
+    pairs = ((int(rows[a]), int(rows[b])) for a in range(len(rows)) for b in found[starts[a] : starts[a + 1]])
+    return [(i, j) for i, j in pairs if i < j]

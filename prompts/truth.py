@@ -1,0 +1,80 @@
+"""Every sample's text, held against its mask once more: what it claims of place, size and modality must be true there.
+
+Masks get texts by the margins that `prompts.facts` worked out; here the claims are read from the words themselves and
+looked up among the slice's boxes, centroids and pixel counts, so that a mistake on the way shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from corpus.anatomy import BY_NAME
+from prompts.claims import claims, claims_of_an_organ
+
+_MEASURES: dict[str, tuple[tuple[str, bool], ...]] = {
+    "leftmost": (("col0", True), ("centroid_col", True)),
+    "rightmost": (("col1", False), ("centroid_col", False)),
+    "topmost": (("row0", True), ("centroid_row", True)),
+    "bottommost": (("row1", False), ("centroid_row", False)),
+    "largest": (("pixels", False),),
+    "smallest": (("pixels", True),),
+}
+"""Attribute -> the columns of `prompts.facts.FACTS` by which the organ comes first, and whether the lowest does."""
+_SAYS_CT = re.compile(r"\bct\b|\bcat scan|\bcomputed tomogra|\bhounsfield|\bhu\b")
+PICTURE_KINDS = ("position", "size")
+"""Kinds whose texts say in plain words which extreme is meant."""
+
+
+def true_claims(facts: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """Every (slice_id, organ, attribute) that holds: the organ comes first by all measures, and alone.
+
+    Args:
+        facts: Rows of `prompts.facts.FACTS`.
+    """
+    competes = [BY_NAME[o].id in found for o, found in zip(facts["organ"], facts["candidates"], strict=True)]
+    rivals = facts[competes]
+    several = rivals.groupby("slice_id")["organ"].transform("size") > 1
+    found: set[tuple[str, str, str]] = set()
+    for attribute, measures in _MEASURES.items():
+        first = several.copy()
+        for column, ascending in measures:
+            # The highest of tied ranks is 1 for one that comes first alone.
+            first &= rivals.groupby("slice_id")[column].rank(method="max", ascending=ascending) == 1
+        won = rivals[first]
+        found |= {(str(s), str(o), attribute) for s, o in zip(won["slice_id"], won["organ"], strict=True)}
+    return found
+
+
+def verified(samples: pd.DataFrame, facts: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The samples whose claims all hold, and the counts.
+
+    Args:
+        samples: Rows of `prompts.dataset.SAMPLES`.
+        slices: The slice table; a text that speaks of CT isn't true of another modality.
+
+    Returns:
+        The samples that stay; {claims: how many were checked, false: what failed -> how many samples}.
+    """
+    true = true_claims(facts)
+    modality = dict(zip(slices["slice_id"], slices["modality"], strict=True))
+    texts = samples["text"].unique()
+    of_picture = {text: claims(text) for text in texts}
+    of_organ = {text: claims_of_an_organ(text) for text in texts}
+    says_ct = {text for text in texts if _SAYS_CT.search(text.lower())}
+    checked, false, keep = 0, Counter[str](), []
+    for row in samples[["slice_id", "organ", "kind", "attribute", "text"]].itertuples(index=False):
+        claimed = of_organ[row.text]
+        if row.kind in PICTURE_KINDS:
+            claimed = of_picture[row.text] or [str(row.attribute)]
+        wrong = [claim for claim in claimed if (row.slice_id, row.organ, claim) not in true]
+        checked += len(claimed)
+        if row.text in says_ct:
+            checked += 1
+            wrong += ["CT"] * (modality[row.slice_id] != "CT")
+        false.update(wrong[:1])
+        keep.append(not wrong)
+    return samples[keep].reset_index(drop=True), {"claims": checked, "false": dict(sorted(false.items()))}

@@ -19,6 +19,7 @@ from model.groups import IDENTITY, INVERSE, ORDER, act_batch, all_views
 from model.image_encoder import conv_block
 
 SLICES_AT_ONCE = 16
+"""Slices of a scan that go through a network at once: this, and not the scan, bounds the memory."""
 
 
 @params_dataclass

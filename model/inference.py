@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS
-from model.canonicalizer import Pose
+from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.checkpoint import from_pretrained
 from model.data import to_network
 from model.flans import FLanS, one_hot_organs
@@ -21,9 +21,6 @@ from model.intent_head import IntentLogits, Understanding, understand
 from model.resolve import predicted_labels, resolve, seen
 from model.text_encoder import TextEncoder, TokenEmbeddings, build_text_encoder
 from prompts.spelling import mend
-
-BATCH = 16
-"""Slices that are encoded at once."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,8 @@ class Segmenter:
             weights = request.intent.organ.softmax(-1)
             nothing = torch.tensor([u.intent.kind == "none" for u in request.understood])
         masks = np.zeros((len(organs), *image.shape), bool)
-        for start in range(0, len(x), BATCH):
-            part = x[start : start + BATCH]
+        for start in range(0, len(x), SLICES_AT_ONCE):
+            part = x[start : start + SLICES_AT_ONCE]
             elements = pose.element.expand(len(part))
             encoding = self.model.encode_image(act_batch(elements, part))
             logits = self.model.decode(
@@ -125,7 +122,7 @@ class Segmenter:
         answers: dict[str, str | None] = {}
         if attributes and self.model.params.resolve == "geometric":
             labels = []
-            for part in x.split(BATCH):
+            for part in x.split(SLICES_AT_ONCE):
                 organs = self.model.encode_image(act_batch(pose.element.expand(len(part)), part)).organs
                 labels.append(predicted_labels(organs.logits, organs.presence, range(1, N_ORGANS + 1)))
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.

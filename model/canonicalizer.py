@@ -21,6 +21,7 @@ from model.conv_encoder import conv_block
 from model.groups import IDENTITY, INVERSE, ORDER, act, act_batch, compose, rotate
 
 SLICES_AT_ONCE = 16
+"""Slices of a scan that go through a network at once: this, and not the scan, bounds the memory."""
 
 
 @params_dataclass

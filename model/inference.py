@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS, ORGANS
 from corpus.scans.intensity import AIR_HU
-from model.canonicalizer import Pose
+from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.checkpoint import from_pretrained
 from model.data import to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
@@ -25,8 +25,6 @@ from model.resolve import predicted_labels, resolve, seen
 from model.text_encoder import TextEncoder, Tokens, build_text_encoder
 from prompts.spelling import mend
 
-BATCH = 16
-"""Slices that are encoded at once."""
 NOWHERE = -50.0
 """A mask's logit where it is surely not; finite, so that it can be interpolated."""
 
@@ -107,8 +105,8 @@ class Segmenter:
             weights = request.intent.organ.softmax(-1)
             nothing = torch.tensor([u.intent.kind == "none" for u in request.understood])
         masks = torch.zeros((len(organs), *upright.shape), dtype=torch.bool)
-        for start, encoding in zip(range(0, len(x), BATCH), encodings(), strict=True):
-            part = x[start : start + BATCH]
+        for start, encoding in zip(range(0, len(x), SLICES_AT_ONCE), encodings(), strict=True):
+            part = x[start : start + SLICES_AT_ONCE]
             logits = self.model.decode(
                 encoding,
                 text.expand(len(part)),
@@ -128,7 +126,7 @@ class Segmenter:
     def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;
         more would fill the memory, and are encoded again each time."""
-        parts = x.split(BATCH)
+        parts = x.split(SLICES_AT_ONCE)
         if len(parts) == 1:
             kept = [self.model.encode_image(parts[0])]
             return lambda: kept

@@ -33,7 +33,11 @@ from pipelines.stage import console, progress
 
 SIDE = 1024
 WARM_PASSES = 5
+BATCH = 8
 RESIZES = {"cubic": "usual .npy", "cheap": "cheap resize"}
+
+Read = Callable[[], tuple[np.ndarray, np.ndarray]]
+"""Reads one slice: its image and its label map."""
 
 
 @dataclass
@@ -83,14 +87,20 @@ def bench_ingest(name: str, source: SourceParams, volumes: int, slices: int) -> 
             spent = save_usual_way(params.sources[name], chosen, resize == "cubic", scratch / resize)
             ways[resize] = _way(len(chosen), spent, _bytes(scratch / resize))
             advance()
-        ours_read = [partial(store.read, *where) for where in zip(table["shard"], table["row"], strict=True)]
+        alike = table[table["shard"] == table["shard"].iloc[0]]  # a shard's slices have one size, as a batch must
+        ours_read = [partial(store.read, *where) for where in zip(alike["shard"], alike["row"], strict=True)]
         ways["store"] |= time_reading(ours_read, scratch / "store")
         usual_read = [partial(_load_usual_way, scratch / "cubic", i) for i in range(len(chosen))]
         reading = time_reading(usual_read, scratch / "cubic")
         for resize in RESIZES:
             ways[resize] |= reading
         advance()
-    higher_is_better = ("slices_per_cpu_second", "reads_per_second_cold", "reads_per_cpu_second_warm")
+    higher_is_better = (
+        "slices_per_cpu_second",
+        "reads_per_second_cold",
+        "reads_per_cpu_second_warm",
+        "batched_per_cpu_second_warm",
+    )
     times = {
         resize: {key: round(ways["store"][key] / ways[resize][key], 1) for key in higher_is_better}
         | {"bytes_per_slice": round(ways[resize]["bytes_per_slice"] / ways["store"]["bytes_per_slice"], 1)}
@@ -149,23 +159,38 @@ def usual_image(hu: np.ndarray, cubic: bool) -> np.ndarray:
     return np.repeat(((resized - resized.min()) / max(np.ptp(resized), 1e-8))[..., None], 3, axis=-1)
 
 
-def time_reading(reads: Sequence[Callable[[], object]], files: Path) -> dict[str, float]:
-    """Samples in random order: a second on the clock, from files that the system's cache has let go of; and a second of
-    CPU time, from its cache.
+def time_reading(reads: Sequence[Read], files: Path) -> dict[str, float]:
+    """Slices in random order: one at a time, a second on the clock, from files that the system's cache has let go of;
+    one at a time, a second of CPU time, from its cache; and the same in batches, as training takes them.
 
-    The cache is asked to let go (posix_fadvise); a disk's own cache, or a virtual disk's host, may still hold them.
+    The two warm figures differ because a slice that is dropped at once leaves its memory to the next one, whereas a
+    batch needs memory of its own, which the system clears first. The cache is asked to let go (posix_fadvise); a
+    disk's own cache, or a virtual disk's host, may still hold the files.
     """
-    order = np.random.default_rng(0).permutation(len(reads))
+    shuffled = [reads[i] for i in np.random.default_rng(0).permutation(len(reads))]
     _let_go(files.iterdir())
-    passes = [Elapsed() for _ in range(1 + WARM_PASSES)]
-    for elapsed in passes:
-        with elapsed.running():
-            for i in order:
-                reads[i]()
+    cold = _time(read() for read in shuffled)
+    warm = min(_time(read() for read in shuffled).cpu for _ in range(WARM_PASSES))
+    batched = min(_time(in_batches(shuffled, BATCH)).cpu for _ in range(WARM_PASSES))
     return {
-        "reads_per_second_cold": round(len(reads) / passes[0].wall, 1),
-        "reads_per_cpu_second_warm": round(len(reads) / min(elapsed.cpu for elapsed in passes[1:]), 1),
+        "reads_per_second_cold": round(len(reads) / cold.wall, 1),
+        "reads_per_cpu_second_warm": round(len(reads) / warm, 1),
+        "batched_per_cpu_second_warm": round(len(reads) / batched, 1),
     }
+
+
+def in_batches(reads: Sequence[Read], size: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Images and label maps `[size, ...]`, stacked as PyTorch's DataLoader does; the last batch may be smaller."""
+    for first in range(0, len(reads), size):
+        yield tuple(np.stack(alike) for alike in zip(*(read() for read in reads[first : first + size]), strict=True))
+
+
+def _time(work: Iterable[object]) -> Elapsed:
+    elapsed = Elapsed()
+    with elapsed.running():
+        for done in work:
+            del done  # before the next one asks for memory
+    return elapsed
 
 
 def _let_go(paths: Iterable[Path]) -> None:
@@ -207,6 +232,7 @@ def show(figures: dict) -> None:
         ("bytes_per_slice", "bytes a slice and its labels"),
         ("reads_per_second_cold", "reads/s on the clock, not cached"),
         ("reads_per_cpu_second_warm", "reads per core-second, cached"),
+        ("batched_per_cpu_second_warm", f"the same in batches of {BATCH}"),
     ):
         better = " / ".join(f"{times[r][key]:,.0f}" for r in RESIZES if key in times[r])
         table.add_row(label, *(f"{way[key]:,}" for way in ways.values()), better)

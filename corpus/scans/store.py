@@ -3,7 +3,7 @@
     <dir>/slices.parquet          one row a slice (schema: SLICES)
     <dir>/rejects.csv             one row a volume that was refused, with its reason
     <dir>/<shard>.image.b2nd      int16 HU   [N, H, W], one slice a chunk, LZ4HC + shuffle
-    <dir>/<shard>.label.b2nd      uint8 ids  [N, H, W]
+    <dir>/<shard>.label.b2nd      uint8 ids  [N, H, W], the same without the shuffle
 
 A patient's slices always lie in the same shard, so one changed patient changes one shard. A shard's name ends in
 its slices' shape ("003-512x512"), so that scans of several sizes need no padding.
@@ -83,13 +83,18 @@ class ShardWriter:
         shape = (1, *like.shape[1:])
         path = self.directory / f"{name}.{kind}.b2nd.partial"
         path.unlink(missing_ok=True)
+        # The shuffle groups a number's bytes. Of one-byte ids it makes nothing better, and reading 10 times slower.
+        shuffle = blosc2.Filter.SHUFFLE if like.dtype.itemsize > 1 else blosc2.Filter.NOFILTER
         return blosc2.empty(
             (0, *like.shape[1:]),
             dtype=like.dtype,
             chunks=shape,
-            blocks=shape,  # said outright: the default depends on the CPU's caches, and so would the bytes
+            # Blocks and threads are said outright, and the threads of reading too, which the file's header holds: the
+            # defaults depend on the CPU's caches and cores, and so would the bytes.
+            blocks=shape,
             urlpath=str(path),
-            cparams={"codec": blosc2.Codec.LZ4HC, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1},
+            cparams={"codec": blosc2.Codec.LZ4HC, "clevel": 5, "filters": [shuffle], "nthreads": 1},
+            dparams={"nthreads": 1},
         )
 
     def close(self) -> None:
@@ -123,22 +128,24 @@ class SliceStore:
 
     def image(self, shard: str, row: int) -> np.ndarray:
         """One slice's HU, int16 `[H, W]`."""
-        return _slice(self.directory / f"{shard}.image.b2nd", row)
+        return _slice(f"{self.directory}/{shard}.image.b2nd", row)
 
     def label(self, shard: str, row: int) -> np.ndarray:
         """One slice's organ ids, uint8 `[H, W]`."""
-        return _slice(self.directory / f"{shard}.label.b2nd", row)
+        return _slice(f"{self.directory}/{shard}.label.b2nd", row)
 
 
-def _slice(path: Path, row: int) -> np.ndarray:
-    array = _opened(path)
-    out = np.empty(array.shape[1:], array.dtype)
-    array.schunk.decompress_chunk(
-        int(row), dst=out
-    )  # a slice is a chunk: indexing would look for others, and take longer
+def _slice(path: str, row: int) -> np.ndarray:
+    array, shape, dtype = _opened(path)
+    out = np.empty(shape, dtype)
+    # A slice is a chunk: indexing the array would look for others, and take longer.
+    array.schunk.decompress_chunk(int(row), dst=out)
     return out
 
 
 @lru_cache(maxsize=1024)
-def _opened(path: Path) -> blosc2.NDArray:
-    return blosc2.open(str(path), mode="r", mmap_mode="r")
+def _opened(path: str) -> tuple[blosc2.NDArray, tuple[int, int], np.dtype]:
+    """A shard's array, and its slices' shape and dtype: asking the array for them each time takes longer."""
+    # One thread, said outright: by default every open file has a pool of as many threads as the CPU has cores.
+    array = blosc2.open(path, mode="r", mmap_mode="r", dparams={"nthreads": 1})
+    return array, array.shape[1:], array.dtype

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import blosc2
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -94,6 +95,40 @@ def test_any_number_of_workers_gives_the_same_bytes(
         monkeypatch.setenv("FLANS_WORKERS", str(workers))
         run(params(root), tmp_path / f"out{workers}")
     assert digest(tmp_path / "out1") == digest(tmp_path / "out2")
+
+
+def test_a_cpu_of_any_number_of_cores_gives_the_same_bytes(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLANS_WORKERS", "1")
+    for cores in (2, 16):
+        monkeypatch.setattr(blosc2, "nthreads", cores)  # what Blosc2 takes from the CPU where nothing is said
+        run(params(root), tmp_path / f"out{cores}")
+    assert digest(tmp_path / "out2") == digest(tmp_path / "out16")
+
+
+def test_a_chunk_is_a_block_is_a_slice(root: Path, tmp_path: Path) -> None:
+    run(params(root), tmp_path / "out")
+    filters = {"image": blosc2.Filter.SHUFFLE, "label": blosc2.Filter.NOFILTER}
+    paths = sorted((tmp_path / "out").glob("*.b2nd"))
+    assert len(paths) >= 2
+    for path in paths:
+        array = blosc2.open(str(path), mode="r")
+        assert array.chunks == array.blocks == (1, *array.shape[1:])
+        assert array.schunk.cparams.filters[0] == filters[path.name.split(".")[1]]
+        assert array.schunk.cparams.codec == blosc2.Codec.LZ4HC
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system doesn't list a process's threads")
+def test_open_shards_keep_no_threads(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(params(root), tmp_path / "out")
+    store = SliceStore(tmp_path / "out")
+    shards = store.table["shard"].unique()
+    monkeypatch.setattr(blosc2, "nthreads", 4)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    for shard in shards:
+        store.read(shard, 0)
+    assert len(list(Path("/proc/self/task").iterdir())) == before
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from corpus.scans.adapters import open_source
 from corpus.scans.phantom import PhantomParams, write_cohort
-from pipelines.bench_ingest import link_cases, usual_image
+from pipelines.bench_ingest import in_batches, link_cases, usual_image
 from pipelines.cli import app
 
 
@@ -37,6 +38,16 @@ def test_ingest_is_measured_both_ways(cohort: Path, tmp_path: Path, monkeypatch:
     assert figures["times"]["cubic"]["bytes_per_slice"] == pytest.approx(times, abs=0.06)
     assert all(value > 0 for way in figures["ways"].values() for value in way.values())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_batches_hold_every_slice_once() -> None:
+    def read(i: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((4, 5), i, np.int16), np.full((4, 5), 10 + i, np.uint8)
+
+    batches = list(in_batches([partial(read, i) for i in range(7)], 3))
+    assert [(image.shape, label.shape) for image, label in batches] == [((n, 4, 5), (n, 4, 5)) for n in (3, 3, 1)]
+    assert np.concatenate([image[:, 0, 0] for image, _ in batches]).tolist() == list(range(7))
+    assert np.concatenate([label[:, 0, 0] for _, label in batches]).tolist() == list(range(10, 17))
 
 
 def slices_of(cohort: Path) -> list[int]:

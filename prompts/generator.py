@@ -49,13 +49,17 @@ class GenerateParams(ModelParams):
     """Report passages shown in one call, for kinds that take any."""
     sentences: int = 600
     """Report passages and questions that enter the bank as texts that ask for nothing; they name organs, too."""
+    forms: int = 0
+    """Structures that each way of asking in forms.yaml is filled with; 0 leaves those texts out."""
     max_calls_per_cell: int = 40
     """Calls after which a cell that isn't full is reported as short."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.candidates, self.max_calls_per_cell) < 1 or min(self.passages, self.sentences) < 0:
-            raise ValueError("candidates and max_calls_per_cell must be at least 1, passages and sentences at least 0")
+        if min(self.candidates, self.max_calls_per_cell) < 1 or min(self.passages, self.sentences, self.forms) < 0:
+            raise ValueError(
+                "candidates and max_calls_per_cell must be at least 1, passages, sentences and forms at least 0"
+            )
 
 
 class Passages(Protocol):
@@ -155,7 +159,7 @@ class Generator:
         """
         self._take_written(texts_for_nothing(negatives))
         self._take_written(bare_names())
-        self._take_written(forms(self.params.seed))
+        self._take_written(forms(self.params.forms, self.params.seed))
         if self.passages is not None:
             self._take_written(report_sentences(self.passages.passages, self.params.sentences, self.params.seed))
         while unfilled := [cell for cell, progress in self.cells.items() if self._goes_on(progress)]:

@@ -25,7 +25,6 @@ _DETERMINED = re.compile(
 )
 _ARTICLE = re.compile(r"^(?:the|my|both) ")
 FORMS = Path(__file__).with_name("forms.yaml")
-NAMES_A_FORM = 6
 LONGEST = 24
 """Words of a sentence."""
 
@@ -77,22 +76,22 @@ def report_sentences(passages: pd.DataFrame, n: int, seed: int) -> Iterator[Writ
         yield _for_nothing(row["text"], "lay" if row["tag"] == "S2" else "expert", ("duplicate",))
 
 
-def forms(seed: int) -> Iterator[Written]:
+def forms(number: int, seed: int) -> Iterator[Written]:
     """Ways of asking as people have them, whatever is asked for (forms.yaml); those with a slot are filled with the
-    names of `NAMES_A_FORM` structures each, drawn with a seed. Texts that name an organ and ask for nothing are among
-    them."""
-    rng, content = random.Random(seed), read_yaml(FORMS)
-    for list_name, number in (("requests", NAMES_A_FORM), ("nothing", NAMES_A_FORM // 2)):
-        for form in content[list_name]:
+    names of `number` structures each, drawn with a seed. Texts that name an organ and ask for nothing are among them;
+    none at all for 0."""
+    rng, content = random.Random(seed), read_yaml(FORMS) if number else {}
+    for asks in ("requests", "nothing"):
+        for form in content.get(asks, ()):
             for organ in rng.sample(ORGANS, number):
                 style, names = rng.choice([(style, names) for style, names in _names(organ) if names])
                 text = _filled(form, rng.choice(names))
-                if list_name == "nothing":
+                if asks == "nothing":
                     yield _for_nothing(text, style, ("duplicate",))
                 else:
                     cell = Cell("anatomy", organ.name, style)
                     yield Written(text, cell, cell.intent)
-    for text in content["chatter"]:
+    for text in content.get("chatter", ()):
         yield _for_nothing(text, "lay", ("duplicate",))
     for kind in kinds().values():
         for target in kind.targets if isinstance(kind.targets, dict) else ():
@@ -121,7 +120,10 @@ def _filled(form: str, name: str) -> str:
 def bare_names() -> Iterator[Written]:
     """The shortest ways to ask: people type "liver" or "biggest organ", and nothing more."""
     names: dict[tuple[str, str], Mapping[str, Sequence[str]]] = {
-        ("anatomy", organ.name): {"expert": (organ.name, *organ.synonyms, *organ.abbreviations), "lay": organ.lay}
+        ("anatomy", organ.name): {
+            "expert": (organ.name, *organ.synonyms, *organ.abbreviations, *organ.also),
+            "lay": organ.lay,
+        }
         for organ in ORGANS
     }
     for kind in kinds().values():

@@ -79,6 +79,60 @@ def understand(
 
 
 @command
+def evaluate(
+    adapter: Annotated[str, typer.Option(help="How the data set is laid out; see README, Your own scans.")],
+    root: Annotated[Path, typer.Option(help="Its folder: labelled scans.")],
+    out: Annotated[Path, typer.Option(help="Folder of the figures, tables and pictures.")],
+    checkpoint: Checkpoint = CHECKPOINT,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Your own requests (CSV or Parquet), in place of those held out."),
+    ] = None,
+    params: Annotated[Path, typer.Option(help="What decides which slice is asked what.")] = Path("params.yaml"),
+) -> None:
+    """Evaluate a checkpoint on any labelled scans, outside the pipeline: Dice, NSD, HD95 by kind, organ and turn.
+
+    Run again after it was killed, it goes on where it was.
+    """
+    from pipelines.evaluate_source import evaluate_source
+    from pipelines.sources import find_source
+
+    evaluate_source(*find_source(None, adapter, root), checkpoint, out, prompts, params)
+
+
+@command
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A Git revision, a DVC experiment, or a folder of flans evaluate.")
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="Another; by default what lies in the workspace.")
+    ] = "workspace",
+    out: Annotated[Path, typer.Option(help="Folder of compare.html, compare.csv and cases.csv.")] = Path(
+        "report/compare"
+    ),
+) -> None:
+    """Compare two runs on one test set, patient by patient: what got worse first."""
+    from pipelines.compare import compare_runs, show
+
+    show(compare_runs(first, second, out), first, second, out)
+
+
+@command
+def diagnose(
+    run: Annotated[
+        Path, typer.Argument(help="A folder with cases.parquet: evaluation, or one of flans evaluate.")
+    ] = Path("evaluation"),
+    checkpoint: Checkpoint = CHECKPOINT,
+    out: Annotated[Path, typer.Option(help="Folder of the evidence: tables and pictures.")] = Path("report/diagnosis"),
+) -> None:
+    """Say which part is at fault in a poor run: canonicalizer, text encoder, intent head or image encoder."""
+    from pipelines.diagnose import diagnose_run, show
+
+    show(diagnose_run(run, checkpoint, out), out)
+
+
+@command
 def pose(
     source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
     adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,

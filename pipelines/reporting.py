@@ -194,11 +194,12 @@ def round_robin(groups: Sequence[Sequence[Any]], most: int) -> list[Any]:
     return [groups[number][rank] for rank, number in in_turn[:most]]
 
 
-def render(page: dict[str, Any]) -> str:
+def render(page: dict[str, Any], template: str = "report.html.j2") -> str:
     """The page's HTML; what comes from files is escaped.
 
     Args:
         page: What the template names, by section.
+        template: Its file in `TEMPLATES`.
     """
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
@@ -206,4 +207,4 @@ def render(page: dict[str, Any]) -> str:
     )
     environment.filters |= {"figure": figure, "percent": percent, "known": known}
     environment.globals |= {"ASKED": ASKED, "TRANSFORMS": TRANSFORMS, "SPLITS": SPLITS, "Curve": Curve}
-    return environment.get_template("report.html.j2").render(page)
+    return environment.get_template(template).render(page)

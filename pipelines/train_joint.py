@@ -12,6 +12,7 @@ import torch
 from corpus.params import load_params
 from model.checkpoint import from_pretrained, save_pretrained
 from model.data import load_texts
+from model.held_out import save_held_out
 from model.objectives import JointObjective, LossWeights
 from model.text_encoder import build_text_encoder
 from model.training import TrainParams
@@ -32,6 +33,7 @@ def main() -> None:
     training = {"stage": "joint, on turned and mirrored slices", "steps": params.steps}
     training |= {"sources": manifest["sources"], "patients": manifest["patients"], "dataset_sha256": manifest["sha256"]}
     save_pretrained(model.eval(), MODELS / "flans", training)
+    save_held_out(texts.table, MODELS / "flans")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,23 @@ class Part:
     dropped: list[str]
 
 
+def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Path:
+    """The folder in `directory` for work that depends on a source and parameters, new or begun before; any other work
+    in `directory` is stale and removed."""
+    # The bytes of the source hold its label map, and are hashed only, never read back.
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode() + pickle.dumps(source, protocol=5))
+    for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
+            stat = path.stat()
+            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    folder = directory / digest.hexdigest()[:16]
+    for other in directory.glob("*"):
+        if other != folder:
+            shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @dataclass(frozen=True)
 class Unfinished:
     """The folder of one ingest's unfinished work."""
@@ -37,18 +54,7 @@ class Unfinished:
     @classmethod
     def open(cls, directory: Path, source: Source, parameters: dict[str, Any]) -> Unfinished:
         """The unfinished work of this very ingest in `directory`, new or begun before; any other is removed."""
-        # The bytes of the source hold its label map, and are hashed only, never read back.
-        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode() + pickle.dumps(source, protocol=5))
-        for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
-            for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
-                stat = path.stat()
-                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        folder = directory / digest.hexdigest()[:16]
-        for other in directory.glob("*"):
-            if other != folder:
-                shutil.rmtree(other)
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder)
+        return cls(folder_of(directory, source, parameters))
 
     def write(self, number: int, part: Part) -> None:
         """Record that the shards of `number` are complete."""

@@ -51,3 +51,23 @@ def small(clone: Path, shell: Shell) -> Path:
     """The clone after a whole `dvc repro` on small data, committed."""
     shell("flans configure examples/small.yaml && dvc repro && git add -A && git commit -qm small")
     return clone
+
+
+@pytest.fixture(scope="session")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scans and an untrained checkpoint, with nothing of the pipeline's around them."""
+    from tests.pipelines.outside import write_outside
+
+    write_outside(folder := tmp_path_factory.mktemp("outside"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(outside: Path) -> Path:
+    """The output of `flans evaluate` on them."""
+    from tests.pipelines.outside import run
+
+    result = run(outside, outside / "whole")
+    assert result.exit_code == 0, result.output
+    assert "Not used: phantom_002" in result.stderr
+    return outside / "whole"

@@ -145,10 +145,15 @@ def readme_commands() -> list[str]:
 
 def test_the_readmes_commands_run(small: Path, shell: Shell) -> None:
     commands = readme_commands()
-    assert len(commands) == 5
+    assert len(commands) == 8
     printed = {command: shell(command) for command in commands}
     experiments = next(out for command, out in printed.items() if "dvc exp run" in command)
     assert "warmer" in experiments, "dvc exp show lists the experiment"
     assert "evaluation/metrics.json" in experiments, "dvc metrics diff shows the metrics"
     assert (small / "dvc_plots/index.html").is_file()
+    assert (small / "report/compare/compare.html").is_file()
+    assert (small / "answer/outside/metrics.json").is_file()
+    assert (small / "models/flans/requests.csv").is_file()
+    diagnosis = json.loads((small / "report/diagnosis/diagnosis.json").read_text())
+    assert set(diagnosis) == {"canonicalizer", "text encoder", "intent head", "image encoder"}
     shell("git checkout -q . && dvc checkout -q --force")

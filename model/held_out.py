@@ -1,0 +1,98 @@
+"""Requests to test a model with: those that training never saw travel with the checkpoint, and a CSV brings others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow
+
+from corpus.errors import InputError
+from model.checkpoint import CONFIG
+from prompts.bank import prompt_id
+from prompts.dataset import file_hash
+from prompts.intent import Frame, Intent
+
+REQUESTS = "requests.csv"
+COLUMNS = ["prompt_id", "text", "kind", "organ", "attribute", "style"]
+FRAME: dict[str, Frame] = {"anatomy": "patient"}
+"""Of the kinds that don't speak of the picture as displayed."""
+OWN_STYLE = "own"
+"""The style of requests that name none."""
+FIX = "give a CSV or Parquet table with the columns text, kind (anatomy, position, size or none), organ and attribute"
+
+
+def save_held_out(texts: pd.DataFrame, checkpoint: Path) -> None:
+    """Put the test split's requests beside a checkpoint.
+
+    Args:
+        texts: The data set's texts.parquet.
+    """
+    texts.loc[texts["split"] == "test", COLUMNS].to_csv(checkpoint / REQUESTS, index=False)
+
+
+def held_out_requests(checkpoint: Path, dataset: Path) -> tuple[pd.DataFrame, Path]:
+    """The requests that a checkpoint's training never saw: its own file, or the data set that it was trained on.
+
+    Args:
+        dataset: A data set's folder, whose texts count only if the checkpoint was trained on these very texts.
+
+    Returns:
+        What `read_requests` returns, and the file that it is from.
+
+    Raises:
+        InputError: There are none.
+    """
+    if (own := checkpoint / REQUESTS).is_file():
+        return read_requests(own), own
+    texts = dataset / "texts.parquet"
+    config = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8"))
+    wanted = config["training"].get("dataset_sha256", {}).get("texts.parquet")
+    if texts.is_file() and file_hash(texts) == wanted:
+        return read_requests(texts), texts
+    found = f"{texts} is of another data set" if texts.is_file() else "found neither"
+    raise InputError(
+        own,
+        f"expected the requests that this checkpoint never saw here, or in the data set of its training; {found}",
+        f"copy {REQUESTS} from where the checkpoint was trained, or give your own requests: --prompts FILE",
+    )
+
+
+def read_requests(path: Path) -> pd.DataFrame:
+    """Read requests, checked row by row; of a table with a column `split`, those of the test split.
+
+    Returns:
+        `COLUMNS` and split ("test"), no request twice; organ or attribute is missing where there is none.
+
+    Raises:
+        InputError: The file is missing or no such table, or a row says two things at once.
+    """
+    try:
+        table = (
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            # Only an empty cell is a missing value: a request may read "NA".
+            else pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        )
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise InputError(path, f"expected a table of requests, but {error}", FIX) from None
+    if missing := [name for name in ("text", "kind") if name not in table]:
+        raise InputError(path, f"columns missing: {', '.join(missing)}; found {', '.join(map(str, table))}", FIX)
+    if "split" in table:
+        table = table[table["split"] == "test"]
+    table = table.reindex(columns=COLUMNS).astype(object)
+    table = table.where(table.notna(), None)
+    rows = []
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
+        where = f"{path}, line {number + 2}"
+        if not str(row["text"] or "").strip():
+            raise InputError(where, "expected a request's text, found none", "fill it in, or remove the line")
+        try:
+            intent = Intent(row["kind"], row["organ"], row["attribute"], FRAME.get(row["kind"], "image"))
+        except InputError as error:
+            raise InputError(f"{where}: {error.where.removeprefix('Intent.')}", error.problem, FIX) from None
+        rows.append(row | {"prompt_id": prompt_id(intent, row["text"]), "style": row["style"] or OWN_STYLE})
+    if not any(row["kind"] != "none" for row in rows):
+        raise InputError(path, "expected requests that ask for something, found none", FIX)
+    return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates("prompt_id", ignore_index=True).assign(split="test")

@@ -1,0 +1,115 @@
+"""`flans diagnose`: a poor run's faulty part, with the figures that say so and its worst cases.
+
+OUT/diagnosis.json       verdict and evidence of each part
+OUT/<part>.csv           its worst cases or requests
+OUT/<part>/              pictures of them, where the run's slices are at hand
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from corpus.errors import InputError
+from model.checkpoint import WEIGHTS
+from model.counterproof import ask_with_right_pose
+from model.data import SplitData
+from model.diagnosis import Finding, diagnose, load_thresholds, names_known
+from model.drawing import draw_examples
+from model.evaluation import TestPrompts, read_prompts
+from model.inference import Segmenter
+from pipelines.reporting import read_json, read_table
+from pipelines.runs import CASES, RUN
+from pipelines.stage import DATASET, SLICES, cohort, console
+from prompts.dataset import file_hash
+
+PICTURE_PX = 320
+PRINTED = 3
+COLUMNS = (
+    *("slice_id", "patient", "organ", "kind", "attribute", "transform", "prompt_id", "text", "understood_kind"),
+    *("understood_organ", "understood_attribute", "confidence", "pose_right", "area_mm2", "dice", "nsd", "hd95"),
+)
+COLOURS = {"at fault": "red", "sound": "green", "can't be judged": "yellow"}
+
+
+def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
+    """Diagnose a run and write what was found.
+
+    Args:
+        run: A folder with cases.parquet: the pipeline's evaluation/, or an output of `flans evaluate`.
+        checkpoint: The model that made it.
+
+    Raises:
+        InputError: There is no such run or checkpoint, or the run is another checkpoint's.
+    """
+    cases = read_table(run / CASES, "evaluate", COLUMNS)
+    segmenter = Segmenter.from_pretrained(checkpoint)
+    if (run / RUN).is_file():
+        made = read_json(run / RUN, "evaluate", ["checkpoint"])["checkpoint"]
+        if made["sha256"] != file_hash(checkpoint / WEIGHTS):
+            raise InputError(checkpoint, f"{run} was made with another checkpoint, {made['folder']}", "name that one")
+    findings = diagnose(cases, names_known(segmenter), load_thresholds())
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    if at_hand := _data(cases, segmenter):
+        findings = [_prove(each, cases, segmenter, *at_hand) for each in findings]
+    for finding in findings:
+        name = finding.part.replace(" ", "_")
+        finding.worst.to_csv(out / f"{name}.csv", index=False)
+        if at_hand and finding.verdict == "at fault" and "slice_id" in finding.worst:
+            draw_examples(finding.worst.assign(group="worst"), segmenter, *at_hand, out / name, PICTURE_PX)
+    verdicts = {each.part: {"verdict": each.verdict, "evidence": each.evidence} for each in findings}
+    (out / "diagnosis.json").write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
+    return findings
+
+
+def _data(cases: pd.DataFrame, segmenter: Segmenter) -> tuple[SplitData, TestPrompts] | None:
+    """The run's slices and requests, if the data set here is the one that it was made on."""
+    if not (DATASET / "slices.parquet").is_file():
+        return None
+    data = SplitData(DATASET, SLICES / cohort(), "test")
+    texts = pd.read_parquet(DATASET / "texts.parquet")
+    if not set(cases["slice_id"]) <= set(data.table["slice_id"]) or not set(cases["prompt_id"]) <= set(
+        texts["prompt_id"]
+    ):
+        return None
+    return data, read_prompts(segmenter, texts)
+
+
+def _prove(
+    finding: Finding, cases: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: TestPrompts
+) -> Finding:
+    if finding.part != "canonicalizer" or finding.verdict != "at fault":
+        return finding
+    again = ask_with_right_pose(cases, segmenter, data, prompts)
+    proof = (
+        f"{len(again)} cases with a misjudged pose asked again with the right one: "
+        f"mean Dice {again['dice_given'].mean():.3f} instead of {again['dice'].mean():.3f}"
+    )
+    return replace(finding, evidence=[*finding.evidence, proof])
+
+
+def show(findings: list[Finding], out: Path) -> None:
+    """Print verdicts and evidence, the faulty parts' worst cases, and where the rest is."""
+    for finding in findings:
+        console.print(f"[bold]{finding.part}[/]: [{COLOURS[finding.verdict]}]{finding.verdict}[/]")
+        for sentence in finding.evidence:
+            console.print(f"   {sentence}", markup=False, soft_wrap=True)
+        if finding.verdict == "at fault":
+            for row in finding.worst.head(PRINTED).to_dict("records"):
+                console.print(f"   e.g. {_example(row)}", markup=False, soft_wrap=True)
+    faulty = [finding.part for finding in findings if finding.verdict == "at fault"]
+    console.print(f"[bold red]At fault: {', '.join(faulty)}.[/]" if faulty else "[bold green]No fault found.[/]")
+    console.print(f"{out / 'diagnosis.json'}, and each part's worst cases beside it", markup=False)
+
+
+def _example(row: dict) -> str:
+    text = f'"{row["text"]}"'
+    if "slice_id" in row:
+        return f"Dice {row['dice']:.3f}, {row['organ']} on {row['slice_id']} ({row['transform']}): {text}"
+    read = f"{text} taken for {row['understood']}, wanted {row['wanted']}"
+    return read + (f'; "{row["like"]}" for {row["like_understood"]}' if row.get("like") else "")

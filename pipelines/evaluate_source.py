@@ -1,0 +1,193 @@
+"""`flans evaluate`: any checkpoint on any labelled scans, outside DVC; the same tables as the stage `evaluate`.
+
+OUT/metrics.json, cases.parquet, tables/, examples/   as the stage writes them
+OUT/rejects.csv      the volumes that couldn't be used
+OUT/not_asked.csv    what the scans show and no request asks for
+OUT/run.json         what was evaluated: checkpoint, source, requests, parameters
+OUT/unfinished/      while it runs: the slices and each volume's cases; a killed evaluation goes on from them
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from corpus.errors import InputError
+from corpus.params import load_params, plain
+from corpus.scans.adapters import open_source
+from corpus.scans.ingest import ingest
+from corpus.scans.ingest_params import IngestParams, SourceParams
+from corpus.scans.store import REJECTS, SliceStore
+from corpus.scans.unfinished import folder_of
+from model.checkpoint import WEIGHTS
+from model.data import SplitData
+from model.evaluation import EvaluateParams, TestPrompts, evaluate, read_prompts
+from model.held_out import held_out_requests, read_requests
+from model.inference import Segmenter
+from pipelines.evaluate import write_results
+from pipelines.runs import RUN
+from pipelines.stage import DATASET, console, progress
+from prompts.dataset import DatasetParams, assign, file_hash
+from prompts.intent import POSITIONS
+from prompts.measure import measure
+from prompts.targets import ABSENT, TargetParams, absent, eligible
+
+SAMPLES, NOT_ASKED = "samples.parquet", "not_asked.csv"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The sections of params.yaml that decide what is asked of which slice."""
+
+    ingest: IngestParams
+    targets: TargetParams
+    dataset: DatasetParams
+    evaluate: EvaluateParams
+
+    @classmethod
+    def load(cls, path: Path, name: str, source: SourceParams) -> Protocol:
+        """Read a params.yaml, with one source instead of its own."""
+        return cls(
+            replace(load_params("ingest", IngestParams, path), sources={name: source}),
+            load_params("targets", TargetParams, path),
+            load_params("dataset", DatasetParams, path),
+            load_params("evaluate", EvaluateParams, path),
+        )
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As JSON types, without the source and what only concerns training."""
+        ingest = {key: value for key, value in plain(self.ingest).items() if key != "sources"}
+        asked = {"seed": self.dataset.seed, "requests": {"test": self.dataset.requests["test"]}}
+        return {
+            "ingest": ingest,
+            "targets": plain(self.targets),
+            "dataset": asked,
+            "evaluate": plain(self.evaluate),
+        }
+
+
+def evaluate_source(
+    name: str, source: SourceParams, checkpoint: Path, out: Path, requests: Path | None, params: Path
+) -> dict:
+    """Evaluate a checkpoint on every labelled scan of a source.
+
+    Args:
+        requests: A table of requests; None takes those that the checkpoint never saw.
+        params: A params.yaml, for the sections that decide what is asked of which slice.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        InputError: The checkpoint, the source, the requests or the parameters can't be used, or `out` is a pipeline's.
+    """
+    if (out / "metrics.json").is_file() and not (out / RUN).is_file():
+        raise InputError(out, "expected a folder of its own, found results of the pipeline", "name another with --out")
+    protocol = Protocol.load(params, name, source)
+    segmenter = Segmenter.from_pretrained(checkpoint)
+    texts, origin = (read_requests(requests), requests) if requests else held_out_requests(checkpoint, DATASET)
+    _demand_turned_positions(texts, protocol.evaluate, origin)
+    weights, asked = file_hash(checkpoint / WEIGHTS), file_hash(origin)
+    depends_on = protocol.plain | {"checkpoint": weights, "requests": asked, "name": name}
+    work = folder_of(out / "unfinished", open_source(source.adapter, source.root), depends_on)
+
+    if not (work / SAMPLES).is_file():
+        prepare(name, protocol, texts, work)
+    data = SplitData(work, work / "slices", "test")
+    prompts = read_prompts(segmenter, texts)
+    cases = _evaluate_volumes(segmenter, data, prompts, protocol.evaluate, work / "cases")
+
+    shutil.copy(work / "slices" / name / REJECTS, out / REJECTS)
+    shutil.copy(work / NOT_ASKED, out / NOT_ASKED)
+    metrics = write_results(cases, segmenter, data, texts, prompts, protocol.evaluate, out)
+    summary = json.loads((work / "slices" / name / "summary.json").read_text(encoding="utf-8"))
+    run = {
+        "checkpoint": {"folder": checkpoint.name, "sha256": weights},
+        "source": {"name": name, "adapter": source.adapter} | summary,
+        "requests": {"file": origin.name, "sha256": asked, "count": len(texts), "given": requests is not None},
+        "parameters": protocol.plain,
+    }
+    (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    _report(out, requests is not None)
+    shutil.rmtree(out / "unfinished")
+    return metrics
+
+
+def _demand_turned_positions(texts: pd.DataFrame, params: EvaluateParams, origin: Path) -> None:
+    """On a turned scan the leftmost may be the topmost, and is asked for as such, in the same style."""
+    asked = texts[texts["kind"] == "position"].groupby("style", sort=True)["attribute"].agg(set)
+    for style, attributes in asked.items():
+        if params.turned and (missing := [each for each in POSITIONS if each not in attributes]):
+            raise InputError(
+                origin,
+                f"style {style} asks for the {', '.join(sorted(attributes))}, and never for the {', '.join(missing)}: "
+                "turned scans can't be asked",
+                "add such requests, take the position requests out, or set evaluate.turned to 0 (--params)",
+            )
+
+
+def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> None:
+    """Ingest and measure the source, and give every mask its requests; samples.parquet is there once all is."""
+    with progress(f"ingest {name}") as advance:
+        ingest(name, protocol.ingest, work / "slices" / name, work / "ingest", advance)
+    store = SliceStore(work / "slices" / name)
+    with progress(f"measure {name}") as advance:
+        facts, _, _ = measure(store, advance)
+    slices = store.table
+    wanted = pd.concat(
+        [eligible(facts, protocol.targets), absent(slices, protocol.targets, protocol.dataset.seed)], ignore_index=True
+    )
+    bank_kind = wanted["kind"].replace(ABSENT, "anatomy")
+    target = wanted["attribute"].fillna(wanted["organ"])
+    known = set(zip(texts["kind"], texts["attribute"].fillna(texts["organ"]), strict=True))
+    asked = pd.Series([pair in known for pair in zip(bank_kind, target, strict=True)], index=wanted.index, dtype=bool)
+    if not asked.any():
+        raise InputError(
+            protocol.ingest.sources[name].root,
+            f"no request fits any of its {len(slices)} slices: they show {', '.join(sorted(set(facts['organ'])))}",
+            "give requests for these organs: --prompts FILE",
+        )
+    left_out = pd.DataFrame({"kind": wanted["kind"], "target": target})[~asked]
+    left_out.value_counts(sort=False).rename("masks").reset_index().to_csv(work / NOT_ASKED, index=False)
+    samples = assign(wanted[asked].assign(split="test"), texts, protocol.dataset.requests, protocol.dataset.seed)
+    slices.assign(split="test").to_parquet(work / "slices.parquet", index=False)
+    samples.to_parquet(work / "samples.partial", index=False)
+    (work / "samples.partial").replace(work / SAMPLES)
+
+
+def _evaluate_volumes(
+    segmenter: Segmenter, data: SplitData, prompts: TestPrompts, params: EvaluateParams, parts: Path
+) -> pd.DataFrame:
+    """All cases, volume by volume; each volume's are kept in `parts` and not made again."""
+    parts.mkdir(exist_ok=True)
+    tables = []
+    with progress("evaluate", len(data.table)) as advance:
+        for number, (_, rows) in enumerate(data.table.groupby("volume", sort=True)):
+            path = parts / f"{number:06d}.parquet"
+            if path.is_file():
+                advance(len(rows))
+            else:
+                found = evaluate(segmenter, data, prompts, params, advance, rows.index)
+                found.to_parquet(path.with_suffix(".partial"), index=False)
+                path.with_suffix(".partial").replace(path)
+            tables.append(pd.read_parquet(path))
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+
+
+def _report(out: Path, given: bool) -> None:
+    rejects, not_asked = (pd.read_csv(out / name) for name in (REJECTS, NOT_ASKED))
+    for row in rejects.to_dict("records"):
+        console.print(f"[yellow]Not used:[/] {row['volume']}: ", end="")
+        console.print(row["reason"], markup=False)
+    if len(not_asked):
+        named = ", ".join(sorted(set(not_asked["target"])))
+        console.print(f"[yellow]{not_asked['masks'].sum()} masks had no request[/] ({named}); see {out / NOT_ASKED}")
+    if given:
+        console.print("These are your requests: whether training saw any of them isn't known.")
+    console.print(f"Figures: {out / 'metrics.json'}, one row a case: {out / 'cases.parquet'}", markup=False)

@@ -1,0 +1,132 @@
+"""A run's cases, parameters and data, wherever it lies: the workspace, a Git revision, a DVC experiment or a folder."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+import pyarrow
+import yaml
+
+from corpus.errors import InputError
+from corpus.params import PARAMS
+from model.comparison import COLUMNS
+from pipelines.stage import EVALUATION
+
+WORKSPACE = "workspace"
+CASES = "cases.parquet"
+RUN = "run.json"
+"""In a folder of `flans evaluate`: what was evaluated."""
+LOCK = Path("dvc.lock")
+RESULTS = ("evaluation", "report", "models")
+"""What a run makes of its data."""
+CODE = (".py", ".yaml", ".j2", ".css")
+Read = Callable[[Path], bytes]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `parameters`: dotted name -> value. `data` and `code`: path -> hash."""
+
+    name: str
+    cases: pd.DataFrame
+    parameters: dict[str, Any]
+    data: dict[str, str]
+    code: dict[str, str]
+
+
+def open_run(name: str) -> Run:
+    """Open a run.
+
+    Args:
+        name: "workspace", a Git revision, a DVC experiment's name, a folder that `flans evaluate` wrote, or another
+            copy of the repository.
+
+    Raises:
+        InputError: There is no such run, or its cases can't be read.
+    """
+    folder = Path() if name == WORKSPACE else Path(name)
+    if (folder / RUN).is_file():
+        described = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        source, requests = described["source"], described["requests"]
+        data = {"requests": requests["sha256"], "source": json.dumps(source, sort_keys=True)}
+        data |= {"checkpoint": described["checkpoint"]["sha256"]}
+        return Run(name, _cases(name, (folder / CASES).read_bytes()), flat(described["parameters"]), data, {})
+    if name == WORKSPACE or (folder / EVALUATION / CASES).is_file():
+        return _project(name, lambda path: (folder / path).read_bytes())
+    if folder.is_dir():
+        raise InputError(
+            folder, f"expected a run, found neither {RUN} nor {EVALUATION / CASES}", "give an output of flans evaluate"
+        )
+    return _project(name, _revision(name))
+
+
+def _revision(name: str) -> Read:
+    """Reads files of a revision or an experiment: Git's, and by way of DVC's cache or remote those that DVC keeps."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
+
+    fix = f"git log --oneline, dvc exp show and ls say what there is; {WORKSPACE} is what lies here"
+    try:
+        files = DVCFileSystem(rev=name)
+        files.repo.fs  # noqa: B018 - resolves the revision
+    except (DvcException, SCMError) as error:
+        raise InputError(name, f"expected a Git revision, an experiment or a run's folder, but {error}", fix) from None
+    return lambda path: files.read_bytes(path.as_posix())
+
+
+def _project(name: str, read: Read) -> Run:
+    lock = yaml.safe_load(_file(name, LOCK, read, "run the pipeline, and commit dvc.lock"))
+    fix = f"make that run's results again, or fetch them: dvc fetch {EVALUATION / CASES}"
+    cases = _cases(name, _file(name, EVALUATION / CASES, read, fix))
+    parameters = flat(yaml.safe_load(_file(name, PARAMS, read, "commit params.yaml")))
+    hashes = {
+        entry["path"]: entry["md5"].removesuffix(".dir")
+        for stage in lock["stages"].values()
+        for entry in (*stage.get("deps", ()), *stage.get("outs", ()))
+    }
+    code = {path: digest for path, digest in hashes.items() if PurePosixPath(path).suffix in CODE}
+    data = {
+        path: digest
+        for path, digest in hashes.items()
+        if path not in code and PurePosixPath(path).parts[0] not in (*RESULTS, "pipelines")
+    }
+    return Run(name, cases, parameters, data, code)
+
+
+def _file(name: str, path: Path, read: Read, fix: str) -> bytes:
+    try:
+        return read(path)
+    except OSError as error:
+        raise InputError(f"{name}: {path}", f"expected the run's file, but {error}", fix) from None
+
+
+def _cases(name: str, content: bytes) -> pd.DataFrame:
+    where = f"{name}: {CASES}"
+    fix = "evaluate that run again: dvc repro evaluate, or flans evaluate"
+    try:
+        cases = pd.read_parquet(io.BytesIO(content))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InputError(where, f"expected a table of cases, but {error}", fix) from None
+    if missing := [column for column in COLUMNS if column not in cases]:
+        raise InputError(where, f"columns missing: {', '.join(missing)}; an older version made it", fix)
+    return cases
+
+
+def flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested parameters by their dotted names."""
+    if not isinstance(content, dict):
+        return {prefix: content}
+    parts = [flat(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in content.items()]
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def differing(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, value in a, value in b) where they differ, sorted; None where one has no such key."""
+    return [(key, a.get(key), b.get(key)) for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]

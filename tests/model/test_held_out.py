@@ -1,0 +1,80 @@
+"""Requests that travel with a checkpoint, or come in a table of somebody's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from corpus.errors import InputError
+from model.held_out import REQUESTS, held_out_requests, read_requests, save_held_out
+from prompts.bank import prompt_id
+from prompts.dataset import file_hash
+from prompts.intent import Intent
+
+LIVER = Intent("anatomy", "liver", None, "patient")
+
+
+@pytest.fixture
+def texts() -> pd.DataFrame:
+    rows = [
+        ("NA, the liver", "anatomy", "liver", None, "lay", "test"),
+        ("the liver", "anatomy", "liver", None, "lay", "train"),
+        ("far left", "position", None, "leftmost", "expert", "test"),
+        ("thank you", "none", None, None, "lay", "test"),
+    ]
+    table = pd.DataFrame(rows, columns=["text", "kind", "organ", "attribute", "style", "split"])
+    return table.assign(prompt_id=[f"{n:016x}" for n in range(len(table))])
+
+
+def checkpoint(folder: Path, texts_hash: str = "") -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"training": {"dataset_sha256": {"texts.parquet": texts_hash}}}))
+    return folder
+
+
+def test_a_checkpoint_brings_what_its_training_never_saw(tmp_path: Path, texts: pd.DataFrame) -> None:
+    save_held_out(texts, checkpoint(tmp_path / "model"))
+    found, origin = held_out_requests(tmp_path / "model", tmp_path / "none")
+    assert origin == tmp_path / "model" / REQUESTS
+    assert found["text"].tolist() == ["NA, the liver", "far left", "thank you"]
+    assert found["prompt_id"].iloc[0] == prompt_id(LIVER, "NA, the liver")
+    assert found["organ"].isna().tolist() == [False, True, True]
+    assert set(found["split"]) == {"test"}
+
+
+def test_the_data_set_serves_only_if_the_checkpoint_was_trained_on_it(tmp_path: Path, texts: pd.DataFrame) -> None:
+    (tmp_path / "dataset").mkdir()
+    texts.to_parquet(tmp_path / "dataset/texts.parquet")
+    ours = checkpoint(tmp_path / "ours", file_hash(tmp_path / "dataset/texts.parquet"))
+    assert len(held_out_requests(ours, tmp_path / "dataset")[0]) == 3
+    for other, dataset in ((checkpoint(tmp_path / "other", "0" * 64), "dataset"), (ours, "none")):
+        with pytest.raises(InputError, match=r"--prompts FILE"):
+            held_out_requests(other, tmp_path / dataset)
+
+
+def test_a_table_needs_no_more_than_text_kind_and_target(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("\ufefftext,kind,organ\nthe liver,anatomy,liver\nthe liver,anatomy,liver\n", encoding="utf-8")
+    (row,) = read_requests(path).to_dict("records")
+    assert (row["text"], row["organ"], row["style"]) == ("the liver", "liver", "own")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("text,organ\nthe liver,liver\n", "columns missing: kind"),
+        ("text,kind,organ\nthe liver,anatomy,livre\n", r"line 2: organ: must be one of .* found 'livre'"),
+        ("text,kind,organ\nfine,anatomy,liver\nleft,position,liver\n", r"line 3: organ: must be one of None"),
+        ("text,kind,organ\n,anatomy,liver\n", "line 2: expected a request's text"),
+        ("text,kind\nthank you,none\n", "expected requests that ask for something"),
+        ("", "expected a table of requests"),
+    ],
+)
+def test_a_wrong_table_is_refused_at_its_line(tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=problem):
+        read_requests(path)

@@ -1,0 +1,170 @@
+"""`flans compare`: Git revisions, DVC experiments, the workspace and folders; HTML and CSV."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from pipelines.cli import app
+from pipelines.runs import differing, flat
+from tests.model.test_comparison import run as cases_of
+
+HOSTILE = "<script>alert(1)</script>"
+pytestmark = pytest.mark.timeout(120)
+
+
+def shell(folder: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def dvc(folder: Path, *arguments: str) -> None:
+    shell(folder, sys.executable, "-m", "dvc", *arguments)
+
+
+def write_run(folder: Path, cases: pd.DataFrame, steps: int, source: str) -> None:
+    """What the pipeline leaves of a run."""
+    (folder / "evaluation").mkdir(exist_ok=True)
+    (folder / "evaluation/cases.parquet").unlink(missing_ok=True)
+    cases.to_parquet(folder / "evaluation/cases.parquet", index=False)
+    (folder / "params.yaml").write_text(yaml.safe_dump({"train": {"steps": steps, "seed": 0}}))
+    entry = {"deps": [{"path": "data/raw", "md5": f"{source}.dir"}, {"path": "model/flans.py", "md5": source}]}
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"ingest": {"cmd": "x"} | entry}}))
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run tagged "first", a poorer one saved as experiment "poor", and one on fewer patients in the workspace."""
+    folder = tmp_path_factory.mktemp("runs")
+    for command in (["init", "-q"], ["config", "user.name", "t"], ["config", "user.email", "t@t"]):
+        shell(folder, "git", *command)
+    dvc(folder, "init", "-q")
+    dvc(folder, "config", "core.analytics", "false")
+    write_run(folder, cases_of(), 400, "aaaa")
+    dvc(folder, "add", "-q", "evaluation/cases.parquet")
+    shell(folder, "git", "add", "-A")
+    shell(folder, "git", "commit", "-qm", "first")
+    shell(folder, "git", "tag", "first")
+    write_run(folder, cases_of(worse=0.1, only="liver"), 300, "bbbb")
+    dvc(folder, "add", "-q", "evaluation/cases.parquet")
+    dvc(folder, "exp", "save", "-q", "-n", "poor")
+    write_run(folder, cases_of(patients=5), 300, "aaaa")
+    return folder
+
+
+def compare(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["compare", *arguments])
+
+
+def test_a_revision_against_an_experiment(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository)
+    result = compare("first", "poor", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    first = next(line for line in result.stderr.splitlines() if line.endswith("worse "))
+    assert first.split()[0] == "liver"
+    assert "no corrected p can reach 0.05" in result.stderr
+    table = pd.read_csv(tmp_path / "compare.csv")
+    assert table["stratum"].iloc[0] == "liver"
+    assert len(pd.read_csv(tmp_path / "cases.csv")) == len(cases_of())
+    page = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    for text in ("train.steps", ">400<", ">300<", "data/raw", "aaaa", "model/flans.py"):
+        assert text in page
+    assert "train.seed" not in page
+
+
+def test_another_test_set_is_refused_and_said_how(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    result = compare("HEAD", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "patients: 1 only in A (p5), 0 only in B" in result.stderr
+    assert "A = HEAD, B = workspace" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["nothing", "data"])
+def test_what_is_no_run_is_named(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(repository)
+    (repository / "data").mkdir(exist_ok=True)
+    result = compare(name, "poor")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(name)
+    assert "To mend it:" in result.stderr
+
+
+def test_a_run_that_left_the_cache_is_named(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shell(tmp_path, "git", "clone", "-q", str(repository), "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    result = compare("HEAD", "HEAD")
+    assert result.exit_code == 1
+    assert "HEAD: evaluation/cases.parquet" in result.stderr
+    assert "dvc fetch" in result.stderr
+
+
+class Page(HTMLParser):
+    """What a page would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.loaded += [value or "" for name, value in attrs if name in ("src", "href") and value != "data:,"]
+
+
+def folder_run(folder: Path, cases: pd.DataFrame, margin: float) -> str:
+    """What `flans evaluate` leaves."""
+    folder.mkdir()
+    cases.to_parquet(folder / "cases.parquet", index=False)
+    said = {"checkpoint": {"sha256": folder.name}, "source": {}, "requests": {"sha256": "r"}}
+    (folder / "run.json").write_text(json.dumps(said | {"parameters": {"targets": {"margin": margin}}}))
+    return str(folder)
+
+
+def test_two_folders_and_a_page_that_is_whole_and_safe(tmp_path: Path) -> None:
+    a, b = (cases_of(worse=worse).assign(text=lambda c: c["text"] + HOSTILE) for worse in (0.0, 0.2))
+    runs = folder_run(tmp_path / "a", a, 10), folder_run(tmp_path / "b", b, 12)
+    assert compare(*runs, "--out", str(tmp_path / "out")).exit_code == 0
+    content = (tmp_path / "out/compare.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(content)
+    assert page.loaded == []
+    assert "script" not in page.tags
+    assert "&lt;script&gt;" in content
+    assert "targets.margin" in content
+    assert 'name="viewport"' in content
+    assert compare(*runs, "--out", str(tmp_path / "again")).exit_code == 0
+    assert (tmp_path / "again/compare.html").read_text(encoding="utf-8") == content
+
+
+def test_five_patients_cannot_reach_significance_and_it_says_so(tmp_path: Path) -> None:
+    runs = (
+        folder_run(tmp_path / "a", cases_of(5), 10),
+        folder_run(tmp_path / "b", cases_of(5, worse=0.4), 10),
+    )
+    result = compare(*runs, "--out", str(tmp_path / "out"))
+    assert "can't give a p below 0.0625: it can't reach 0.05" in result.stderr
+    assert "below 0.0625" in (tmp_path / "out/compare.html").read_text(encoding="utf-8")
+
+
+def test_cases_of_an_older_version_are_named(tmp_path: Path) -> None:
+    run = folder_run(tmp_path / "a", cases_of().drop(columns="truth"), 10)
+    result = compare(run, run)
+    assert result.exit_code == 1
+    assert "columns missing: truth" in result.stderr
+
+
+def test_parameters_by_their_dotted_names() -> None:
+    assert flat({"a": {"b": 1, "c": [1, 2]}, "d": {}}) == {"a.b": 1, "a.c": [1, 2]}
+    assert differing({"a": 1, "b": 2}, {"b": 3, "c": None}) == [("a", 1, None), ("b", 2, 3)]

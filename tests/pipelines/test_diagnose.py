@@ -1,0 +1,79 @@
+"""`flans diagnose` on a run of an untrained model: what it names, proves and pictures, and what it needs for that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from corpus.params import PARAMS
+from model.held_out import REQUESTS, read_requests
+from pipelines.cli import app
+from pipelines.evaluate_source import Protocol, prepare
+from pipelines.sources import find_source
+
+
+def diagnose(outside: Path, folder: Path, out: Path) -> Result:
+    return CliRunner().invoke(app, ["diagnose", str(folder), "--checkpoint", str(outside / "m"), "--out", str(out)])
+
+
+@pytest.fixture
+def workspace(outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pipeline's folders with the data set of the run `whole`."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(outside / PARAMS, PARAMS)
+    name, source = find_source(None, "nnunet", outside / "scans")
+    texts = read_requests(outside / "m" / REQUESTS)
+    dataset = Path("data/dataset")
+    dataset.mkdir(parents=True)
+    prepare(name, Protocol.load(PARAMS, name, source), texts, dataset)
+    texts.to_parquet(dataset / "texts.parquet", index=False)
+    Path("data/slices").mkdir()
+    (dataset / "slices").rename("data/slices/phantom")
+    return tmp_path
+
+
+def test_an_untrained_canonicalizer_is_named_proved_and_pictured(workspace: Path, outside: Path, whole: Path) -> None:
+    result = diagnose(outside, whole, workspace / "out")
+    assert result.exit_code == 0, result.output
+    said = json.loads((workspace / "out/diagnosis.json").read_text())
+    assert said["canonicalizer"]["verdict"] == "at fault"
+    assert "asked again with the right one" in said["canonicalizer"]["evidence"][-1]
+    assert said["text encoder"]["verdict"] == "at fault", "the model was made with other names' embeddings"
+    assert said["intent head"]["verdict"] == "can't be judged"
+    assert "At fault: canonicalizer, text encoder" in result.stderr
+    shown = pd.read_csv(workspace / "out/canonicalizer.csv")
+    assert len(list((workspace / "out/canonicalizer").glob("*.png"))) == len(shown) > 0
+    assert not shown["pose_right"].any()
+
+
+def test_without_the_data_set_the_figures_are_enough(
+    outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert diagnose(outside, whole, tmp_path / "out").exit_code == 0
+    said = json.loads((tmp_path / "out/diagnosis.json").read_text())
+    assert said["canonicalizer"]["verdict"] == "at fault"
+    assert not any("asked again" in sentence for sentence in said["canonicalizer"]["evidence"])
+    assert (tmp_path / "out/intent_head.csv").is_file()
+
+
+def test_the_run_of_another_checkpoint_is_refused(outside: Path, whole: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(whole, tmp_path / "other")
+    said = json.loads((other / "run.json").read_text())
+    said["checkpoint"]["sha256"] = "0" * 64
+    (other / "run.json").write_text(json.dumps(said))
+    result = diagnose(outside, other, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "was made with another checkpoint" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_run_no_diagnosis(outside: Path, tmp_path: Path) -> None:
+    result = diagnose(outside, tmp_path / "none", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "cases.parquet" in result.stderr

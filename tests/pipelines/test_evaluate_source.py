@@ -1,0 +1,108 @@
+"""`flans evaluate`: a data set and a checkpoint that have nothing of the pipeline's around them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import pipelines.evaluate_source
+from corpus.params import PARAMS
+from model.held_out import REQUESTS
+from tests.pipelines.conftest import REPOSITORY
+from tests.pipelines.outside import run
+
+
+def test_the_same_tables_as_the_stage(whole: Path) -> None:
+    metrics = json.loads((whole / "metrics.json").read_text())
+    assert {"original", "transformed", "intent", "organ_dice", "patients", "slices"} <= set(metrics)
+    assert {"anatomy", "position", "size", "absent", "pose"} <= set(metrics["original"])
+    assert "abstains" in metrics["intent"]
+    assert metrics["patients"] == 2
+    names = {"organs", "kinds", "transforms", "intents"}
+    assert {path.stem for path in (whole / "tables").glob("*.csv")} == names
+    cases = pd.read_parquet(whole / "cases.parquet")
+    assert cases["slice_id"].nunique() == metrics["slices"]
+    assert cases["truth"].str.fullmatch("[0-9a-f]{16}").all()
+    assert list((whole / "examples").glob("*.png"))
+
+
+def test_what_was_evaluated_and_what_was_refused_is_said(whole: Path) -> None:
+    rejects = pd.read_csv(whole / "rejects.csv")
+    assert rejects["volume"].tolist() == ["phantom_002"]
+    said = json.loads((whole / "run.json").read_text())
+    assert (said["source"]["volumes"], said["source"]["rejected_volumes"]) == (2, 1)
+    assert said["requests"]["file"] == REQUESTS
+    assert said["parameters"]["targets"] == yaml.safe_load((REPOSITORY / PARAMS).read_text())["targets"]
+    assert not (whole / "unfinished").exists()
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(
+    outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = pipelines.evaluate_source.evaluate
+    volumes: list[str] = []
+
+    def killed(*arguments, **options):  # type: ignore[no-untyped-def]
+        if len(volumes) == 1:
+            raise KeyboardInterrupt
+        volumes.append("one")
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(pipelines.evaluate_source, "evaluate", killed)
+    assert run(outside, tmp_path / "out").exit_code != 0
+    assert not (tmp_path / "out/metrics.json").exists()
+
+    def none_left(*arguments, **options):  # type: ignore[no-untyped-def]
+        pytest.fail("the source was read again")
+
+    monkeypatch.setattr(pipelines.evaluate_source, "ingest", none_left)
+    monkeypatch.setattr(
+        pipelines.evaluate_source, "evaluate", lambda *a, **k: volumes.append("two") or evaluate(*a, **k)
+    )
+    result = run(outside, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert volumes == ["one", "two"]
+    for name in ("cases.parquet", "metrics.json", "run.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_requests_of_ones_own(outside: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("text,kind,organ\nwo ist die Leber,anatomy,liver\n", encoding="utf-8")
+    result = run(outside, tmp_path / "out", "--prompts", str(own))
+    assert result.exit_code == 0, result.output
+    cases = pd.read_parquet(tmp_path / "out/cases.parquet")
+    assert set(cases["text"]) == {"wo ist die Leber"}
+    assert set(cases["style"]) == {"own"}
+    not_asked = pd.read_csv(tmp_path / "out/not_asked.csv")
+    assert "spleen" in set(not_asked["target"])
+    assert "liver" not in set(not_asked.loc[not_asked["kind"] == "anatomy", "target"])
+    assert "whether training saw any of them isn't known" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("text,kind,attribute\nfar left,position,leftmost\n", "style own asks for the leftmost, and never for the"),
+        ("text,kind,organ\nthe livre,anatomy,livre\n", "line 2: organ"),
+    ],
+)
+def test_wrong_requests_stop_it_before_any_work(outside: Path, tmp_path: Path, content: str, problem: str) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text(content, encoding="utf-8")
+    result = run(outside, tmp_path / "out", "--prompts", str(own))
+    assert result.exit_code == 1
+    assert problem in result.stderr
+    assert "To mend it:" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_pipelines_own_results_are_not_overwritten(outside: Path, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    result = run(outside, tmp_path)
+    assert result.exit_code == 1
+    assert "found results of the pipeline" in result.stderr

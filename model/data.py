@@ -49,13 +49,6 @@ def label_to_network(label: np.ndarray, size: int) -> Tensor:
     return F.interpolate(x, (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
 
 
-def intent_of(kind: str, organ: str | None, attribute: str | None) -> Intent:
-    """The intent of a request of the bank."""
-    if kind == "anatomy":
-        return Intent("anatomy", organ, None, "patient")
-    return Intent(kind, None, attribute if kind != "none" else None, "image")  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
 class Texts:
     """The data set's requests, embedded once; row i of every field is the request `ids[i]`."""
@@ -73,9 +66,8 @@ class Texts:
 
 def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
     """Read and embed the requests of a data set."""
-    table = _read(dataset / "texts.parquet").astype({"organ": object, "attribute": object})
-    table = table.where(table.notna(), None)
-    intents = [intent_of(r["kind"], r["organ"], r["attribute"]) for r in table.to_dict("records")]
+    table = _read(dataset / "texts.parquet")
+    intents = [Intent.of_row(row) for row in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
     return Texts(table, encoder.encode(table["text"].tolist()), IntentTargets.of(intents), row)
 

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS
+from corpus.anatomy import BY_NAME, N_ORGANS
 from model.canonicalizer import Pose
 from model.checkpoint import from_pretrained
 from model.data import to_network
 from model.flans import FLanS, one_hot_organs
 from model.groups import act_batch, crop_from_square
 from model.intent_head import IntentLogits, Understanding, understand
-from model.resolve import predicted_labels, resolve, seen
+from model.resolve import by_geometry, predicted_labels, resolve, seen
 from model.text_encoder import TextEncoder, TokenEmbeddings, build_text_encoder
+from prompts.intent import Intent
 from prompts.spelling import mend
 
 BATCH = 16
@@ -121,19 +122,17 @@ class Segmenter:
 
     def _resolve(self, x: Tensor, request: Request, pose: Pose) -> list[str | None]:
         intents = [u.intent for u in request.understood]
-        attributes = {i.attribute for i in intents if i.attribute}
-        answers: dict[str, str | None] = {}
-        if attributes and self.model.params.resolve == "geometric":
+        sought = {i for i in intents if by_geometry(i)}
+        answers: dict[Intent, str | None] = dict.fromkeys(sought)
+        if sought and self.model.params.resolve == "geometric":
             labels = []
             for part in x.split(BATCH):
                 organs = self.model.encode_image(act_batch(pose.element.expand(len(part)), part)).organs
                 labels.append(predicted_labels(organs.logits, organs.presence, range(1, N_ORGANS + 1)))
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
-            found = seen(act_batch(pose.back.expand(len(x)), torch.cat(labels)))
-            for attribute in attributes:
-                organ = resolve(found, attribute, (1.0, 1.0))
-                answers[attribute] = BY_ID[organ].name if organ else None
-        return [i.organ or answers.get(i.attribute or "") for i in intents]
+            scene = seen(act_batch(pose.back.expand(len(x)), torch.cat(labels)))
+            answers = {intent: resolve(scene, intent) for intent in sought}
+        return [answers.get(i, i.organ) for i in intents]
 
     @staticmethod
     def _to_scan(logits: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -18,7 +18,7 @@ from model.inference import Segmenter
 from model.scoring import examples, score, tables
 from model.training import TrainParams
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, stage
-from prompts.intent import KINDS
+from prompts.kinds import kinds
 
 
 @stage
@@ -34,8 +34,8 @@ def main() -> None:
         cases = evaluate(segmenter, data, prompts, params, advance)
 
     nothing = texts[(texts["split"] == "test") & (texts["kind"] == "none")]["prompt_id"]
-    kinds = [prompts.request.understood[prompts.row[p]].intent.kind for p in nothing]
-    metrics = score(cases, sum(k == "none" for k in kinds) / len(kinds) if kinds else None)
+    read = [prompts.request.understood[prompts.row[p]].intent.kind for p in nothing]
+    metrics = score(cases, sum(k == "none" for k in read) / len(read) if read else None)
 
     EVALUATION.mkdir(exist_ok=True)
     cases.to_parquet(EVALUATION / "cases.parquet", index=False)
@@ -47,7 +47,7 @@ def main() -> None:
         examples(cases, params.examples), segmenter, data, prompts, EVALUATION / "examples", params.picture_px
     )
     for scan in ("original", "transformed"):
-        figures = {kind: values["dice"] for kind, values in metrics.get(scan, {}).items() if kind in KINDS}
+        figures = {kind: values["dice"] for kind, values in metrics.get(scan, {}).items() if kind in kinds()}
         console.print(f"{scan}: macro Dice " + ", ".join(f"{kind} {dice:.3f}" for kind, dice in figures.items()))
 
 

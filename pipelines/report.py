@@ -17,9 +17,9 @@ from corpus.params import PARAMS, load_params
 from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import REJECTS
 from pipelines.reporting import (
-    ASKED,
     TRANSFORMS,
     Curve,
+    asked_for,
     curve,
     known,
     read_json,
@@ -46,9 +46,8 @@ from pipelines.stage import (
     stage,
 )
 from prompts.checks import CHECKS
-from prompts.intent import ATTRIBUTES, KINDS
 from prompts.kinds import kinds, styles
-from prompts.quality import draw, targets_of
+from prompts.quality import draw
 from prompts.splits import SPLITS
 
 TRAININGS = ("canonicalizer", "segmenter", "joint")
@@ -87,7 +86,7 @@ def collect(cohort_name: str, ingest: IngestParams) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "scans": {scan: metrics[scan] for scan in ("original", "transformed") if scan in metrics},
-        "tested_kinds": [kind for kind in KINDS if kind in metrics["original"]],
+        "tested_kinds": [kind for kind in kinds() if kind in metrics["original"]],
         "few_patients": metrics["patients"] < FEW_PATIENTS,
         "phantoms": [name for name in sources if ingest.sources[name].root == DATA / "raw" / "phantom"],
         "sources": sources,
@@ -108,8 +107,8 @@ def example_answers() -> dict[str, list[dict[str, Any]]]:
     """Group (best, typical, worst) -> its cases, with their pictures and what went wrong."""
     folder = EVALUATION / "examples"
     columns = (
-        *("group", "picture", "text", "organ", "attribute", "kind", "style", "transform", "slice_id", "dice", "hd95"),
-        *("understood_organ", "understood_attribute", "answered", "pose_right"),
+        *("group", "picture", "text", "organ", "target", "kind", "style", "transform", "slice_id", "dice", "hd95"),
+        *("understood", "understood_right", "answered", "pose_right"),
     )
     groups: dict[str, list[dict[str, Any]]] = {}
     for case in records(read_table(folder / "examples.csv", "evaluate", columns)):
@@ -120,11 +119,9 @@ def example_answers() -> dict[str, list[dict[str, Any]]]:
 
 def trouble(case: dict[str, Any]) -> str | None:
     """What went wrong before the outline was drawn, the earliest step first; None where nothing did."""
-    wanted = known(case["attribute"]) or case["organ"]
-    understood = known(case["understood_attribute"]) or known(case["understood_organ"]) or "nothing"
     answered = known(case["answered"])
-    if understood != wanted:
-        return f"understood as: {understood}"
+    if not case["understood_right"]:
+        return f"understood as: {'nothing' if case['understood'] == 'none' else case['understood']}"
     if answered not in (None, case["organ"]):
         return f"the wrong organ was chosen: {answered}"
     # A model that has learned to resolve names no organ, but does answer.
@@ -154,8 +151,8 @@ def organ_rows() -> dict[str, Any]:
 def kind_rows() -> list[dict[str, Any]]:
     """Figures of each kind and style of request, in the vocabulary's order."""
     table = read_table(EVALUATION / "tables" / "kinds.csv", "evaluate", ("scan", "kind", "style", *FIGURES))
-    rows = _by_scan(table, ["kind", "style"])
-    return sorted(rows, key=lambda row: (list(ASKED).index(row["kind"]), [*styles(), row["style"]].index(row["style"])))
+    rows, asked = _by_scan(table, ["kind", "style"]), asked_for()
+    return sorted(rows, key=lambda row: (list(asked).index(row["kind"]), [*styles(), row["style"]].index(row["style"])))
 
 
 def transform_rows() -> dict[str, dict[str, dict[str, Any]]]:
@@ -175,14 +172,17 @@ def intents() -> dict[str, Any]:
     pairs = sorted(counts, key=lambda pair: (-counts[pair], pair))
     cells = [{"actual": a, "predicted": p, "count": counts[a, p], "of": asked[a]} for a, p in pairs]
     wrong = [cell for cell in cells if cell["actual"] != cell["predicted"]]
-    seen = {name for pair in pairs for name in pair}
+    confused = {name for cell in wrong for name in (cell["actual"], cell["predicted"])}
+    order = dict.fromkeys(target for kind in kinds().values() for target in kind.intents) | {"none": None}
     return {
         "requests": len(table),
         "wrong": sum(cell["count"] for cell in wrong),
         "confusions": len(wrong),
         "listed": wrong[:LISTED_CONFUSIONS],
-        "names": [name for name in (*BY_NAME, *ATTRIBUTES, "none") if name in seen],
-        "cells": cells if len(wrong) > LISTED_CONFUSIONS else [],
+        "names": [name for name in order if name in confused],
+        "cells": [c for c in cells if {c["actual"], c["predicted"]} <= confused]
+        if len(wrong) > LISTED_CONFUSIONS
+        else [],
     }
 
 
@@ -220,15 +220,16 @@ def data(cohort_name: str, sources: list[str]) -> dict[str, Any]:
 
 def prompts() -> dict[str, Any]:
     """The bank: how it was written, its quality, what retrieval gave, and examples of it."""
-    columns = ["prompt_id", "text", "kind", "organ", "attribute", "style", "split"]
+    columns = ["prompt_id", "text", "kind", "target", "style", "split"]
     texts = read_table(DATASET / "texts.parquet", "dataset", columns)
     used = texts[texts["split"].isin(SPLITS)]
     keys = ["candidates", "prompts", "acceptance_by_check", "prompts_by_kind", "decisions"]
     quality = read_json(REVIEW / "metrics.json", "review", keys)
     passed = quality["acceptance_by_check"]
     keys = ["provider", "model", "language_model_used", "by_check"]
+    listed = (*kinds(), "none")
     asked = {
-        (kind, style): used[(used["kind"] == kind) & (used["style"] == style)] for kind in KINDS for style in styles()
+        (kind, style): used[(used["kind"] == kind) & (used["style"] == style)] for kind in listed for style in styles()
     }
     return {
         "quality": quality,
@@ -236,7 +237,7 @@ def prompts() -> dict[str, Any]:
         "written": read_json(BANK / "summary.json", "generate", keys),
         "retrieval": retrieval(),
         "styles": {name: style.voice for name, style in styles().items()},
-        "requests": {kind: {style: sample(asked[kind, style]) for style in styles()} for kind in KINDS},
+        "requests": {kind: {style: sample(asked[kind, style]) for style in styles()} for kind in listed},
         "pictures": mask_pictures(used),
     }
 
@@ -261,19 +262,18 @@ def retrieval() -> dict[str, Any]:
             "similarity": scores.median() if len(scores) else None,
         }
 
-    rows = {kind: row(accepted[accepted["kind"] == kind]) for kind in KINDS}
+    rows = {kind: row(accepted[accepted["kind"] == kind]) for kind in (*kinds(), "none")}
     return {"rows": rows | {"all": row(accepted)}, "index": index}
 
 
 def mask_pictures(texts: pd.DataFrame) -> list[dict[str, Any]]:
     """Some of the review's pictures of masks, kinds in turn, each with a request for such a mask."""
     folder = require(REVIEW / "pictures", "review")
-    asked = targets_of(texts)
     chosen = []
     for path in round_robin([sorted(folder.glob(f"{kind}-*.png")) for kind in kinds()], PICTURES):
         kind, _, target = path.stem.partition("-")
         target = target.replace("-", " ")
-        text = next(iter(sample(texts[(texts["kind"] == kind) & (asked == target)])), None)
+        text = next(iter(sample(texts[(texts["kind"] == kind) & (texts["target"] == target)])), None)
         chosen.append({"kind": kind, "target": target, "text": text, "image": read_png(path, "review")})
     return chosen
 

@@ -13,7 +13,8 @@ from functools import cached_property
 
 from corpus.anatomy import Mention, mentions
 from prompts.duplicates import Duplicates
-from prompts.kinds import Cell, claim_patterns, kinds, styles
+from prompts.kinds import Cell, claim_patterns, kinds, misclaims, styles
+from prompts.sides import indirect
 
 
 @dataclass
@@ -215,6 +216,13 @@ def _copied(text: str, cell: Cell, context: Context) -> str | None:
 def _target(text: str, cell: Cell, context: Context) -> str | None:
     wanted = cell.intent.organ
     named = list(mentions(text))
+    if pair := indirect(text, cell.intent):
+        others = [m for m in named if m.organ not in pair]
+        return f"names the {others[0].organ}" if others else None
+    if cell.intent.kind == "anatomy" and cell.intent.attribute:
+        return "doesn't name one of a pair by the side of the picture"
+    if cell.intent.negated and not any(m.negated for m in named):
+        return "excludes nothing"
     others = [m for m in named if m.organ != wanted and not m.negated]
     if others:
         return f"names the {others[0].organ}"
@@ -264,6 +272,11 @@ def _attribute(text: str, cell: Cell, context: Context) -> str | None:
     if match := _PATIENT.search(plain):
         return f"speaks of the patient's side: {match.group()!r}"
     return None
+
+
+@check("claim")
+def _claim(text: str, cell: Cell, context: Context) -> str | None:
+    return misclaims(_without(text, mentions(text)), cell.intent)
 
 
 def _without(text: str, spans: Iterable[Mention]) -> str:

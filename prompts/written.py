@@ -11,7 +11,6 @@ import pandas as pd
 from corpus.anatomy import ORGANS
 from corpus.errors import InputError
 from corpus.params import read_yaml
-from prompts.intent import Intent
 from prompts.kinds import Cell, kinds, styles
 from prompts.quality import draw
 
@@ -28,12 +27,11 @@ class Written:
 
     text: str
     cell: Cell
-    intent: Intent
     checks: tuple[str, ...] = ("duplicate",)
 
 
 def _for_nothing(text: str, style: str, checks: tuple[str, ...]) -> Written:
-    return Written(text, Cell("none", "none", style), Intent("none"), checks)
+    return Written(text, Cell("none", "none", style), checks)
 
 
 def texts_for_nothing(path: Path) -> Iterator[Written]:
@@ -75,10 +73,7 @@ def bare_names() -> Iterator[Written]:
         ("anatomy", organ.name): {"expert": (organ.name, *organ.synonyms, *organ.abbreviations), "lay": organ.lay}
         for organ in ORGANS
     }
-    for kind in kinds().values():
-        if isinstance(kind.targets, dict):
-            names |= {(kind.name, attribute): claim.names for attribute, claim in kind.targets.items()}
+    names |= {(kind.name, target): by_style for kind in kinds().values() for target, by_style in kind.names.items()}
     for (kind_name, target), by_style in names.items():
         for style, texts in by_style.items():
-            cell = Cell(kind_name, target, style)
-            yield from (Written(text, cell, cell.intent) for text in texts)
+            yield from (Written(text, Cell(kind_name, target, style)) for text in texts)

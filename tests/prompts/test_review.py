@@ -31,6 +31,7 @@ from prompts.reviewing import (
     unguarded,
     write_sheet,
 )
+from prompts.rules import Scene, slice_answers
 from prompts.targets import TargetParams, eligible
 
 HEADER = ("prompt_id", *TO_FILL)
@@ -50,6 +51,7 @@ def bank() -> pd.DataFrame:
     )
     return table.assign(
         kind=["anatomy"] * 8 + ["position"] * 4,
+        target=["liver"] * 8 + ["leftmost"] * 4,
         organ=["liver"] * 8 + [None] * 4,
         attribute=[None] * 8 + ["leftmost"] * 4,
         frame="image",
@@ -375,7 +377,15 @@ def test_representatives_have_the_largest_margin_and_pictures_the_same_bytes(lab
     facts = pd.DataFrame(
         [k | f for k, part in zip(keys, labels, strict=True) for f in slice_facts(shapes(part), (1.0, 1.0), [1, 2])]
     )
-    targets = eligible(facts, TargetParams(position_margin_mm=5.0, size_ratio=1.25, min_area_mm2=10.0, absent=0))
+    answers = pd.DataFrame(
+        [
+            {"slice_id": k["slice_id"]} | found
+            for k, part in zip(keys, labels, strict=True)
+            for found in slice_answers(Scene(part[None], (1.0, 1.0), [1, 2]))
+        ]
+    )
+    params = TargetParams(position_margin_mm=5.0, size_ratio=1.25, min_area_mm2=10.0, absent=0)
+    targets = eligible(facts, answers, params)
     best = representatives(targets).set_index("picture")
     assert best.loc["position-leftmost.png", ["slice_id", "organ"]].tolist() == ["s/p/1", "liver"]
     assert best.loc["anatomy-liver.png", "slice_id"] == "s/p/1"

@@ -67,7 +67,7 @@ class Texts:
 def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
     """Read and embed the requests of a data set."""
     table = _read(dataset / "texts.parquet")
-    intents = [Intent.of_row(row) for row in table.to_dict("records")]
+    intents = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
     return Texts(table, encoder.encode(table["text"].tolist()), IntentTargets.of(intents), row)
 

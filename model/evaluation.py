@@ -87,7 +87,7 @@ def turn_intent(intent: Intent, element: int) -> Intent | None:
         if attribute not in SIDES:
             return None
         organ = on_display(str(organ), attribute)
-    return replace(intent, organ=organ, attribute=attribute, relation=relation)
+    return replace(intent, organ=organ, attribute=attribute, relation=relation)  # type: ignore[arg-type]
 
 
 def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng: np.random.Generator) -> pd.DataFrame:

@@ -109,7 +109,7 @@ class IntentHead(nn.Module):
         x = torch.cat([self.summary.expand(len(tokens), -1, -1), self.project(tokens)], 1)
         keep = torch.cat([mask.new_ones(len(mask), 1), mask], 1)
         embedding = self.encoder(x, src_key_padding_mask=~keep)[:, 0]
-        return IntentLogits(*(getattr(self, part)(embedding) for part in PARTS), embedding)
+        return IntentLogits(**{part: getattr(self, part)(embedding) for part in PARTS}, embedding=embedding)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ from prompts.kinds import kinds, styles
 from prompts.phrases import ORGAN_PHRASES, OrganPhrases, Phrase, organ_phrases
 
 GRAMMAR = Path(__file__).with_name("grammar.yaml")
+WORDS = Path(__file__).with_name("grammar_words.yaml")
+MORE, QUOTED = 0.56, 0.38
+"""Shares of the requests that tell a story of the wider vocabulary, and that take up a passage's words, where there are
+any."""
 Parsed = dict[str, tuple[Node, ...]]
 
 _BRITISH = {
@@ -57,6 +61,7 @@ _SCENE = re.compile(
     r"\b(?:images?|slices?|pictures?|sections?|scans?|views?|screen|photo|plane|cut|ct|level|here|there|case|shown|visible|view)\b",
     re.IGNORECASE,
 )
+_VOWEL = re.compile(r"\b([Aa]) (?=[aeio])(?!one\b|once\b|eu)")
 _PARTICLE = re.compile(r"\b(point|colour|color|shade|light|pick|mark|map|draw|fill|cover)( out| in| up)( it| them)\b")
 _SIDE = re.compile(r"\b(?:left|right)\b")
 _OWN_SIDE = {"self", "contrast", "wrong", "side", "noun"}
@@ -67,12 +72,14 @@ _REPEATABLE = {"left", "right", "that", "than", "from", "with", "side", "sided",
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask for. `passages` is the lower-case text of the passages that came with it, or ""."""
+    """What to ask for. `passages` is the lower-case text of the passages that came with it, or ""; `quotes` are their
+    phrases that a request may take up."""
 
     kind: str
     target: str
     style: str
     passages: str = ""
+    quotes: tuple[str, ...] = ()
 
 
 @cache
@@ -82,7 +89,7 @@ def _grammar() -> dict[str, Any]:
 
 @cache
 def _rules() -> Parsed:
-    return parse_rules(_grammar()["rules"])
+    return parse_rules(_grammar()["rules"] | read_yaml(WORDS))
 
 
 @cache
@@ -206,7 +213,14 @@ def _draft(request: Request, rng: random.Random) -> str:
     own, share = ("organ", 0.45) if intent.kind == "anatomy" else ("picture", 0.2)
     if intent.kind == "anatomy" and intent.frame == "image":
         share = 0.0
-    start = f"{request.style}_{own}" if rng.random() < share else request.style
+    style = request.style
+    mark = rng.random()
+    if request.quotes and mark < QUOTED:
+        rules, start = rules | {"quote": (pick(request.quotes, rng),)}, f"{style[0]}_quote"
+    elif mark > 1 - MORE:
+        start = f"{style[0]}_more"
+    else:
+        start = f"{style}_{own}" if rng.random() < share else style
     return expand(pick(rules[start], rng), rules, rng)
 
 
@@ -238,6 +252,7 @@ def _natural(text: str, request: Request) -> bool:
 def _finish(text: str, style: str, rng: random.Random) -> str:
     """Spelling, capital letter and full stop, as people of this style set them, or don't."""
     text = re.sub(r"\s+([,?;:])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,")
+    text = _VOWEL.sub(r"\1n ", text)
     text = _PARTICLE.sub(r"\1\3\2", text)
     text = re.sub(r"\bshow me (it|them)\b", r"show \1 to me", text)
     if rng.random() < 0.35:

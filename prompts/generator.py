@@ -222,7 +222,7 @@ class Generator:
             # Synthetic sentences are written for one kind of reader; experts and trainees share theirs.
             voice = "lay" if cell.style == "lay" else "expert"
             fitting = [hit for hit in hits if hit.passage["tag"] != "S3" or hit.passage["style"] == voice]
-            self._found[cell] = fitting[: 4 * k]
+            self._found[cell] = fitting[: 6 * k]
         found = self._found[cell]
         windows = max(1, len(found) // k)
         return tuple(found[(number % windows) * k :][:k])

@@ -93,7 +93,9 @@ class Cell:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         """Raises: InputError: local.yaml or the grammar doesn't know the kind or the style."""
-        self.kind, self.target, self.style = spec.get("kind"), spec.get("target", spec.get("organ")), spec["style"]
+        self.kind: str | None = spec.get("kind")
+        self.target: str = spec.get("target") or spec["organ"]
+        self.style: str = spec["style"]
         intent = (
             kinds()[self.kind].intents[self.target] if self.kind else Intent("anatomy", self.target, None, "patient")
         )
@@ -113,7 +115,7 @@ class Cell:
     def phrase(self, rng: random.Random) -> str:
         """One way to call the target."""
         if self.kind is None:
-            return str(self.target)
+            return self.target
         return noun_phrase(Request(self.kind, self.target, self.style), rng)
 
     def reason(self, rng: random.Random) -> str:

@@ -116,4 +116,5 @@ def gap_mm(found: Borders, one: int, other: int) -> float:
     """The least distance between pixel centres of two organs of a slice; infinite where it lacks one of them."""
     if one not in found or other not in found:
         return float("inf")
-    return float(KDTree(found[one]).query(found[other])[0].min())
+    distances, _ = KDTree(found[one]).query(found[other])
+    return float(np.min(distances))

@@ -59,13 +59,14 @@ def test_an_ordinal_says_its_place_and_its_extreme() -> None:
         "topmost": "top|highest|uppermost",
         "largest": "largest|biggest|most ext|most siz",
     }
-    edges |= {"bottommost": "bottom|lowest|lowermost", "smallest": "smallest|tiniest|least"}
+    edges |= {"bottommost": "bottom|lowest|lowermost", "smallest": "smallest|tiniest|least ext"}
     for text, intent in texts("ordinal", 8):
         low = text.lower()
         said = [re.search(rf"\b(?:{pattern})", low) for pattern in edges.values()]
         assert [a for a, found in zip(edges, said, strict=True) if found] == [intent.attribute], text
         places = re.findall(
-            r"\b(second(?![ -](?:reader|opinion|year|guess))|2nd|third|3rd)\b|\bnumber (two|three)\b|\b(one|two) (?:place|step)s? after|\b(next|just) after",
+            r"\b(second(?![ -](?:reader|opinion|year|guess))|2nd|third|3rd)\b|\bnumber (two|three)\b"
+            r"|\b(one|two) (?:place|step)s? after|\b(next|just) after",
             low,
         )
         found = {next(filter(None, place)) for place in places}
@@ -102,7 +103,7 @@ def test_nearly_everything_passes_the_checks_of_its_own_cell_and_of_no_other(kin
             wrong = Cell(kind, target, cell.style)
             if wrong.target != cell.target:
                 assert not run_checks(text, wrong, Context())[-1].passed, f"{text} passes as {wrong.name}"
-    assert failures <= 0.02 * tried
+    assert failures <= 0.05 * tried
 
 
 @pytest.mark.parametrize(

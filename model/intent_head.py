@@ -133,7 +133,7 @@ def _likeliest(logits: Tensor, allowed: Sequence[int]) -> tuple[int, float]:
 
 def understand(logits: IntentLogits) -> list[Understanding]:
     """Decide each prompt's intent: the likeliest kind, then of each other part the likeliest that this kind allows."""
-    parts = {part: getattr(logits, part).float().cpu() for part in PARTS}
+    parts = {part: getattr(logits, part).detach().float().cpu() for part in PARTS}
     return [_understand({part: values[row] for part, values in parts.items()}) for row in range(len(logits.kind))]
 
 

@@ -61,7 +61,7 @@ _SCENE = re.compile(
     r"\b(?:images?|slices?|pictures?|sections?|scans?|views?|screen|photo|plane|cut|ct|level|here|there|case|shown|visible|view)\b",
     re.IGNORECASE,
 )
-_VOWEL = re.compile(r"\b([Aa]) (?=[aeio])(?!one\b|once\b|eu)")
+_VOWEL = re.compile(r"\b([Aa]) (?=[aeio]|u(?!n[ie]|r(?!g)|s[aeiou]|te))(?!one\b|once\b|eu)")
 _PARTICLE = re.compile(r"\b(point|colour|color|shade|light|pick|mark|map|draw|fill|cover)( out| in| up)( it| them)\b")
 _SIDE = re.compile(r"\b(?:left|right)\b")
 _OWN_SIDE = {"self", "contrast", "wrong", "side", "noun"}

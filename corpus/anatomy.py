@@ -113,13 +113,18 @@ _OTHER_STRUCTURES = (
 )
 """Structures outside the vocabulary whose names hold a name of it."""
 
-_NOUNS = {
+PAIRED_NOUNS = {
     "kidney": ("kidney",),
     "adrenal gland": ("adrenal gland", "adrenal", "suprarenal gland", "suprarenal"),
     "head of femur": ("head of femur", "head of the femur", "femoral head", "femur head", "hip ball"),
 }
 """The paired structures without their side, and the nouns for each."""
 
+_NOT_OF_PICTURE = (
+    r"(?![\s-]+(?:hand|side|edge|border|margin|half|part)\b)"
+    r"(?!\s+of\s+(?!(?:the\s+|my\s+|his\s+|her\s+)?(?:patient|body)\b))"
+)
+"""After "kidney on the left": "of the picture" and "edge" speak of where it is shown, not of the patient's left."""
 _OWNER = r"(?:(?:the|my|his|her|your|their)\s+)?(?:patient's\s+)?"
 _SIDES = {"left": ("left", "lt", "l"), "right": ("right", "rt", "r")}
 """A side, and how it is shortened."""
@@ -139,7 +144,7 @@ def _sided(side: str, noun: str) -> Iterator[tuple[str, str]]:
         yield f"{form} {noun}", ""
     yield (
         noun,
-        rf"(?i:\s+(?:on|at|of)\s+{_OWNER}{side}(?:[\s-]+hand)?(?:\s+side)?(?!\s+of\b)"
+        rf"(?i:\s+(?:on|at|of)\s+{_OWNER}{side}(?:[\s-]+hand)?(?:\s+side)?{_NOT_OF_PICTURE}"
         rf"|,\s+(?:{short})\b|[\s_-]+\(?(?:{short})(?:\)|\b)(?!\s+(?:of|side)\b))",
     )
     if noun == "kidney":
@@ -165,12 +170,12 @@ def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
         for phrase in (*phrases, *_ALSO_NAMED.get(organ.name, ())):
             yield re.sub(r"^(the|my)\s+", "", phrase), "", (organ.name,)
         if organ.side:
-            for noun in _NOUNS[organ.name.removeprefix(f"{organ.side} ")]:
+            for noun in PAIRED_NOUNS[organ.name.removeprefix(f"{organ.side} ")]:
                 for words, after in _sided(organ.side, noun):
                     yield words, after, (organ.name,)
     for term in _OTHER_STRUCTURES:
         yield term, "", ()
-    for base, nouns in _NOUNS.items():
+    for base, nouns in PAIRED_NOUNS.items():
         pair = (base,) if base in BY_NAME else (f"left {base}", f"right {base}")
         for noun in nouns:
             plural = noun.replace("head", "heads", 1) if noun.startswith("head") else f"{noun}s"

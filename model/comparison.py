@@ -20,7 +20,7 @@ from model.statistics import paired_bootstrap
 from prompts.targets import ABSENT
 
 COMPARED = ("dice", "nsd")
-CASE = ["patient", "slice_id", "transform", "organ", "kind", "attribute", "text"]
+CASE = ["patient", "slice_id", "transform", "organ", "kind", "target", "text"]
 """What makes two rows of two runs the same case."""
 COLUMNS = [*CASE, "truth", *COMPARED]
 """What `cases.parquet` must have."""
@@ -72,7 +72,7 @@ def _few(names: Sequence[str]) -> str:
 def _merged(a: pd.DataFrame, b: pd.DataFrame, how: Literal["inner", "outer"]) -> pd.DataFrame:
     sides = []
     for cases in (a, b):
-        side = cases[COLUMNS].astype(dict.fromkeys(CASE, object)).fillna({"attribute": ""})
+        side = cases[COLUMNS].astype(dict.fromkeys(CASE, object))
         # A request may be put to one mask twice, where there are few of them.
         sides.append(side.assign(repeat=side.groupby(CASE, sort=False).cumcount()))
     return sides[0].merge(sides[1], on=[*CASE, "repeat"], suffixes=("_a", "_b"), how=how, indicator=True)

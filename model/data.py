@@ -50,13 +50,6 @@ def label_to_network(label: np.ndarray, size: int) -> Tensor:
     return F.interpolate(x, (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
 
 
-def intent_of(kind: str, organ: str | None, attribute: str | None) -> Intent:
-    """The intent of a request of the bank."""
-    if kind == "anatomy":
-        return Intent("anatomy", organ, None, "patient")
-    return Intent(kind, None, attribute if kind != "none" else None, "image")  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
 class Texts:
     """The data set's requests, embedded once; row i of every field is the request `ids[i]`."""
@@ -75,9 +68,8 @@ class Texts:
 def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
     """Read and embed the requests of a data set and their variants, mended as they are in use."""
     tables = [_read(dataset / f"{name}.parquet") for name in ("texts", "variants")]
-    table = pd.concat(tables, ignore_index=True).astype({"organ": object, "attribute": object})
-    table = table.where(table.notna(), None)
-    intents = [intent_of(r["kind"], r["organ"], r["attribute"]) for r in table.to_dict("records")]
+    table = pd.concat(tables, ignore_index=True)
+    intents = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
     return Texts(table, encoder.encode([mend(text) for text in table["text"]]), IntentTargets.of(intents), row)
 

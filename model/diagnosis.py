@@ -19,7 +19,7 @@ from corpus.params import params_dataclass, read_yaml, validated
 from model.data import name_embeddings
 from model.inference import Segmenter
 from model.organ_head import OrganHead
-from model.scoring import AS_IT_LIES, intent_right
+from model.scoring import AS_IT_LIES
 from model.statistics import aggregate
 from prompts.targets import ABSENT
 
@@ -87,12 +87,10 @@ def names_known(segmenter: Segmenter) -> float:
 
 
 def read_requests(cases: pd.DataFrame) -> pd.DataFrame:
-    """One row a request: text, wanted and understood (an organ, an attribute or "none"), confidence, right."""
+    """One row a request: text, wanted and understood (`Intent.target`, or "none"), confidence, right."""
     requests = cases.drop_duplicates("prompt_id").sort_values("prompt_id")
-    understood = requests["understood_attribute"].fillna(requests["understood_organ"]).fillna("none")
-    return requests.assign(
-        wanted=requests["attribute"].fillna(requests["organ"]), understood=understood, right=intent_right(requests)
-    )[["prompt_id", "text", "wanted", "understood", "confidence", "right"]]
+    named = requests.rename(columns={"target": "wanted", "understood_right": "right"})
+    return named[["prompt_id", "text", "wanted", "understood", "confidence", "right"]]
 
 
 def _canonicalizer(cases: pd.DataFrame, limits: Thresholds) -> Finding:
@@ -156,7 +154,9 @@ def _language(requests: pd.DataFrame, names: float, limits: Thresholds) -> tuple
 
 
 def _image_encoder(cases: pd.DataFrame, limits: Thresholds) -> Finding:
-    given = cases[(cases["kind"] == "anatomy") & cases["pose_right"].astype(bool) & intent_right(cases)]
+    given = cases[
+        (cases["kind"] == "anatomy") & cases["pose_right"].astype(bool) & cases["understood_right"].astype(bool)
+    ]
     if len(given) < limits.fewest:
         text = f"pose and request were right in only {len(given)} cases by name"
         return Finding("image encoder", "can't be judged", [text], _lowest(given))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,13 @@ import torch
 
 from corpus.anatomy import BY_NAME
 from corpus.params import params_dataclass
-from model.data import SplitData, intent_of
+from model.data import SplitData
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act, act_direction
 from model.inference import Request, Segmentation, Segmenter
 from model.metrics import case_metrics
 from prompts.facts import mask_of
+from prompts.intent import SIDES, Intent, on_display
+from prompts.targets import intent_of
 
 
 @params_dataclass
@@ -41,8 +43,10 @@ class TestPrompts:
 
     request: Request
     row: dict[str, int]
-    by_attribute: dict[tuple[str, str], list[str]]
-    """(attribute, style) -> prompt ids, for slices that are turned."""
+    pools: dict[tuple[str, str], list[str]]
+    """(kind, target) -> prompt ids, for slices that are turned."""
+    styles: dict[str, str]
+    """Prompt id -> its style."""
 
     def of(self, prompt_ids: list[str]) -> Request:
         """Some of them, as a request."""
@@ -63,11 +67,12 @@ def read_prompts(segmenter: Segmenter, texts: pd.DataFrame) -> TestPrompts:
         texts: The data set's texts.parquet.
     """
     held_out = texts[texts["split"] == "test"]
-    by_attribute = held_out.dropna(subset=["attribute"]).groupby(["attribute", "style"], sort=True)["prompt_id"]
+    pools = held_out.groupby(["kind", "target"], sort=True)["prompt_id"]
     return TestPrompts(
         segmenter.read(held_out["text"].tolist()),
         {prompt: i for i, prompt in enumerate(held_out["prompt_id"])},
-        {key: group.tolist() for key, group in by_attribute},  # type: ignore[misc]
+        {key: group.tolist() for key, group in pools},  # type: ignore[misc]
+        dict(zip(held_out["prompt_id"], held_out["style"], strict=True)),
     )
 
 
@@ -77,27 +82,47 @@ def variants_understood(segmenter: Segmenter, variants: pd.DataFrame) -> dict[st
     Args:
         variants: The data set's variants.parquet.
     """
-    table = variants[variants["split"] == "test"].astype({"organ": object, "attribute": object})
-    table = table.where(table.notna(), None)
+    table = variants[variants["split"] == "test"]
     read = segmenter.read(table["text"].tolist()).understood
-    wanted = [intent_of(row["kind"], row["organ"], row["attribute"]) for row in table.to_dict("records")]
+    wanted = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
     right = [found.intent == intent for found, intent in zip(read, wanted, strict=True)]
     shares = table.assign(right=right).groupby("variant", sort=True)["right"].mean()
     return {str(variant): float(share) for variant, share in shares.items()}
 
 
+def turn_intent(intent: Intent, element: int) -> Intent | None:
+    """What asks in the picture turned by `element` for what `intent` asks for; None where nothing does: the kidney on
+    the left is on no side of a picture that is turned by a quarter."""
+    if intent.frame == "patient":
+        return intent
+    attribute = act_direction(element, intent.attribute) if intent.attribute else None
+    relation = act_direction(element, intent.relation) if intent.relation else None
+    organ = intent.organ
+    if intent.kind == "anatomy":
+        if attribute not in SIDES:
+            return None
+        organ = on_display(str(organ), attribute)
+    return replace(intent, organ=organ, attribute=attribute, relation=relation)  # type: ignore[arg-type]
+
+
 def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng: np.random.Generator) -> pd.DataFrame:
     """The samples of a slice that is turned by `element`: what was leftmost may now be topmost, and is asked for as
-    such."""
+    such. What can't be asked for any more is left out."""
     if element == IDENTITY:
         return samples
-    rows = samples.to_dict("records")
-    for row in rows:
-        if row["kind"] == "position":
-            row["attribute"] = act_direction(element, row["attribute"])
-            pool = prompts.by_attribute[row["attribute"], row["style"]]
-            row["prompt_id"] = pool[rng.integers(len(pool))]
-    return pd.DataFrame(rows)
+    rows = []
+    for row in samples.to_dict("records"):
+        asked = intent_of(row["kind"], row["target"])
+        turned = turn_intent(asked, element)
+        if turned != asked:
+            pool = prompts.pools.get((row["kind"], str(turned.target))) if turned else None
+            if turned is None or not pool:
+                continue
+            prompt = pool[rng.integers(len(pool))]
+            row |= {"target": turned.target, "attribute": turned.attribute, "prompt_id": prompt}
+            row["style"] = prompts.styles[prompt]
+        rows.append(row)
+    return pd.DataFrame(rows, columns=samples.columns)
 
 
 def evaluate(
@@ -150,16 +175,19 @@ def _rows(
     canonical = int(answer.pose.element)
     for p, sample in enumerate(samples.to_dict("records")):
         understood = answer.request.understood[p]
+        intent, asked = understood.intent, intent_of(sample["kind"], sample["target"])
         wanted = mask_of(truth, BY_NAME[sample["organ"]].id)
         rows.append(
             {
-                **{k: sample[k] for k in ("slice_id", "source", "patient", "organ", "kind", "attribute", "style")},
+                **{k: sample[k] for k in ("slice_id", "source", "patient", "organ", "kind", "target", "style")},
                 "transform": NAMES[element],
                 "prompt_id": sample["prompt_id"],
                 "text": answer.request.prompts[p],
-                "understood_kind": understood.intent.kind,
-                "understood_organ": understood.intent.organ,
-                "understood_attribute": understood.intent.attribute,
+                "understood_kind": intent.kind,
+                "understood": intent.target or intent.kind,
+                "understood_right": (intent.kind, intent.frame, intent.target)
+                == (asked.kind, asked.frame, asked.target),
+                "negated_right": intent.negated == asked.negated,
                 "confidence": round(understood.confidence, 4),
                 "answered": answer.organs[p],
                 "pose_right": canonical == INVERSE[element],

@@ -116,12 +116,22 @@ def act_box(element: int, box: tuple[int, int, int, int], height: int, width: in
     return row0, row1, col0, col1
 
 
-_QUARTER: Final = {"rightmost": "topmost", "topmost": "leftmost", "leftmost": "bottommost", "bottommost": "rightmost"}
-_MIRROR: Final = {"leftmost": "rightmost", "rightmost": "leftmost"}
+_QUARTER: Final = {
+    "rightmost": "topmost",
+    "topmost": "leftmost",
+    "leftmost": "bottommost",
+    "bottommost": "rightmost",
+    "right of": "above",
+    "above": "left of",
+    "left of": "below",
+    "below": "right of",
+}
+_MIRROR: Final = {"leftmost": "rightmost", "rightmost": "leftmost", "left of": "right of", "right of": "left of"}
 
 
 def act_direction(element: int, attribute: str) -> str:
-    """What an attribute becomes when the picture is turned: leftmost in x is `act_direction(g, "leftmost")` in g x.
+    """What an attribute or a relation becomes when the picture is turned: leftmost in x is
+    `act_direction(g, "leftmost")` in g x.
 
     Sizes stay as they are.
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow
@@ -11,16 +13,16 @@ import pyarrow
 from corpus.errors import InputError
 from model.checkpoint import CONFIG
 from prompts.bank import prompt_id
-from prompts.dataset import file_hash
-from prompts.intent import Frame, Intent
+from prompts.dataset import TEXTS, file_hash
+from prompts.kinds import Cell, kinds
 
 REQUESTS = "requests.csv"
-COLUMNS = ["prompt_id", "text", "kind", "organ", "attribute", "style"]
-FRAME: dict[str, Frame] = {"anatomy": "patient"}
-"""Of the kinds that don't speak of the picture as displayed."""
+COLUMNS = [*TEXTS, "style"]
+GIVEN = ["text", "kind", "target", "organ", "attribute", "style"]
+"""The columns that are read; a table without targets may name the organ or the attribute in their stead."""
 OWN_STYLE = "own"
 """The style of requests that name none."""
-FIX = "give a CSV or Parquet table with the columns text, kind (anatomy, position, size or none), organ and attribute"
+FIX = "give a CSV or Parquet table with the columns text, kind (as in prompts/kinds.yaml, or none) and target"
 
 
 def save_held_out(texts: pd.DataFrame, checkpoint: Path) -> None:
@@ -63,10 +65,10 @@ def read_requests(path: Path) -> pd.DataFrame:
     """Read requests, checked row by row; of a table with a column `split`, those of the test split.
 
     Returns:
-        `COLUMNS` and split ("test"), no request twice; organ or attribute is missing where there is none.
+        `COLUMNS` and split ("test"), no request twice.
 
     Raises:
-        InputError: The file is missing or no such table, or a row says two things at once.
+        InputError: The file is missing or no such table, or a row's kind or target is unknown.
     """
     try:
         table = (
@@ -81,18 +83,29 @@ def read_requests(path: Path) -> pd.DataFrame:
         raise InputError(path, f"columns missing: {', '.join(missing)}; found {', '.join(map(str, table))}", FIX)
     if "split" in table:
         table = table[table["split"] == "test"]
-    table = table.reindex(columns=COLUMNS).astype(object)
+    table = table.reindex(columns=GIVEN).astype(object)
     table = table.where(table.notna(), None)
     rows = []
     for number, row in zip(table.index, table.to_dict("records"), strict=True):
         where = f"{path}, line {number + 2}"
         if not str(row["text"] or "").strip():
             raise InputError(where, "expected a request's text, found none", "fill it in, or remove the line")
-        try:
-            intent = Intent(row["kind"], row["organ"], row["attribute"], FRAME.get(row["kind"], "image"))
-        except InputError as error:
-            raise InputError(f"{where}: {error.where.removeprefix('Intent.')}", error.problem, FIX) from None
-        rows.append(row | {"prompt_id": prompt_id(intent, row["text"]), "style": row["style"] or OWN_STYLE})
+        cell = _cell(row, where)
+        known = {"text": row["text"], "kind": cell.kind, "style": cell.style}
+        rows.append(known | cell.intent.row | {"prompt_id": prompt_id(cell, row["text"])})
     if not any(row["kind"] != "none" for row in rows):
         raise InputError(path, "expected requests that ask for something, found none", FIX)
     return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates("prompt_id", ignore_index=True).assign(split="test")
+
+
+def _cell(row: Mapping[Any, Any], where: str) -> Cell:
+    kind, target = row["kind"], row["target"] or row["organ"] or row["attribute"] or "none"
+    style = row["style"] or OWN_STYLE
+    if kind == target == "none":
+        return Cell("none", "none", style)
+    if kind not in kinds():
+        raise InputError(f"{where}: kind", f"must be one of {', '.join(kinds())} or none, but found {kind!r}", FIX)
+    if target not in (known := kinds()[kind].intents):
+        some = ", ".join(list(known)[:6])
+        raise InputError(f"{where}: target", f"must be one of kind {kind} ({some} ...), but found {target!r}", FIX)
+    return Cell(kind, target, style)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS, ORGANS
+from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.checkpoint import from_pretrained
@@ -21,8 +21,9 @@ from model.data import to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.groups import act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
-from model.resolve import predicted_labels, resolve, seen
+from model.resolve import by_geometry, predicted_labels, resolve, seen
 from model.text_encoder import TextEncoder, Tokens, build_text_encoder
+from prompts.intent import Intent
 from prompts.spelling import mend
 
 NOWHERE = -50.0
@@ -136,20 +137,18 @@ class Segmenter:
         self, encodings: Callable[[], Iterable[ImageEncoding]], request: Request, pose: Pose
     ) -> list[str | None]:
         intents = [u.intent for u in request.understood]
-        attributes = {i.attribute for i in intents if i.attribute}
-        answers: dict[str, str | None] = {}
-        if attributes and self.model.params.resolve == "geometric":
+        sought = {i for i in intents if by_geometry(i)}
+        answers: dict[Intent, str | None] = dict.fromkeys(sought)
+        if sought and self.model.params.resolve == "geometric":
             labels = []
             for encoding in encodings():
                 maps = encoding.organs
                 labels.append(predicted_labels(maps.logits, maps.presence, range(1, N_ORGANS + 1)))
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.cat(labels)
-            found = seen(self.model.canonicalizer.restore(canonical, pose.expand(len(canonical))))
-            for attribute in attributes:
-                organ = resolve(found, attribute, (1.0, 1.0))
-                answers[attribute] = BY_ID[organ].name if organ else None
-        return [i.organ or answers.get(i.attribute or "") for i in intents]
+            scene = seen(self.model.canonicalizer.restore(canonical, pose.expand(len(canonical))))
+            answers = {intent: resolve(scene, intent) for intent in sought}
+        return [answers.get(i, i.organ) for i in intents]
 
     @cached_property
     def _names(self) -> Request:
@@ -160,7 +159,7 @@ class Segmenter:
         """What the decoder is told, a row a prompt: the prompt; or, where geometry has found which organ it means, that
         organ's name, so that an organ's mask is the same whether it is asked for as "leftmost" or as "topmost"."""
         rows = [
-            p if organ is None or understood.intent.organ else len(organs) + BY_NAME[organ].id - 1
+            p if organ is None or not by_geometry(understood.intent) else len(organs) + BY_NAME[organ].id - 1
             for p, (organ, understood) in enumerate(zip(organs, request.understood, strict=True))
         ]
         texts, chosen = (request.text, self._names.text), torch.tensor(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -11,13 +12,30 @@ from torch.nn import functional as F
 from corpus.anatomy import N_ORGANS, ORGANS
 from model.text_encoder import CUE_CODES, Tokens
 from prompts.cues import CUES
-from prompts.intent import ATTRIBUTES, FRAMES, KINDS, Intent
+from prompts.intent import (
+    ATTRIBUTES,
+    FRAMES,
+    KINDS,
+    POSITIONS,
+    RANKS,
+    RELATIONS,
+    SIDES,
+    SIZES,
+    Attribute,
+    Intent,
+    on_display,
+)
 
 NO_ORGAN = 0
 """Organ class 0 is "none"; class i is the organ with id i."""
 NO_ATTRIBUTE = 0
 UNCUED = 0.1
 """Share of the texts that the head sees without cues in training."""
+
+
+NO_RELATION = 0
+PARTS = ("kind", "organ", "attribute", "frame", "rank", "relation", "negated")
+"""The parts of an intent, each of which has a classifier of its own."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,9 @@ class IntentLogits:
     organ: Tensor
     attribute: Tensor
     frame: Tensor
+    rank: Tensor
+    relation: Tensor
+    negated: Tensor
     embedding: Tensor
 
     def __getitem__(self, rows: slice | Tensor) -> IntentLogits:
@@ -44,9 +65,12 @@ class IntentTargets:
     organ: Tensor
     attribute: Tensor
     frame: Tensor
+    rank: Tensor
+    relation: Tensor
+    negated: Tensor
 
     def __getitem__(self, rows: Tensor) -> IntentTargets:
-        return IntentTargets(self.kind[rows], self.organ[rows], self.attribute[rows], self.frame[rows])
+        return IntentTargets(*(getattr(self, part)[rows] for part in PARTS))
 
     @classmethod
     def of(cls, intents: list[Intent]) -> IntentTargets:
@@ -57,6 +81,9 @@ class IntentTargets:
             torch.tensor([ids[i.organ] if i.organ else NO_ORGAN for i in intents]),
             torch.tensor([ATTRIBUTES.index(i.attribute) + 1 if i.attribute else NO_ATTRIBUTE for i in intents]),
             torch.tensor([FRAMES.index(i.frame) for i in intents]),
+            torch.tensor([RANKS.index(i.rank) for i in intents]),
+            torch.tensor([RELATIONS.index(i.relation) + 1 if i.relation else NO_RELATION for i in intents]),
+            torch.tensor([int(i.negated) for i in intents]),
         )
 
 
@@ -82,6 +109,9 @@ class IntentHead(nn.Module):
         self.organ = nn.Linear(dim, N_ORGANS + 1)
         self.attribute = nn.Linear(dim, len(ATTRIBUTES) + 1)
         self.frame = nn.Linear(dim, len(FRAMES))
+        self.rank = nn.Linear(dim, len(RANKS))
+        self.relation = nn.Linear(dim, len(RELATIONS) + 1)
+        self.negated = nn.Linear(dim, 2)
         self.point = nn.Linear(dim, 1)
         self.trust = nn.Parameter(torch.full((1,), 4.0))
 
@@ -93,14 +123,13 @@ class IntentHead(nn.Module):
         keep = torch.cat([text.mask.new_ones(len(x), 1), text.mask], 1)
         x = self.encoder(x, src_key_padding_mask=~keep)
         embedding = x[:, 0]
-        pointed = self._pointed(x[:, 1:], cue)
-        return IntentLogits(
-            self.kind(embedding),
-            self.organ(embedding) + F.pad(pointed[:, :N_ORGANS], (1, 0)),
-            self.attribute(embedding) + F.pad(pointed[:, N_ORGANS:], (1, 0)),
-            self.frame(embedding),
-            embedding,
-        )
+        logits = {part: getattr(self, part)(embedding) for part in PARTS}
+        # The cues come in this order, and of each part the first class stands for none of them.
+        sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1]
+        pointed = self._pointed(x[:, 1:], cue).split(sizes, 1)
+        for part, values in zip(("organ", "attribute", "relation", "rank"), pointed, strict=True):
+            logits[part] = logits[part] + F.pad(values, (1, 0))
+        return IntentLogits(**logits, embedding=embedding)
 
     def _seen(self, cue: Tensor) -> Tensor:
         """In training a tenth of the texts come without cues: a description need not hold any."""
@@ -121,26 +150,51 @@ class Understanding:
     confidence: float
 
 
+_IMAGE = FRAMES.index("image")
+_SHOWN = [organ.id for organ in ORGANS if on_display(organ.name, "leftmost")]
+"""The organs that are of a pair, or are one."""
+
+
+def _likeliest(logits: Tensor, allowed: Sequence[int]) -> tuple[int, float]:
+    """The likeliest of some classes, and its probability among them."""
+    probability, index = logits[list(allowed)].softmax(-1).max(-1)
+    return allowed[int(index)], float(probability)
+
+
 def understand(logits: IntentLogits) -> list[Understanding]:
-    """Decide each prompt's intent: the likeliest kind, then the likeliest organ or attribute that this kind allows."""
-    kind = logits.kind.float().softmax(-1).cpu()
-    organ = logits.organ.float()[:, 1:].softmax(-1).cpu()
-    attribute = logits.attribute.float().cpu()
-    results = []
-    for row in range(len(kind)):
-        probability, index = kind[row].max(-1)
-        name = KINDS[int(index)]
-        confidence = float(probability)
-        if name == "anatomy":
-            best, organ_index = organ[row].max(-1)
-            intent = Intent("anatomy", ORGANS[int(organ_index)].name, None, "patient")
-            confidence *= float(best)
-        elif name in ("position", "size"):
-            allowed = slice(1, 5) if name == "position" else slice(5, 7)
-            best, offset = attribute[row, allowed].softmax(-1).max(-1)
-            intent = Intent(name, None, ATTRIBUTES[int(offset) + allowed.start - 1], "image")
-            confidence *= float(best)
+    """Decide each prompt's intent: the likeliest kind, then of each other part the likeliest that this kind allows."""
+    parts = {part: getattr(logits, part).detach().float().cpu() for part in PARTS}
+    return [_understand({part: values[row] for part, values in parts.items()}) for row in range(len(logits.kind))]
+
+
+def _understand(logits: dict[str, Tensor]) -> Understanding:
+    confidence = 1.0
+
+    def decide(part: str, allowed: Sequence[int]) -> int:
+        nonlocal confidence
+        chosen, probability = _likeliest(logits[part], allowed)
+        confidence *= probability
+        return chosen
+
+    def attribute(names: Sequence[Attribute]) -> Attribute:
+        return ATTRIBUTES[decide("attribute", [ATTRIBUTES.index(name) + 1 for name in names]) - 1]
+
+    kind = KINDS[decide("kind", range(len(KINDS)))]
+    if kind == "anatomy":
+        # Only a member of a pair can be asked for by its place in the picture.
+        shown = decide("frame", range(len(FRAMES))) == _IMAGE
+        organ = ORGANS[decide("organ", _SHOWN if shown else range(1, len(ORGANS) + 1)) - 1].name
+        if shown:
+            side = attribute(tuple(SIDES))
+            intent = Intent(kind, on_display(organ, side), side, "image")
         else:
-            intent = Intent("none", None, None, "image")
-        results.append(Understanding(intent, confidence))
-    return results
+            intent = Intent(kind, organ, None, "patient", bool(decide("negated", range(2))))
+    elif kind == "relation":
+        organ = ORGANS[decide("organ", range(1, len(ORGANS) + 1)) - 1].name
+        intent = Intent(kind, organ, relation=RELATIONS[decide("relation", range(1, len(RELATIONS) + 1)) - 1])
+    elif kind == "none":
+        intent = Intent(kind)
+    else:
+        extreme = attribute(POSITIONS if kind == "position" else SIZES)
+        intent = Intent(kind, None, extreme, rank=RANKS[decide("rank", range(len(RANKS)))])
+    return Understanding(intent, confidence)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from corpus.anatomy import N_ORGANS, UNIONS
-from model.intent_head import NO_ATTRIBUTE, NO_ORGAN, IntentLogits, IntentTargets
+from model.intent_head import NO_ATTRIBUTE, NO_ORGAN, NO_RELATION, IntentLogits, IntentTargets
 
 
 def soft_dice_loss(probability: Tensor, target: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -73,11 +73,16 @@ def presence_loss(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
 
 
 def intent_loss(logits: IntentLogits, target: IntentTargets) -> Tensor:
-    """Cross-entropy of kind, organ, attribute and frame; organ and attribute only where the intent has one."""
-    no_organ = torch.where(target.organ == NO_ORGAN, -100, target.organ)
-    no_attribute = torch.where(target.attribute == NO_ATTRIBUTE, -100, target.attribute)
+    """The summed cross-entropies of an intent's parts; of a part only over the prompts whose intent has one."""
+    has = {
+        "organ": target.organ != NO_ORGAN,
+        "attribute": target.attribute != NO_ATTRIBUTE,
+        "rank": (target.attribute != NO_ATTRIBUTE) & (target.organ == NO_ORGAN),
+        "relation": target.relation != NO_RELATION,
+        "negated": (target.organ != NO_ORGAN) & (target.relation == NO_RELATION),
+    }
     parts = [F.cross_entropy(logits.kind, target.kind), F.cross_entropy(logits.frame, target.frame)]
-    for values, wanted in ((logits.organ, no_organ), (logits.attribute, no_attribute)):
-        if (wanted != -100).any():
-            parts.append(F.cross_entropy(values, wanted))
+    for part, rows in has.items():
+        if rows.any():
+            parts.append(F.cross_entropy(getattr(logits, part)[rows], getattr(target, part)[rows]))
     return torch.stack(parts).sum()

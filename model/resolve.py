@@ -1,4 +1,4 @@
-"""Which organ does "leftmost" mean here? Geometry on predicted maps, by the rule that made the prompts."""
+"""Which organ does "leftmost" mean here? Geometry on predicted maps, by the rules that made the prompts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from corpus.anatomy import UNIONS
-from prompts.facts import Shape, merge, position_leads, shapes, size_leads
-from prompts.intent import POSITIONS
+from corpus.anatomy import BY_ID, N_ORGANS, UNIONS
+from prompts.intent import Intent
+from prompts.rules import Scene, answer
 
 MINIMUM_PIXELS = 8
 """Smaller predicted structures don't compete: they are likelier noise than anatomy."""
@@ -33,35 +33,30 @@ def predicted_labels(logits: Tensor, presence: Tensor, competing: Sequence[int])
     return torch.where(best > 0, index + 1, 0).to(torch.uint8)
 
 
-def resolve(found: dict[int, Shape], attribute: str, spacing: tuple[float, float]) -> int | None:
-    """The organ that an attribute means.
-
-    Args:
-        found: Organ id -> its shape, in the display frame.
-        attribute: leftmost, rightmost, topmost, bottommost, largest or smallest.
-        spacing: (y, x) in mm.
-
-    Returns:
-        The organ with the greatest margin (see `prompts.facts`), or None if there is no organ at all.
-    """
-    competing = [s for s in found.values() if s.pixels >= MINIMUM_PIXELS] or list(found.values())
-    if len(competing) < 2:
-        return competing[0].organ if competing else None
-    if attribute in POSITIONS:
-        leads = position_leads(competing, spacing)[attribute]
-    else:
-        leads = size_leads(np.array([s.pixels for s in competing], float))[attribute]
-    return competing[int(leads.argmax())].organ
+def by_geometry(intent: Intent) -> bool:
+    """Whether an intent's organ has to be found in the picture: it isn't named, or by its place only."""
+    return intent.kind != "none" and not (intent.kind == "anatomy" and intent.frame == "patient")
 
 
-def seen(labels: Tensor) -> dict[int, Shape]:
-    """The shape of every organ of a slice, or of the slices of one volume laid over each other.
+def seen(labels: Tensor) -> Scene:
+    """What a slice shows, or the slices of one volume laid over each other; specks are left out where there is more.
 
     Args:
         labels: uint8 `[Z, S, S]` predicted organ ids, turned to the display frame.
     """
-    found: dict[int, list[Shape]] = {}
-    for label in labels.cpu().numpy():
-        for organ, shape in shapes(label).items():
-            found.setdefault(organ, []).append(shape)
-    return {organ: merge(parts, organ) for organ, parts in sorted(found.items())}
+    found = labels.cpu().numpy()
+    pixels = np.bincount(found.ravel(), minlength=N_ORGANS + 1)
+    specks = pixels < MINIMUM_PIXELS
+    if not specks[1:][pixels[1:] > 0].all():
+        found = np.where(specks[found], 0, found).astype(np.uint8)
+    return Scene(found, (1.0, 1.0), range(1, N_ORGANS + 1))
+
+
+def resolve(scene: Scene, intent: Intent) -> str | None:
+    """The organ that an intent means, however narrowly; None if there is none.
+
+    Args:
+        scene: In the display frame, whose left "leftmost" speaks of.
+    """
+    found = answer(scene, intent)
+    return BY_ID[found.organ].name if found else None

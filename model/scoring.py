@@ -57,7 +57,11 @@ def score(cases: pd.DataFrame, abstained: float | None, variants: dict[str, floa
                 result[name]["pose"]["accuracy_where_sure"] = _share(sure_poses["pose_right"])
                 result[name]["anatomy_where_pose_sure"] = _figures(sure[sure["kind"] == "anatomy"])
     prompts = cases.drop_duplicates("prompt_id")
-    result["intent"] = {"accuracy": _share(intent_right(prompts))}
+    result["intent"] = {
+        "accuracy": _share(prompts["understood_right"]),
+        "negated": _share(prompts["negated_right"]),
+        "by_kind": prompts.groupby("kind")["understood_right"].mean().round(4).to_dict(),
+    }
     if abstained is not None:
         result["intent"]["abstains"] = round(abstained, 4)
     result["intent"] |= {name: round(share, 4) for name, share in variants.items()}
@@ -72,26 +76,18 @@ def _share(values: pd.Series) -> float:
     return round(float(values.mean()), 4)
 
 
-def intent_right(cases: pd.DataFrame) -> pd.Series:
-    """Whether each case's kind, and its organ or attribute, were understood."""
-    kind = cases["kind"].replace(ABSENT, "anatomy")
-    organ = (cases["understood_organ"] == cases["organ"]) | (kind != "anatomy")
-    attribute = (cases["understood_attribute"] == cases["attribute"]) | (kind == "anatomy")
-    return (cases["understood_kind"] == kind) & organ & attribute
-
-
 def tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tables for people and plots, by name: organs, kinds (each by transformation), intents (for a confusion
     matrix)."""
     shown = cases.assign(scan=np.where(cases["transform"] == AS_IT_LIES, "original", "transformed"))
     prompts = cases.drop_duplicates("prompt_id")
-    wanted = prompts["attribute"].fillna(prompts["organ"])
-    understood = prompts["understood_attribute"].fillna(prompts["understood_organ"]).fillna("none")
     return {
         "organs": aggregate(shown, ["scan", "kind", "organ"]).round(4),
         "kinds": aggregate(shown, ["scan", "kind", "style"]).round(4),
         "transforms": aggregate(cases, ["transform", "kind"]).round(4),
-        "intents": pd.DataFrame({"actual": wanted, "predicted": understood}).sort_values(["actual", "predicted"]),
+        "intents": prompts[["target", "understood"]]
+        .rename(columns={"target": "actual", "understood": "predicted"})
+        .sort_values(["actual", "predicted"]),
     }
 
 

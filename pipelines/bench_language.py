@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,7 @@ from corpus.params import params_dataclass, read_yaml, validated
 from model.inference import Segmenter
 from model.intent_head import Understanding
 from pipelines.stage import console
+from prompts.intent import Intent
 
 REQUESTS = Path(model.__file__).with_name("requests.yaml")
 BATCH = 256
@@ -28,6 +29,18 @@ class TypedRequest:
     organ: str | None
     attribute: str | None
     voice: str
+    rank: int = 1
+    relation: str | None = None
+    negated: bool | None = None
+    """None: either will do."""
+    frame: str | None = None
+    """None: patient where an organ is asked for by name, else image."""
+
+    @property
+    def intent(self) -> Intent:
+        """What the text asks for."""
+        frame = self.frame or ("patient" if self.kind == "anatomy" else "image")
+        return Intent(self.kind, self.organ, self.attribute, frame, bool(self.negated), self.rank, self.relation)  # type: ignore[arg-type]
 
 
 def bench_language(checkpoint: Path) -> pd.DataFrame:
@@ -50,14 +63,14 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
     rows = []
     for request, found in zip(wanted, read, strict=True):
         intent = found.intent
-        right = (intent.kind, intent.organ, intent.attribute) == (request.kind, request.organ, request.attribute)
+        either = request.negated is None and request.intent.frame == "patient"
         rows.append(
             asdict(request)
             | {
-                "wanted": request.organ or request.attribute or "none",
-                "understood": intent.organ or intent.attribute or "none",
+                "wanted": request.intent.target or "none",
+                "understood": intent.target or "none",
                 "confidence": found.confidence,
-                "right": right,
+                "right": (replace(intent, negated=False) if either else intent) == request.intent,
             }
         )
     return pd.DataFrame(rows).assign(seconds=seconds)
@@ -75,7 +88,6 @@ def show(rows: pd.DataFrame) -> None:
     table.add_row("all", str(len(rows)), f"{rows['right'].mean():.1%}")
     console.print(table)
     for row in rows[~rows["right"]].nlargest(10, "confidence").to_dict("records"):
-        wanted = row["organ"] or row["attribute"] or "none"
         console.print(
-            f"{row['confidence']:.2f}  {row['text'][:80]}  [{wanted}, read as {row['understood']}]", markup=False
+            f"{row['confidence']:.2f}  {row['text'][:80]}  [{row['wanted']}, read as {row['understood']}]", markup=False
         )

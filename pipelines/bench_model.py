@@ -20,7 +20,7 @@ from rich.table import Table
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS, load_params, validated
 from model.canonicalizer import CanonicalizerParams
-from model.data import Batch, Texts, intent_of, name_embeddings, to_network
+from model.data import Batch, Texts, name_embeddings, to_network
 from model.flans import FLanS, ModelParams
 from model.inference import Request, Segmenter
 from model.intent_head import IntentTargets, Understanding
@@ -35,9 +35,8 @@ def _requests() -> Iterator[tuple[str, Intent]]:
     """24 requests: three for an organ, one for a position or a size, and so on."""
     for i, attribute in enumerate(ATTRIBUTES):
         for organ in ORGANS[3 * i : 3 * i + 3]:
-            yield f"outline the {organ.name}", intent_of("anatomy", organ.name, None)
-        kind = "size" if attribute in SIZES else "position"
-        yield f"mark the {attribute} structure", intent_of(kind, None, attribute)
+            yield f"outline the {organ.name}", Intent("anatomy", organ.name, frame="patient")
+        yield f"mark the {attribute} structure", Intent("size" if attribute in SIZES else "position", None, attribute)
 
 
 REQUESTS = list(_requests())

@@ -73,6 +73,8 @@ def understand(
                 "attribute": intent.attribute,
                 "frame": intent.frame,
                 "negated": intent.negated,
+                "rank": intent.rank,
+                "relation": intent.relation,
                 "confidence": round(understood.confidence, 4),
             }
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from corpus.errors import InputError
 from model.comparison import COMPARED, FEWEST, SIGNIFICANT, compare, incomparable, paired, smallest_p
-from pipelines.reporting import ASKED, known, records, render, without_folders
+from pipelines.reporting import asked_for, known, records, render, without_folders
 from pipelines.runs import Run, differing, open_run
 from pipelines.stage import console
 
@@ -101,7 +101,7 @@ def warning(table: pd.DataFrame) -> str | None:
 
 def _name(row: dict[str, Any]) -> str:
     name = row["stratum"]
-    return {"kind": f"asked: {ASKED.get(name)}", "transformation": f"scans: {name}"}.get(row["group"], name)
+    return {"kind": f"asked: {asked_for().get(name)}", "transformation": f"scans: {name}"}.get(row["group"], name)
 
 
 def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:

@@ -22,10 +22,12 @@ def main() -> None:
     targets = load_params("targets", TargetParams)
     sources = sorted(load_params("ingest", IngestParams).sources)
     slices = pd.concat([SliceStore(SLICES / cohort() / name).table for name in sources], ignore_index=True)
-    facts = pd.concat(
-        [pd.read_parquet(FACTS / cohort() / name / "slices.parquet") for name in sources], ignore_index=True
+    facts, answers = (
+        pd.concat([pd.read_parquet(FACTS / cohort() / name / table) for name in sources], ignore_index=True)
+        for table in ("slices.parquet", "answers.parquet")
     )
-    manifest = build_dataset(slices, facts, pd.read_parquet(REVIEW / "accepted.parquet"), targets, params, DATASET)
+    accepted = pd.read_parquet(REVIEW / "accepted.parquet")
+    manifest = build_dataset(slices, facts, answers, accepted, targets, params, DATASET)
     for what in ("patients", "slices", "texts"):
         console.print(f"{what}: {manifest[what]}")
     console.print(f"samples: {manifest['samples']}")

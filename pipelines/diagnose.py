@@ -30,8 +30,8 @@ from prompts.dataset import file_hash
 PICTURE_PX = 320
 PRINTED = 3
 COLUMNS = (
-    *("slice_id", "patient", "organ", "kind", "attribute", "transform", "prompt_id", "text", "understood_kind"),
-    *("understood_organ", "understood_attribute", "confidence", "pose_right", "area_mm2", "dice", "nsd", "hd95"),
+    *("slice_id", "patient", "organ", "kind", "target", "transform", "prompt_id", "text", "understood"),
+    *("understood_right", "confidence", "pose_right", "area_mm2", "dice", "nsd", "hd95"),
 )
 COLOURS = {"at fault": "red", "sound": "green", "can't be judged": "yellow"}
 

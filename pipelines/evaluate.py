@@ -19,7 +19,7 @@ from model.inference import Segmenter
 from model.scoring import examples, score, tables
 from model.training import TrainParams
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, stage
-from prompts.intent import KINDS
+from prompts.kinds import kinds
 
 
 @stage
@@ -58,10 +58,10 @@ def write_results(
         The metrics.
     """
     nothing = texts[(texts["split"] == "test") & (texts["kind"] == "none")]["prompt_id"]
-    kinds = [prompts.request.understood[prompts.row[p]].intent.kind for p in nothing]
+    read = [prompts.request.understood[prompts.row[p]].intent.kind for p in nothing]
     metrics = score(
         cases,
-        sum(k == "none" for k in kinds) / len(kinds) if kinds else None,
+        sum(k == "none" for k in read) / len(read) if read else None,
         {} if variants is None else variants_understood(segmenter, variants),
     )
 
@@ -73,7 +73,7 @@ def write_results(
         table.to_csv(out / "tables" / f"{name}.csv", index=False)
     draw_examples(examples(cases, params.examples), segmenter, data, prompts, out / "examples", params.picture_px)
     for scan in ("original", "transformed"):
-        figures = {kind: values["dice"] for kind, values in metrics.get(scan, {}).items() if kind in KINDS}
+        figures = {kind: values["dice"] for kind, values in metrics.get(scan, {}).items() if kind in kinds()}
         if figures:
             console.print(f"{scan}: macro Dice " + ", ".join(f"{kind} {dice:.3f}" for kind, dice in figures.items()))
     return metrics

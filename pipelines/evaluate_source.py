@@ -33,9 +33,8 @@ from pipelines.evaluate import write_results
 from pipelines.runs import RUN
 from pipelines.stage import DATASET, console, progress
 from prompts.dataset import DatasetParams, assign, file_hash
-from prompts.intent import POSITIONS
 from prompts.measure import measure
-from prompts.targets import ABSENT, TargetParams, absent, eligible
+from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
 
 SAMPLES, NOT_ASKED = "samples.parquet", "not_asked.csv"
 
@@ -92,7 +91,6 @@ def evaluate_source(
     protocol = Protocol.load(params, name, source)
     segmenter = Segmenter.from_pretrained(checkpoint)
     texts, origin = (read_requests(requests), requests) if requests else held_out_requests(checkpoint, DATASET)
-    _demand_turned_positions(texts, protocol.evaluate, origin)
     weights, asked = file_hash(checkpoint / WEIGHTS), file_hash(origin)
     depends_on = protocol.plain | {"checkpoint": weights, "requests": asked, "name": name}
     work = folder_of(out / "unfinished", open_source(source.adapter, source.root), depends_on)
@@ -119,43 +117,31 @@ def evaluate_source(
     return metrics
 
 
-def _demand_turned_positions(texts: pd.DataFrame, params: EvaluateParams, origin: Path) -> None:
-    """On a turned scan the leftmost may be the topmost, and is asked for as such, in the same style."""
-    asked = texts[texts["kind"] == "position"].groupby("style", sort=True)["attribute"].agg(set)
-    for style, attributes in asked.items():
-        if params.turned and (missing := [each for each in POSITIONS if each not in attributes]):
-            raise InputError(
-                origin,
-                f"style {style} asks for the {', '.join(sorted(attributes))}, and never for the {', '.join(missing)}: "
-                "turned scans can't be asked",
-                "add such requests, take the position requests out, or set evaluate.turned to 0 (--params)",
-            )
-
-
 def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> None:
     """Ingest and measure the source, and give every mask its requests; samples.parquet is there once all is."""
     with progress(f"ingest {name}") as advance:
         ingest(name, protocol.ingest, work / "slices" / name, work / "ingest", advance)
     store = SliceStore(work / "slices" / name)
     with progress(f"measure {name}") as advance:
-        facts, _, _ = measure(store, advance)
-    slices = store.table
-    wanted = pd.concat(
-        [eligible(facts, protocol.targets), absent(slices, protocol.targets, protocol.dataset.seed)], ignore_index=True
-    )
+        measured = measure(store, advance)
+    slices, seed = store.table, protocol.dataset.seed
+    clear = thinned(eligible(measured.facts, measured.answers, protocol.targets), protocol.targets, seed)
+    wanted = pd.concat([clear, absent(slices, protocol.targets, seed)], ignore_index=True)
+    known = set(zip(texts["kind"], texts["target"], strict=True))
     bank_kind = wanted["kind"].replace(ABSENT, "anatomy")
-    target = wanted["attribute"].fillna(wanted["organ"])
-    known = set(zip(texts["kind"], texts["attribute"].fillna(texts["organ"]), strict=True))
-    asked = pd.Series([pair in known for pair in zip(bank_kind, target, strict=True)], index=wanted.index, dtype=bool)
+    asked = pd.Series(
+        [pair in known for pair in zip(bank_kind, wanted["target"], strict=True)], index=wanted.index, dtype=bool
+    )
     if not asked.any():
         raise InputError(
             protocol.ingest.sources[name].root,
-            f"no request fits any of its {len(slices)} slices: they show {', '.join(sorted(set(facts['organ'])))}",
+            f"no request fits any of its {len(slices)} slices: they show "
+            f"{', '.join(sorted(set(measured.facts['organ'])))}",
             "give requests for these organs: --prompts FILE",
         )
-    left_out = pd.DataFrame({"kind": wanted["kind"], "target": target})[~asked]
+    left_out = wanted.loc[~asked, ["kind", "target"]]
     left_out.value_counts(sort=False).rename("masks").reset_index().to_csv(work / NOT_ASKED, index=False)
-    samples = assign(wanted[asked].assign(split="test"), texts, protocol.dataset.requests, protocol.dataset.seed)
+    samples = assign(wanted[asked].assign(split="test"), texts, protocol.dataset.requests, seed)
     slices.assign(split="test").to_parquet(work / "slices.parquet", index=False)
     samples.to_parquet(work / "samples.partial", index=False)
     (work / "samples.partial").replace(work / SAMPLES)

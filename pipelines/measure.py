@@ -16,14 +16,16 @@ from prompts.measure import measure
 def main(name: str) -> None:
     """Measure the source that params.yaml calls `name`."""
     with progress(f"measure {name}") as advance:
-        facts, volumes, relations = measure(SliceStore(SLICES / cohort() / name), advance)
+        measured = measure(SliceStore(SLICES / cohort() / name), advance)
     (out := FACTS / cohort() / name).mkdir(parents=True, exist_ok=True)
-    facts.to_parquet(out / "slices.parquet", index=False)
-    volumes.to_parquet(out / "volumes.parquet", index=False)
-    relations.to_parquet(out / "relations.parquet", index=False)
+    measured.facts.to_parquet(out / "slices.parquet", index=False)
+    measured.volumes.to_parquet(out / "volumes.parquet", index=False)
+    measured.relations.to_parquet(out / "relations.parquet", index=False)
+    measured.answers.to_parquet(out / "answers.parquet", index=False)
     console.print(
-        f"{name}: {len(facts)} masks in {facts['slice_id'].nunique()} slices, {len(volumes)} organs in volumes, "
-        f"{len(relations)} relations"
+        f"{name}: {len(measured.facts)} masks in {measured.facts['slice_id'].nunique()} slices, "
+        f"{len(measured.volumes)} organs in volumes, {len(measured.relations)} relations, "
+        f"{len(measured.answers)} answers"
     )
 
 

@@ -18,9 +18,9 @@ from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import REJECTS
 from pipelines.report_prompts import prompts
 from pipelines.reporting import (
-    ASKED,
     TRANSFORMS,
     Curve,
+    asked_for,
     curve,
     known,
     read_json,
@@ -42,8 +42,7 @@ from pipelines.stage import (
     console,
     stage,
 )
-from prompts.intent import ATTRIBUTES, KINDS
-from prompts.kinds import styles
+from prompts.kinds import kinds, styles
 
 TRAININGS = ("canonicalizer", "segmenter", "joint")
 OUTCOMES = ("dice", "pose_accuracy", "loss")
@@ -79,7 +78,7 @@ def collect(cohort_name: str, ingest: IngestParams) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "scans": {scan: metrics[scan] for scan in ("original", "transformed") if scan in metrics},
-        "tested_kinds": [kind for kind in KINDS if kind in metrics["original"]],
+        "tested_kinds": [kind for kind in kinds() if kind in metrics["original"]],
         "few_patients": metrics["patients"] < FEW_PATIENTS,
         "phantoms": [name for name in sources if ingest.sources[name].root == DATA / "raw" / "phantom"],
         "sources": sources,
@@ -100,8 +99,8 @@ def example_answers() -> dict[str, list[dict[str, Any]]]:
     """Group (best, typical, worst) -> its cases, with their pictures and what went wrong."""
     folder = EVALUATION / "examples"
     columns = (
-        *("group", "picture", "text", "organ", "attribute", "kind", "style", "transform", "slice_id", "dice", "hd95"),
-        *("understood_organ", "understood_attribute", "answered", "pose_right"),
+        *("group", "picture", "text", "organ", "target", "kind", "style", "transform", "slice_id", "dice", "hd95"),
+        *("understood", "understood_right", "answered", "pose_right"),
     )
     groups: dict[str, list[dict[str, Any]]] = {}
     for case in records(read_table(folder / "examples.csv", "evaluate", columns)):
@@ -112,11 +111,9 @@ def example_answers() -> dict[str, list[dict[str, Any]]]:
 
 def trouble(case: dict[str, Any]) -> str | None:
     """What went wrong before the outline was drawn, the earliest step first; None where nothing did."""
-    wanted = known(case["attribute"]) or case["organ"]
-    understood = known(case["understood_attribute"]) or known(case["understood_organ"]) or "nothing"
     answered = known(case["answered"])
-    if understood != wanted:
-        return f"understood as: {understood}"
+    if not case["understood_right"]:
+        return f"understood as: {'nothing' if case['understood'] == 'none' else case['understood']}"
     if answered not in (None, case["organ"]):
         return f"the wrong organ was chosen: {answered}"
     # A model that has learned to resolve names no organ, but does answer.
@@ -146,8 +143,8 @@ def organ_rows() -> dict[str, Any]:
 def kind_rows() -> list[dict[str, Any]]:
     """Figures of each kind and style of request, in the vocabulary's order."""
     table = read_table(EVALUATION / "tables" / "kinds.csv", "evaluate", ("scan", "kind", "style", *FIGURES))
-    rows = _by_scan(table, ["kind", "style"])
-    return sorted(rows, key=lambda row: (list(ASKED).index(row["kind"]), [*styles(), row["style"]].index(row["style"])))
+    rows, asked = _by_scan(table, ["kind", "style"]), asked_for()
+    return sorted(rows, key=lambda row: (list(asked).index(row["kind"]), [*styles(), row["style"]].index(row["style"])))
 
 
 def transform_rows() -> dict[str, dict[str, dict[str, Any]]]:
@@ -167,14 +164,17 @@ def intents() -> dict[str, Any]:
     pairs = sorted(counts, key=lambda pair: (-counts[pair], pair))
     cells = [{"actual": a, "predicted": p, "count": counts[a, p], "of": asked[a]} for a, p in pairs]
     wrong = [cell for cell in cells if cell["actual"] != cell["predicted"]]
-    seen = {name for pair in pairs for name in pair}
+    confused = {name for cell in wrong for name in (cell["actual"], cell["predicted"])}
+    order = dict.fromkeys(target for kind in kinds().values() for target in kind.intents) | {"none": None}
     return {
         "requests": len(table),
         "wrong": sum(cell["count"] for cell in wrong),
         "confusions": len(wrong),
         "listed": wrong[:LISTED_CONFUSIONS],
-        "names": [name for name in (*BY_NAME, *ATTRIBUTES, "none") if name in seen],
-        "cells": cells if len(wrong) > LISTED_CONFUSIONS else [],
+        "names": [name for name in order if name in confused],
+        "cells": [c for c in cells if {c["actual"], c["predicted"]} <= confused]
+        if len(wrong) > LISTED_CONFUSIONS
+        else [],
     }
 
 

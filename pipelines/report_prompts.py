@@ -9,9 +9,8 @@ import pandas as pd
 from pipelines.reporting import read_json, read_png, read_table, records, require, round_robin
 from pipelines.stage import BANK, DATASET, INDEX, REVIEW
 from prompts.checks import CHECKS
-from prompts.intent import KINDS
 from prompts.kinds import kinds, styles
-from prompts.quality import draw, targets_of
+from prompts.quality import draw
 from prompts.sheets import unguarded
 from prompts.splits import SPLITS
 
@@ -23,15 +22,16 @@ REFUSED, CONFLICTS = 3, 20
 
 def prompts() -> dict[str, Any]:
     """The bank: how it was written, its quality, what retrieval gave, and examples of it."""
-    columns = ["prompt_id", "text", "kind", "organ", "attribute", "style", "split"]
+    columns = ["prompt_id", "text", "kind", "target", "style", "split"]
     texts = read_table(DATASET / "texts.parquet", "dataset", columns)
     used = texts[texts["split"].isin(SPLITS)]
     keys = ["candidates", "prompts", "acceptance_by_check", "prompts_by_kind", "decisions"]
     quality = read_json(REVIEW / "metrics.json", "review", keys)
     passed = quality["acceptance_by_check"]
     keys = ["provider", "model", "language_model_used", "by_check"]
+    listed = (*kinds(), "none")
     asked = {
-        (kind, style): used[(used["kind"] == kind) & (used["style"] == style)] for kind in KINDS for style in styles()
+        (kind, style): used[(used["kind"] == kind) & (used["style"] == style)] for kind in listed for style in styles()
     }
     return {
         "quality": quality,
@@ -39,7 +39,7 @@ def prompts() -> dict[str, Any]:
         "written": read_json(BANK / "summary.json", "generate", keys),
         "retrieval": retrieval(),
         "styles": {name: style.voice for name, style in styles().items()},
-        "requests": {kind: {style: sample(asked[kind, style]) for style in styles()} for kind in KINDS},
+        "requests": {kind: {style: sample(asked[kind, style]) for style in styles()} for kind in listed},
         "pictures": mask_pictures(used),
         "unedited": unedited(),
         "coverage": coverage(),
@@ -56,10 +56,10 @@ def sample(texts: pd.DataFrame) -> list[str]:
 
 def unedited() -> list[dict[str, Any]]:
     """A few requests as they were written, whatever their kind: what a reader would find in the bank."""
-    columns = ("prompt_id", "text", "kind", "organ", "attribute", "style", "original_text")
+    columns = ("prompt_id", "text", "kind", "target", "style", "original_text")
     accepted = read_table(REVIEW / "accepted.parquet", "review", columns)
     asked = accepted[accepted["original_text"].isna() & (accepted["kind"] != "none")]
-    shown = draw(asked.assign(target=targets_of(asked)), REQUESTS, seed=0)
+    shown = draw(asked, REQUESTS, seed=0)
     return records(shown[["text", "kind", "target", "style"]])
 
 
@@ -113,18 +113,17 @@ def retrieval() -> dict[str, Any]:
             "similarity": scores.median() if len(scores) else None,
         }
 
-    rows = {kind: row(accepted[accepted["kind"] == kind]) for kind in KINDS}
+    rows = {kind: row(accepted[accepted["kind"] == kind]) for kind in (*kinds(), "none")}
     return {"rows": rows | {"all": row(accepted)}, "index": index}
 
 
 def mask_pictures(texts: pd.DataFrame) -> list[dict[str, Any]]:
     """Some of the review's pictures of masks, kinds in turn, each with a request for such a mask."""
     folder = require(REVIEW / "pictures", "review")
-    asked = targets_of(texts)
     chosen = []
     for path in round_robin([sorted(folder.glob(f"{kind}-*.png")) for kind in kinds()], PICTURES):
         kind, _, target = path.stem.partition("-")
         target = target.replace("-", " ")
-        text = next(iter(sample(texts[(texts["kind"] == kind) & (asked == target)])), None)
+        text = next(iter(sample(texts[(texts["kind"] == kind) & (texts["target"] == target)])), None)
         chosen.append({"kind": kind, "target": target, "text": text, "image": read_png(path, "review")})
     return chosen

@@ -16,7 +16,9 @@ import pyarrow
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from corpus.errors import InputError
+from prompts.kinds import kinds
 from prompts.splits import SPLITS
+from prompts.targets import ABSENT
 
 TEMPLATES = Path(__file__).with_name("templates")
 TRANSFORMS = {
@@ -30,16 +32,13 @@ TRANSFORMS = {
     "flip_rot270": "mirrored, then turned 90° clockwise",
 }
 """The elements of model.groups, in words."""
-ASKED = {
-    "anatomy": "by name",
-    "position": "by position",
-    "size": "by size",
-    "absent": "not in the slice",
-    "none": "nothing asked",
-}
-"""The kinds of request, in words."""
 FOLDERS = re.compile(r"(?<![\w.~:/])/(?:[^/\s'\"]+/)+")
 """The folders of an absolute path: they name a machine and its users, and differ between machines."""
+
+
+def asked_for() -> dict[str, str]:
+    """The kinds of request, in words."""
+    return {kind.name: kind.title for kind in kinds().values()} | {ABSENT: "not in the slice", "none": "nothing asked"}
 
 
 def require(path: Path, stage: str) -> Path:
@@ -206,5 +205,5 @@ def render(page: dict[str, Any], template: str = "report.html.j2") -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": figure, "percent": percent, "known": known}
-    environment.globals |= {"ASKED": ASKED, "TRANSFORMS": TRANSFORMS, "SPLITS": SPLITS, "Curve": Curve}
+    environment.globals |= {"ASKED": asked_for(), "TRANSFORMS": TRANSFORMS, "SPLITS": SPLITS, "Curve": Curve}
     return environment.get_template(template).render(page)

@@ -29,7 +29,7 @@ from prompts.targets import TargetParams, eligible
 DECISIONS = Path("prompts/review/decisions")
 EMBEDDED = 400
 """Prompts that the embedding diversity is taken over; more change its third digit."""
-REJECTED = ["prompt_id", "text", "kind", "organ", "attribute", "style", "provider", "model", "failed_check", "reason"]
+REJECTED = ["prompt_id", "text", "kind", "target", "style", "provider", "model", "failed_check", "reason"]
 
 
 @stage
@@ -40,8 +40,11 @@ def main() -> None:
     bank = read_bank(BANK / "bank.parquet")
     with progress("compare prompts", int(bank["accepted"].sum())) as advance:
         bank = check_bank(bank, advance)
-    facts = pd.concat([pd.read_parquet(FACTS / cohort() / name / "slices.parquet") for name in sources])
-    targets = eligible(facts, load_params("targets", TargetParams))
+    facts, answers = (
+        pd.concat([pd.read_parquet(FACTS / cohort() / name / table) for name in sources], ignore_index=True)
+        for table in ("slices.parquet", "answers.parquet")
+    )
+    targets = eligible(facts, answers, load_params("targets", TargetParams))
     indexed = read_passages(INDEX / "passages.parquet")
     passages = dict(zip(indexed["passage_id"], indexed["text"], strict=True))
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from corpus.errors import InputError
 from corpus.reports.passages import read_passages
-from pipelines.reporting import ASKED, records
+from pipelines.reporting import asked_for, records
 from pipelines.stage import BANK, INDEX, REVIEW, console
 from prompts.bank import read_bank
 from prompts.review_desk import Filter, Item, ReviewDesk, read_items
@@ -111,7 +111,7 @@ def page(desks: Desks, reviewer: str = "") -> gr.Blocks:
 
     draw = _Drawing()
     every = sorted({item.target for item in desks.items if item.target})
-    kinds = [(ASKED.get(kind, kind), kind) for kind in dict.fromkeys(item.kind for item in desks.items)]
+    kinds = [(asked_for().get(kind, kind), kind) for kind in dict.fromkeys(item.kind for item in desks.items)]
     with gr.Blocks(title="FLanS: review prompts", analytics_enabled=False) as blocks:
         who = gr.State(reviewer)
         here = gr.State(None)
@@ -226,7 +226,7 @@ class _Drawing:
 
     def __init__(self) -> None:
         environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
-        environment.globals["ASKED"] = ASKED
+        environment.globals["ASKED"] = asked_for()
         self._macros: Any = environment.get_template("card.html.j2").module
         self._turn = count()
 

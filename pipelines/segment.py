@@ -115,7 +115,10 @@ def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
     return {
         "prompt": result.request.prompts[i],
         "kind": understood.intent.kind,
+        "asked": understood.intent.target,
         "attribute": understood.intent.attribute,
+        "rank": understood.intent.rank,
+        "relation": understood.intent.relation,
         "organ": result.organs[i],
         "confidence": round(understood.confidence, 4),
         "size": size,

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from corpus.errors import InputError
 from pipelines.stage import EVALUATION, MODELS, REPORT, REVIEW, console
-from prompts.intent import KINDS
+from prompts.kinds import kinds
 
 
 def show() -> None:
@@ -27,7 +27,7 @@ def show() -> None:
     for column in ("prompts", "scans as they lie", "95% interval", "turned or mirrored"):
         figures.add_column(column)
     for kind, values in metrics["original"].items():
-        if kind in KINDS and "dice_low" in values and kind in metrics.get("transformed", {}):
+        if kind in kinds() and "dice_low" in values and kind in metrics.get("transformed", {}):
             interval = f"{values['dice_low']:.3f} - {values['dice_high']:.3f}"
             figures.add_row(kind, f"{values['dice']:.3f}", interval, f"{metrics['transformed'][kind]['dice']:.3f}")
     places = Table(title="Results", title_justify="left", show_header=False)

@@ -16,7 +16,8 @@ from pandera.errors import SchemaError
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
-from prompts.intent import ATTRIBUTES, FRAMES, KINDS, Intent
+from prompts.intent import ATTRIBUTES, FRAMES, KINDS, RANKS, RELATIONS
+from prompts.kinds import Cell
 
 _RERUN = "run the stage: dvc repro generate"
 _TEXT = pa.Check.str_length(min_value=1)
@@ -25,11 +26,15 @@ SCHEMA = pa.DataFrameSchema(
     {
         "prompt_id": pa.Column(str, pa.Check.str_matches(r"^[0-9a-f]{16}$"), unique=True),
         "text": pa.Column(str, _TEXT),
-        "kind": pa.Column(str, pa.Check.isin(KINDS)),
+        "kind": pa.Column(str, _TEXT),
+        "target": pa.Column(str, _TEXT),
+        "asks": pa.Column(str, pa.Check.isin(KINDS)),
         "organ": pa.Column(str, pa.Check.isin(list(BY_NAME)), nullable=True),
         "attribute": pa.Column(str, pa.Check.isin(ATTRIBUTES), nullable=True),
         "frame": pa.Column(str, pa.Check.isin(FRAMES)),
         "negated": pa.Column(bool),
+        "rank": pa.Column(int, pa.Check.isin(RANKS)),
+        "relation": pa.Column(str, pa.Check.isin(RELATIONS), nullable=True),
         "style": pa.Column(str, _TEXT),
         "cell": pa.Column(str, _TEXT),
         "provider": pa.Column(str, _TEXT),
@@ -51,11 +56,13 @@ SCHEMA = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""parameters: JSON. seed: of the call that wrote it. passage_scores: cosine, 4 decimals. response_key: in the response
-store, "" for written texts. checks: those passed. tokens and cost: the response's, shared out among its candidates."""
+"""kind, target: the cell's. asks to relation: the intent's fields, `asks` being its kind. parameters: JSON. seed: of
+the call that wrote it. passage_scores: cosine, 4 decimals. response_key: in the response store, "" for written texts.
+checks: those passed. tokens and cost: the response's, shared out among its candidates."""
 
 _ARROW_TYPES = {
     "negated": pyarrow.bool_(),
+    "rank": pyarrow.int64(),
     "accepted": pyarrow.bool_(),
     "seed": pyarrow.int64(),
     "passage_ids": pyarrow.list_(pyarrow.string()),
@@ -68,9 +75,10 @@ _ARROW_TYPES = {
 ARROW_SCHEMA = pyarrow.schema([(name, _ARROW_TYPES.get(name, pyarrow.string())) for name in SCHEMA.columns])
 
 
-def prompt_id(intent: Intent, text: str) -> str:
-    """16 hexadecimal digits that stand for the text with its intent."""
-    fields = [intent.kind, intent.organ, intent.attribute, intent.frame, intent.negated, text]
+def prompt_id(cell: Cell, text: str) -> str:
+    """16 hexadecimal digits that stand for the text with what it asks for."""
+    intent = cell.intent
+    fields = [cell.kind, intent.target, intent.frame, intent.negated, text]
     return hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()[:16]
 
 

@@ -12,10 +12,15 @@ from typing import Any
 from corpus.anatomy import ORGANS
 from corpus.params import read_yaml
 from prompts.grammar import Node, expand, parse_rules, pick
+from prompts.intent import PAIRS, pair_of
 from prompts.kinds import kinds, styles
 from prompts.phrases import ORGAN_PHRASES, OrganPhrases, Phrase, organ_phrases
 
 GRAMMAR = Path(__file__).with_name("grammar.yaml")
+WORDS = Path(__file__).with_name("grammar_words.yaml")
+MORE, QUOTED = 0.56, 0.38
+"""Shares of the requests that tell a story of the wider vocabulary, and that take up a passage's words, where there are
+any."""
 Parsed = dict[str, tuple[Node, ...]]
 
 _BRITISH = {
@@ -56,18 +61,25 @@ _SCENE = re.compile(
     r"\b(?:images?|slices?|pictures?|sections?|scans?|views?|screen|photo|plane|cut|ct|level|here|there|case|shown|visible|view)\b",
     re.IGNORECASE,
 )
+_VOWEL = re.compile(r"\b([Aa]) (?=[aeio]|u(?!n[ie]|r(?!g)|s[aeiou]|te))(?!one\b|once\b|eu)")
 _PARTICLE = re.compile(r"\b(point|colour|color|shade|light|pick|mark|map|draw|fill|cover)( out| in| up)( it| them)\b")
+_SIDE = re.compile(r"\b(?:left|right)\b")
+_OWN_SIDE = {"self", "contrast", "wrong", "side", "noun"}
+_WHOSE_LEFT = re.compile(r"\bon the (?:left|right)(?: side)? (?:in|on|at|here)\b", re.IGNORECASE)
+"""Of a named structure: the patient's left, or the picture's?"""
 _REPEATABLE = {"left", "right", "that", "than", "from", "with", "side", "sided", "hand"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask for. `passages` is the lower-case text of the passages that came with it, or ""."""
+    """What to ask for. `passages` is the lower-case text of the passages that came with it, or ""; `quotes` are their
+    phrases that a request may take up."""
 
     kind: str
     target: str
     style: str
     passages: str = ""
+    quotes: tuple[str, ...] = ()
 
 
 @cache
@@ -77,16 +89,33 @@ def _grammar() -> dict[str, Any]:
 
 @cache
 def _rules() -> Parsed:
-    return parse_rules(_grammar()["rules"])
+    return parse_rules(_grammar()["rules"] | read_yaml(WORDS))
 
 
 @cache
-def _picture_rules(kind: str, attribute: str, style: str) -> Parsed:
-    """Rules of a position or size request: nouns of the style, adjectives of the attribute."""
-    grammar = _grammar()
-    rules = {**grammar["picture"][kind], **grammar["attributes"][attribute], **grammar["words"][style]}
-    singular = {"it": ["it"], "is": ["is"], "do": ["does"], "the1": ["{the}"], "compound": ["{adj} {thing}"]}
-    return _rules() | parse_rules(rules | singular)
+def _form(kind: str, target: str, style: str) -> Parsed | None:
+    """How a kind puts what it asks for where the vocabulary doesn't say it: rules for {np} and its kin; None where the
+    vocabulary does."""
+    grammar, intent = _grammar(), kinds()[kind].intents[target]
+    paired = intent.negated and intent.organ in PAIRS
+    names = (f"{kind} pair" if paired else kind, f"{kind} {intent.kind}")
+    form = next((grammar["forms"][name] for name in names if name in grammar["forms"]), None)
+    if form is None:
+        if intent.kind == "anatomy":
+            return None
+        own = kinds()[kind].names.get(target, {})
+        bare = own.get(style) or [phrase for phrases in own.values() for phrase in phrases]
+        form = {"bare": bare, "np": bare, "the": bare} if bare else {}
+    told = [
+        grammar[facet].get(value, {})
+        for facet, value in (("attributes", intent.attribute), ("relations", intent.relation), ("ranks", intent.rank))
+    ]
+    rules = {name: texts for facet in told for name, texts in facet.items()} | form | grammar["words"][style]
+    if intent.kind != "anatomy" and "adj" in rules:
+        rules["compound"] = ["{adj} {thing}"] if intent.rank == 1 else ["{nth} {adj} {thing}"]
+    if intent.kind != "anatomy" or intent.organ in PAIRS or kind == "displayed":
+        rules |= {"it": ["it"], "is": ["is"], "do": ["does"], "the1": ["{the}"]}
+    return _rules() | parse_rules(rules)
 
 
 @cache
@@ -139,18 +168,69 @@ def _organ_slots(request: Request, rng: random.Random) -> dict[str, tuple[Node, 
     return {name: (text,) for name, text in slots.items()}
 
 
+def _plain(organ: str, style: str, rng: random.Random) -> Phrase:
+    """A structure by name, not by what it does or where it lies, and as nobody else's."""
+    known = organ_phrases(organ).plain[style]
+    return pick(known, rng)
+
+
+def _form_slots(request: Request, rng: random.Random) -> dict[str, tuple[Node, ...]]:
+    """The slots of a form: the landmark, the pair, the structure and what it isn't. Reasons that speak of a side are
+    left to requests that name it."""
+    intent, style = kinds()[request.kind].intents[request.target], request.style
+    organ = intent.organ
+    if organ is None:
+        return {}
+    if intent.relation:
+        return {"anchor": (_plain(organ, style, rng).text,)}
+    slots: dict[str, str] = {}
+    if pair_of(organ):
+        noun = PAIRS.get(organ, organ)
+        wrong = "left" if organ.startswith("right ") else "right"
+        side = (intent.attribute or "").removesuffix("most")
+        slots = {"noun": pick(_grammar()["nouns"][noun][style], rng), "wrong": wrong, "side": side}
+    if intent.negated:
+        known, phrase = organ_phrases(organ), _plain(organ, style, rng)
+        contrast = pick(_grammar()["contrasts"][organ], rng)
+        slots |= {"self": phrase.text, "contrast": _plain(contrast, style, rng).text}
+        if organ not in PAIRS:
+            slots |= {"it": "them" if phrase.plural else "it", "is": "are" if phrase.plural else "is"}
+            slots |= {"do": "do" if phrase.plural else "does"}
+        slots |= {"reason": pick(known.reasons, rng), "purpose": pick(known.purposes, rng)}
+        slots |= {"finding": _finding(known, request, rng), "clause": pick(known.clauses, rng)}
+        slots = {name: text for name, text in slots.items() if name in _OWN_SIDE or not _SIDE.search(text)}
+    return {name: (text,) for name, text in slots.items()}
+
+
 def _draft(request: Request, rng: random.Random) -> str:
     """One expansion of the grammar.
 
     Raises:
         KeyError: The template asked for a slot that this request can't fill.
     """
-    if kinds()[request.kind].targets == "organs":
-        rules, own, share = _rules() | _organ_slots(request, rng), "organ", 0.45
+    form, intent = _form(request.kind, request.target, request.style), kinds()[request.kind].intents[request.target]
+    rules = form | _form_slots(request, rng) if form is not None else _rules() | _organ_slots(request, rng)
+    own, share = ("organ", 0.45) if intent.kind == "anatomy" else ("picture", 0.2)
+    if intent.kind == "anatomy" and intent.frame == "image":
+        share = 0.0
+    style = request.style
+    mark = rng.random()
+    if request.quotes and mark < QUOTED:
+        rules, start = rules | {"quote": (pick(request.quotes, rng),)}, f"{style[0]}_quote"
+    elif mark > 1 - MORE:
+        start = f"{style[0]}_more"
     else:
-        rules, own, share = _picture_rules(request.kind, request.target, request.style), "picture", 0.2
-    start = f"{request.style}_{own}" if rng.random() < share else request.style
+        start = f"{style}_{own}" if rng.random() < share else style
     return expand(pick(rules[start], rng), rules, rng)
+
+
+def noun_phrase(request: Request, rng: random.Random) -> str:
+    """One way to call what a request asks for."""
+    form = _form(request.kind, request.target, request.style)
+    if form is None:
+        return _pick_phrase(organ_phrases(request.target).by_style[request.style], rng).text
+    rules = form | _form_slots(request, rng)
+    return " ".join(expand(pick(rules["np"], rng), rules, rng).split())
 
 
 def _natural(text: str, request: Request) -> bool:
@@ -165,12 +245,14 @@ def _natural(text: str, request: Request) -> bool:
         and words.count("can") + words.count("could") + words.count("would") <= 1 + ("so" in words)
         and words.count("me") + words.count("please") <= 1
         and not re.search(r"\b(\w+) \1\b", text)
+        and not (kinds()[request.kind].intents[request.target].frame == "patient" and _WHOSE_LEFT.search(text))
     )
 
 
 def _finish(text: str, style: str, rng: random.Random) -> str:
     """Spelling, capital letter and full stop, as people of this style set them, or don't."""
     text = re.sub(r"\s+([,?;:])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,")
+    text = _VOWEL.sub(r"\1n ", text)
     text = _PARTICLE.sub(r"\1\3\2", text)
     text = re.sub(r"\bshow me (it|them)\b", r"show \1 to me", text)
     if rng.random() < 0.35:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from corpus.anatomy import BY_NAME, mentions
-from prompts.intent import ATTRIBUTES
-from prompts.kinds import claim_patterns
+from prompts.intent import ATTRIBUTES, ORDINALS, RELATIONS
+from prompts.kinds import claims
 
-CUES: tuple[str, ...] = (*BY_NAME, *ATTRIBUTES)
+CUES: tuple[str, ...] = (*BY_NAME, *ATTRIBUTES, *RELATIONS, *ORDINALS.values())
 """What a cue may point to. The structures come first, so that the first cues' numbers are the organs' ids."""
 NUMBERS = {name: number for number, name in enumerate(CUES, start=1)}
 
@@ -31,7 +31,7 @@ def cues(text: str) -> list[Cue]:
     """The cues of a text. Names come last: where a name holds a claim ("left kidney"), the name counts."""
     found = [
         Cue(match.start(), match.end(), NUMBERS[name], False)
-        for name, pattern in claim_patterns().items()
-        for match in pattern.finditer(text)
+        for name in CUES[len(BY_NAME) :]
+        for match in claims()[name].pattern.finditer(text)
     ]
     return found + [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in mentions(text)]

@@ -13,7 +13,7 @@ import pandera.pandas as pa
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from prompts.splits import SPLITS, SplitParams, split_patients, split_texts
-from prompts.targets import ABSENT, TargetParams, absent, eligible
+from prompts.targets import ABSENT, TargetParams, absent, eligible, intent_of, thinned
 from prompts.truth import verified
 from prompts.variants import variants
 
@@ -47,6 +47,7 @@ SAMPLES = pa.DataFrameSchema(
         "split": pa.Column(str, pa.Check.isin(SPLITS)),
         "organ": pa.Column(str),
         "kind": pa.Column(str),
+        "target": pa.Column(str),
         "attribute": pa.Column(object, nullable=True),
         "margin": pa.Column(float),
         "prompt_id": pa.Column(str),
@@ -56,7 +57,11 @@ SAMPLES = pa.DataFrameSchema(
     strict=True,
 )
 """One row a mask and request: the right answer to `text` on this slice is the mask of `organ`, empty where kind is
-"absent"."""
+"absent". `target` says what the text asks for (`prompts.intent.Intent.target`), `attribute` the extreme in it, if
+any."""
+TEXTS = ["prompt_id", "text", "kind", "target", "asks", "organ", "attribute", "frame", "negated", "rank", "relation"]
+"""The columns of texts.parquet, with style, cell and split: `asks` is the intent's kind, of which a kind of request is
+a way to ask; the following are the intent's other fields."""
 
 
 def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
@@ -74,11 +79,9 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
         InputError: A cell of the bank has no request in a split.
     """
     parts = []
-    keys = ["split", "kind", "name"]
-    named = texts.assign(name=texts["organ"].fillna(texts["attribute"]))
-    pools = dict(list(named.groupby(keys, sort=True)))
-    wanted = targets.assign(name=targets["attribute"].fillna(targets["organ"]))
-    for key, group in wanted.groupby(keys, sort=True):
+    keys = ["split", "kind", "target"]
+    pools = dict(list(texts.groupby(keys, sort=True)))
+    for key, group in targets.groupby(keys, sort=True):
         split, kind, name = map(str, key)
         pool = pools.get((split, "anatomy" if kind == ABSENT else kind, name))
         if pool is None:
@@ -96,10 +99,10 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
         for column in ("prompt_id", "style", "text"):
             repeated[column] = drawn[column].to_numpy()
         parts.append(repeated)
-    samples = pd.concat(parts, ignore_index=True)[list(SAMPLES.columns)]
-    return SAMPLES.validate(
-        samples.sort_values(["slice_id", "kind", "attribute", "organ", "prompt_id"], ignore_index=True)
-    )
+    samples = pd.concat(parts, ignore_index=True)
+    asked = [intent_of(*key).attribute for key in zip(samples["kind"], samples["target"], strict=True)]
+    samples = samples.assign(attribute=pd.Series(asked, dtype=object))[list(SAMPLES.columns)]
+    return SAMPLES.validate(samples.sort_values(["slice_id", "kind", "target", "prompt_id"], ignore_index=True))
 
 
 def file_hash(path: Path) -> str:
@@ -110,6 +113,7 @@ def file_hash(path: Path) -> str:
 def build_dataset(
     slices: pd.DataFrame,
     facts: pd.DataFrame,
+    answers: pd.DataFrame,
     accepted: pd.DataFrame,
     targets: TargetParams,
     params: DatasetParams,
@@ -129,7 +133,8 @@ def build_dataset(
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
     )
-    found = pd.concat([eligible(facts, targets), absent(slices, targets, params.seed)], ignore_index=True)
+    clear = thinned(eligible(facts, answers, targets), targets, params.seed)
+    found = pd.concat([clear, absent(slices, targets, params.seed)], ignore_index=True)
     found = found.assign(split=found["patient"].map(patients))
     assigned = assign(found, texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
     samples, claims = verified(assigned, facts, slices)
@@ -137,7 +142,7 @@ def build_dataset(
     out.mkdir(parents=True, exist_ok=True)
     slices.to_parquet(out / "slices.parquet", index=False)
     samples.to_parquet(out / "samples.parquet", index=False)
-    kept = ["prompt_id", "text", "kind", "organ", "attribute", "frame", "style", "cell", "split"]
+    kept = [*TEXTS, "style", "cell", "split"]
     texts[kept].to_parquet(out / "texts.parquet", index=False)
     read = variants(texts.loc[texts["split"].isin(SPLITS), kept], params.variants, params.seed)
     read.to_parquet(out / "variants.parquet", index=False)
@@ -178,8 +183,9 @@ def _card(manifest: dict, targets: TargetParams, params: DatasetParams) -> str:
         "",
         f"Sources: {', '.join(f'{k} ({v} slices)' for k, v in manifest['sources'].items())}.",
         f"Held-out requests dropped as near copies of training ones: {manifest['texts'].get('dropped', 0)}.",
-        f"A position prompt needs a margin of {targets.position_margin_mm:g} mm over the runner-up, a size prompt a "
-        f"ratio of {targets.size_ratio:g}, any prompt a mask of {targets.min_area_mm2:g} mm2.",
+        f"A position prompt needs a margin of {targets.position_margin_mm:g} mm over the runner-up, a relation "
+        f"{targets.relation_margin_mm:g} mm, a size prompt a ratio of {targets.size_ratio:g}, any prompt a mask of "
+        f"{targets.min_area_mm2:g} mm2.",
         f"Claims of place, size and modality, read from the texts and held against the masks once more: "
         f"{manifest['verified']['claims']}; samples left out because one was false: "
         f"{sum(manifest['verified']['false'].values())}.",

@@ -110,36 +110,48 @@ def shapes(label: np.ndarray) -> dict[int, Shape]:
     }
 
 
-def _leads(scores: np.ndarray) -> np.ndarray:
-    """How far each score lies below the lowest of the others (negative where it doesn't)."""
-    order = np.sort(scores)
-    return np.where(scores == order[0], order[1], order[0]) - scores
+def _others(scores: np.ndarray, place: int) -> np.ndarray:
+    """For each score the one at `place` (from 1) among the others, lowest first; infinite where there are too few."""
+    order = np.append(np.sort(scores), np.inf)
+    own = np.searchsorted(order, scores)
+    return np.where(own < place, order[min(place, len(scores))], order[place - 1])
 
 
-def position_leads(found: list[Shape], spacing: tuple[float, float]) -> dict[str, np.ndarray]:
+def _leads(scores: np.ndarray, rank: int) -> np.ndarray:
+    """How far each score lies below the one after it and above the one before it, if it were at place `rank`, lowest
+    first (negative where it isn't)."""
+    behind = _others(scores, rank) - scores
+    return behind if rank == 1 else np.minimum(behind, scores - _others(scores, rank - 1))
+
+
+def position_leads(found: list[Shape], spacing: tuple[float, float], rank: int = 1) -> dict[str, np.ndarray]:
     """Each shape's margin in mm for the four directions: the smaller of its edge's and its centroid's lead.
 
     Args:
-        found: At least two shapes.
+        found: At least two shapes, and as many as `rank`.
         spacing: (y, x) in mm.
+        rank: 2 asks who comes second; the lead is the smaller one of those before and behind.
     """
     y, x = spacing
     row0, row1, col0, col1 = np.array([s.box for s in found], float).T
     row, col = np.array([s.centroid for s in found], float).T
     return {
-        "leftmost": np.minimum(_leads(col0), _leads(col)) * x,
-        "rightmost": np.minimum(_leads(-col1), _leads(-col)) * x,
-        "topmost": np.minimum(_leads(row0), _leads(row)) * y,
-        "bottommost": np.minimum(_leads(-row1), _leads(-row)) * y,
+        "leftmost": np.minimum(_leads(col0, rank), _leads(col, rank)) * x,
+        "rightmost": np.minimum(_leads(-col1, rank), _leads(-col, rank)) * x,
+        "topmost": np.minimum(_leads(row0, rank), _leads(row, rank)) * y,
+        "bottommost": np.minimum(_leads(-row1, rank), _leads(-row, rank)) * y,
     }
 
 
-def size_leads(sizes: np.ndarray) -> dict[str, np.ndarray]:
-    """Each size's ratio to the largest other (for "largest"), and of the smallest other to it (for "smallest")."""
-    order = np.sort(sizes)
-    largest_other = np.where(sizes == order[-1], order[-2], order[-1])
-    smallest_other = np.where(sizes == order[0], order[1], order[0])
-    return {"largest": sizes / largest_other, "smallest": smallest_other / sizes}
+def size_leads(sizes: np.ndarray, rank: int = 1) -> dict[str, np.ndarray]:
+    """Each size's ratio to the next smaller other (for "largest"), and of the next larger other to it (for "smallest"),
+    if it were at place `rank` from that end: the smaller one of the ratios before and behind."""
+    with np.errstate(divide="ignore"):
+        largest, smallest = sizes / np.maximum(-_others(-sizes, rank), 0), _others(sizes, rank) / sizes
+    if rank > 1:
+        largest = np.minimum(largest, -_others(-sizes, rank - 1) / sizes)
+        smallest = np.minimum(smallest, sizes / _others(sizes, rank - 1))
+    return {"largest": largest, "smallest": smallest}
 
 
 def merge(parts: list[Shape], organ: int) -> Shape:

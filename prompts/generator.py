@@ -25,7 +25,6 @@ from prompts.asking import asker, mend
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
 from prompts.duplicates import Duplicates
-from prompts.intent import Intent
 from prompts.kinds import Cell, cells, kinds, styles
 from prompts.messages import Hit, messages_for
 from prompts.parsing import parse_candidates
@@ -41,7 +40,7 @@ MAX_FAILURES = 2
 class GenerateParams(ModelParams):
     """Section `generate` of params.yaml."""
 
-    per_cell: dict[str, int] = field(default_factory=lambda: {"anatomy": 36, "position": 120, "size": 120})
+    per_cell: dict[str, int] = field(default_factory=lambda: {"anatomy": 60, "position": 100, "size": 100})
     """Kind -> requests wanted in each of its cells (target x style)."""
     candidates: int = 12
     """Requests asked for in one call."""
@@ -221,13 +220,14 @@ class Generator:
         if self.passages is None or k == 0 or not kinds()[cell.kind].passages:
             return ()
         if cell not in self._found:
-            organs = [cell.target, *(organ.name for organ in ORGANS if cell.target in organ.parts)]
+            named = str(cell.intent.organ)
+            organs = [named, *(organ.name for organ in ORGANS if named in organ.parts)]
             query = f"{cell.target}, {cell.style} style"
             (hits,) = self.passages.search([query], 8 * k, tags=styles()[cell.style].tags, organs=organs)
             # Synthetic sentences are written for one kind of reader; experts and trainees share theirs.
             voice = "lay" if cell.style == "lay" else "expert"
             fitting = [hit for hit in hits if hit.passage["tag"] != "S3" or hit.passage["style"] == voice]
-            self._found[cell] = fitting[: 4 * k]
+            self._found[cell] = fitting[: 6 * k]
         found = self._found[cell]
         windows = max(1, len(found) // k)
         return tuple(found[(number % windows) * k :][:k])
@@ -282,25 +282,24 @@ class Generator:
         context = Context(tuple(hit.passage["text"] for hit in call.passages), self.duplicates)
         for text in candidates:
             if progress.accepted < progress.wanted:
-                progress.accepted += self._keep(text, call.cell, call.cell.intent, context, shared)
+                progress.accepted += self._keep(text, call.cell, context, shared)
 
     def _take_written(self, texts: Iterable[Written]) -> None:
         """Put texts that people wrote into the bank."""
         context = Context(duplicates=self.duplicates)
         for each in texts:
-            self._keep(each.text, each.cell, each.intent, context, WRITTEN, each.checks)
+            self._keep(each.text, each.cell, context, WRITTEN, each.checks)
 
     def _keep(
         self,
         text: str,
         cell: Cell,
-        intent: Intent,
         context: Context,
         shared: dict[str, Any],
         checks: Sequence[str] | None = None,
     ) -> bool:
         """Check a candidate and add its row; whether it was accepted. A text seen with this intent gets no row."""
-        identity = prompt_id(intent, text)
+        identity = prompt_id(cell, text)
         if identity in self._seen:
             self._counts["repeated"] += 1
             return False
@@ -313,11 +312,8 @@ class Generator:
             {
                 "prompt_id": identity,
                 "text": text,
-                "kind": intent.kind,
-                "organ": intent.organ,
-                "attribute": intent.attribute,
-                "frame": intent.frame,
-                "negated": intent.negated,
+                "kind": cell.kind,
+                **cell.intent.row,
                 "style": cell.style,
                 "cell": cell.name,
                 **shared,

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from corpus.anatomy import ORGANS
 from corpus.errors import InputError
 from corpus.params import params_dataclass, read_yaml
-from prompts.intent import ATTRIBUTES, Attribute, Intent, KindName
+from prompts.intent import ATTRIBUTES, ORDINALS, RELATIONS, Intent
 
 SPECIFICATIONS = Path(__file__).with_name("kinds.yaml")
 
@@ -30,33 +31,48 @@ class Style:
 
 @params_dataclass
 class Claim:
-    """What an attribute says of the picture, the pattern of words that claim it, and the shortest ways to ask."""
+    """What a word such as "leftmost", "second" or "above" says of the picture, and the words that claim it."""
 
     says: str
     claims: str
-    names: dict[str, tuple[str, ...]]
-    """Style -> bare phrases."""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """`claims` as whole words, in any case."""
+        return re.compile(rf"\b(?:{self.claims})\b", re.IGNORECASE)
 
 
 @params_dataclass
 class Kind:
-    """One kind of request: what it asks for, what it must and must not say, and examples by style."""
+    """One kind of request: what it asks for, which fact makes it true, what it must and must not say, and examples."""
 
     name: str
-    targets: Literal["organs"] | dict[str, Claim]
+    title: str
+    asks: tuple[dict[str, Any], ...]
+    """Fields of `Intent`; a list stands for each of its values in turn, "every" for every organ."""
+    rule: str
+    """The name in `prompts.rules.RULES` of what finds the right answer and says how clear it is."""
+    meaning: str
     passages: bool
     task: str
     must: tuple[str, ...]
     must_not: tuple[str, ...]
     angles: tuple[str, ...]
     examples: dict[str, tuple[str, ...]]
+    names: dict[str, dict[str, tuple[str, ...]]]
+    """Target -> style -> the shortest ways to ask for it."""
 
-    @property
-    def target_names(self) -> tuple[str, ...]:
-        """Organs in the vocabulary's order, or attributes in the order of `prompts.intent.ATTRIBUTES`."""
-        if self.targets == "organs":
-            return tuple(organ.name for organ in ORGANS)
-        return tuple(attribute for attribute in ATTRIBUTES if attribute in self.targets)
+    @cached_property
+    def intents(self) -> dict[str, Intent]:
+        """What can be asked for, by its `Intent.target`."""
+        found = {}
+        for fields in self.asks:
+            every = {k: tuple(o.name for o in ORGANS) if v == "every" else v for k, v in fields.items()}
+            values = [tuple(v) if isinstance(v, list | tuple) else (v,) for v in every.values()]
+            for chosen in product(*values):
+                intent = Intent(**dict(zip(every, chosen, strict=True)))
+                found[str(intent.target)] = intent
+        return found
 
 
 @dataclass(frozen=True)
@@ -74,23 +90,22 @@ class Cell:
     @property
     def intent(self) -> Intent:
         """What every request of this cell asks for."""
-        if kinds()[self.kind].targets == "organs":
-            return Intent(kind=cast(KindName, self.kind), organ=self.target, frame="patient")
-        return Intent(kind=cast(KindName, self.kind), attribute=cast(Attribute, self.target), frame="image")
+        return kinds()[self.kind].intents[self.target] if self.kind in kinds() else Intent("none")
 
 
 @cache
-def _specifications() -> tuple[dict[str, Style], dict[str, Kind]]:
+def _specifications() -> tuple[dict[str, Style], dict[str, Kind], dict[str, Claim]]:
     """Raises: InputError: kinds.yaml doesn't fit the classes above."""
     content = read_yaml(SPECIFICATIONS)
     try:
         styles = TypeAdapter(dict[str, Style]).validate_python(content["styles"])
         listed = TypeAdapter(list[Kind]).validate_python(content["kinds"])
+        claims = TypeAdapter(dict[str, Claim]).validate_python(content["claims"])
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(SPECIFICATIONS, f"`{key}`: {first['msg']}", f"correct `{key}`") from None
-    return styles, {kind.name: kind for kind in listed}
+    return styles, {kind.name: kind for kind in listed}, claims
 
 
 def styles() -> dict[str, Style]:
@@ -103,15 +118,38 @@ def kinds() -> dict[str, Kind]:
     return _specifications()[1]
 
 
-@cache
+def claims() -> dict[str, Claim]:
+    """What words claim of the picture: by attribute, ordinal and relation."""
+    return _specifications()[2]
+
+
 def claim_patterns() -> dict[str, re.Pattern[str]]:
-    """Attribute -> pattern of the words that claim it, over all kinds."""
-    return {
-        name: re.compile(rf"\b(?:{claim.claims})\b", re.IGNORECASE)
-        for kind in kinds().values()
-        if isinstance(kind.targets, dict)
-        for name, claim in kind.targets.items()
-    }
+    """Attribute -> pattern of the words that claim it."""
+    return {name: claims()[name].pattern for name in ATTRIBUTES}
+
+
+def misclaims(text: str, intent: Intent) -> str | None:
+    """What a text says of rank or relation that its intent doesn't, or doesn't say that it does; None if nothing.
+
+    Args:
+        text: Without the names of structures: "left kidney" is no claim of "left of".
+    """
+    groups: tuple[tuple[str | None, tuple[str, ...]], ...] = (
+        (ORDINALS.get(intent.rank), tuple(ORDINALS.values()) if intent.kind in ("position", "size") else ()),
+        (intent.relation, RELATIONS if intent.relation else ()),
+    )
+    for wanted, values in groups:
+        said = [value for value in values if claims()[value].pattern.search(text)]
+        if wanted and wanted not in said:
+            return f"doesn't say {wanted!r}"
+        if others := [value for value in said if value != wanted]:
+            return f"says {others[0]!r}"
+    return None
+
+
+def kind_of(intent: Intent) -> Kind | None:
+    """The first kind that asks for an intent."""
+    return next((kind for kind in kinds().values() if kind.intents.get(str(intent.target)) == intent), None)
 
 
 def cells(per_cell: Mapping[str, int]) -> dict[Cell, int]:
@@ -136,6 +174,6 @@ def cells(per_cell: Mapping[str, int]) -> dict[Cell, int]:
         Cell(kind.name, target, style): per_cell[kind.name]
         for kind in kinds().values()
         if kind.name in per_cell
-        for target in kind.target_names
+        for target in kind.intents
         for style in styles()
     }

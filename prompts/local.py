@@ -24,8 +24,9 @@ from pydantic import PrivateAttr, TypeAdapter
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass, read_yaml
-from prompts.composer import GRAMMAR
-from prompts.grammar import expand, parse_rules, pick
+from prompts.composer import Request, noun_phrase
+from prompts.grammar import pick
+from prompts.intent import Intent
 from prompts.kinds import kinds
 from prompts.lexicon import known_words
 from prompts.llama import SHA256, Llama, Written
@@ -81,16 +82,18 @@ class Cell:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         """Raises: InputError: local.yaml or the grammar doesn't know the kind or the style."""
-        self.kind, self.target, self.style = spec.get("kind"), spec.get("target", spec.get("organ")), spec["style"]
-        organs = self.kind is None or kinds()[self.kind].targets == "organs"
-        self.organ = organ_phrases(self.target) if organs else None
-        manners = _manners()["sentences" if self.kind is None else "organs" if organs else "pictures"]
+        self.kind: str | None = spec.get("kind")
+        self.target: str = spec.get("target") or spec["organ"]
+        self.style: str = spec["style"]
+        intent = (
+            kinds()[self.kind].intents[self.target] if self.kind else Intent("anatomy", self.target, None, "patient")
+        )
+        self.named = intent.kind == "anatomy"
+        self.organ = organ_phrases(str(intent.organ)) if self.named else None
         try:
-            self.manner = manners[self.style]
-            if not organs:
-                grammar = read_yaml(GRAMMAR)
-                about = grammar["picture"][self.kind] | grammar["attributes"][self.target]
-                self._rules = parse_rules(grammar["rules"] | about | grammar["words"][self.style])
+            self.manner = _manners()["sentences" if self.kind is None else "organs" if self.named else "pictures"][
+                self.style
+            ]
         except KeyError as error:
             raise InputError(
                 MANNERS,
@@ -100,12 +103,9 @@ class Cell:
 
     def phrase(self, rng: random.Random) -> str:
         """One way to call the target."""
-        if self.organ is None:
-            return " ".join(expand(pick(self._rules["np"], rng), self._rules, rng).split())
         if self.kind is None:
-            return str(self.target)
-        groups = self.organ.by_style[self.style]
-        return pick(pick(groups, rng)[1], rng).text
+            return self.target
+        return noun_phrase(Request(self.kind, self.target, self.style), rng)
 
     def reason(self, rng: random.Random) -> str:
         """One reason to ask."""

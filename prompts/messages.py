@@ -10,7 +10,8 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompts import ChatPromptTemplate
 
 from corpus.anatomy import BY_NAME
-from prompts.kinds import Cell, kinds, styles
+from prompts.intent import ORDINALS
+from prompts.kinds import Cell, claims, kinds, styles
 
 
 class Hit(Protocol):
@@ -50,11 +51,21 @@ def _bullets(lines: Sequence[str]) -> str:
 def specification(cell: Cell, number: int, count: int) -> dict[str, Any]:
     """The cell as the model reads it, in its `number`th call for `count` requests."""
     kind = kinds()[cell.kind]
-    spec: dict[str, Any] = {"kind": cell.kind, "target": cell.target}
-    if isinstance(kind.targets, dict):
-        spec["meaning"] = kind.targets[cell.target].says
-    else:
-        organ = BY_NAME[cell.target]
+    intent, said = cell.intent, claims()
+    told = {
+        "organ": intent.organ,
+        **{
+            name: said[value].says if value else ""
+            for name, value in (
+                ("attribute", intent.attribute),
+                ("rank", ORDINALS.get(intent.rank)),
+                ("relation", intent.relation),
+            )
+        },
+    }
+    spec: dict[str, Any] = {"kind": cell.kind, "target": cell.target, "meaning": kind.meaning.format(**told)}
+    if intent.organ:
+        organ = BY_NAME[intent.organ]
         for field in ("synonyms", "adjectives", "abbreviations", "lay", "functions", "landmarks", "contexts"):
             if known := getattr(organ, field):
                 spec[field] = list(known)

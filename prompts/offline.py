@@ -21,6 +21,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from prompts.composer import Request, compose
+from prompts.kinds import kinds
+from prompts.quoting import quotes
 from prompts.sentences import sentences
 
 SOURCES = tuple(
@@ -28,8 +30,10 @@ SOURCES = tuple(
     for name in (
         "grammar.yaml",
         "grammar_organs.yaml",
+        "grammar_words.yaml",
         "grammar.py",
         "phrases.py",
+        "quoting.py",
         "composer.py",
         "sentences.yaml",
         "sentences.py",
@@ -52,10 +56,11 @@ def requests(spec: dict[str, Any], passages: list[str], seed: int) -> Iterator[s
     """Endless requests for the cell that `spec` describes (keys kind, target, style), with repetitions.
 
     Args:
-        passages: Report passages; a finding that they name is preferred as a reason. Nothing else is taken from them.
+        passages: Report passages; a finding that they name is preferred as a reason, and short phrases are taken up.
     """
     rng = random.Random(seed)
-    request = Request(spec["kind"], spec["target"], spec["style"], " ".join(passages).lower())
+    quoted = quotes(passages, kinds()[spec["kind"]].intents[spec["target"]])
+    request = Request(spec["kind"], spec["target"], spec["style"], " ".join(passages).lower(), quoted)
     while True:
         yield compose(request, rng)
 

@@ -54,6 +54,8 @@ class OrganPhrases:
 
     by_style: dict[str, tuple[tuple[float, tuple[Phrase, ...]], ...]]
     """Style -> (weight, phrases of one sort); weights sum to 1."""
+    plain: dict[str, tuple[Phrase, ...]]
+    """Style -> phrases that name it, as somebody's own at most."""
     compounds: dict[str, tuple[str, ...]]
     """Style -> what goes before "mask": names, abbreviations, adjectives."""
     landmarks: tuple[Phrase, ...]
@@ -116,6 +118,7 @@ def organ_phrases(name: str) -> OrganPhrases:
             "trainee": _weighted((45, names), (22, english), (3, short), (15, functions), (15, landmarks)),
             "lay": _weighted((28, lay), (26, mine), (14, plain), (16, others), (12, functions)),
         },
+        plain={"expert": names + english, "trainee": names + english, "lay": (*plain, *plain, *mine)},
         compounds={
             "expert": (base, base, *organ.abbreviations, *organ.adjectives),
             "trainee": (base, *organ.adjectives),

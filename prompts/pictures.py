@@ -17,7 +17,7 @@ from corpus.anatomy import BY_NAME
 from corpus.scans.store import SliceStore
 from corpus.scans.windowing import window
 from prompts.facts import mask_of
-from prompts.quality import targets_of
+from prompts.targets import intent_of
 
 WHITE, RIVAL, ASKED = 253, 254, 255
 """A picture's palette: the CT in greys from 0 to WHITE, then the colours of the two outlines."""
@@ -29,17 +29,15 @@ HUFFMAN_ONLY = 2
 
 
 def representatives(targets: pd.DataFrame) -> pd.DataFrame:
-    """For every organ or attribute that can be asked for, the mask that shows it best: the one with the largest margin.
+    """For everything that can be asked for, the mask that shows it best: the one with the largest margin.
 
     Args:
         targets: What `prompts.targets.eligible` returned, of all sources.
 
     Returns:
-        One row a target: the columns of `targets`, then target (the organ or attribute) and picture (a file name); ties
-        go to the first slice.
+        One row a target: the columns of `targets`, then picture (a file name); ties go to the first slice.
     """
-    named = targets.assign(target=targets_of(targets, first="attribute"))
-    ordered = named.sort_values(["kind", "target", "margin", "slice_id"], ascending=[True, True, False, True])
+    ordered = targets.sort_values(["kind", "target", "margin", "slice_id"], ascending=[True, True, False, True])
     best = ordered.drop_duplicates(["kind", "target"]).reset_index(drop=True)
     return best.assign(picture=(best["kind"] + "-" + best["target"]).str.replace(" ", "-") + ".png")
 
@@ -131,7 +129,8 @@ def draw_pictures(
             where = slices.loc[row["slice_id"]].to_dict()
             image, label = store.read(where["shard"], where["row"])
             asked = BY_NAME[row["organ"]].id
-            others = [] if row["kind"] == "anatomy" else [i for i in candidates[row["slice_id"]] if i != asked]
+            compared = intent_of(row["kind"], row["target"]).kind != "anatomy"
+            others = [i for i in candidates[row["slice_id"]] if i != asked] if compared else []
             spacing = where["spacing_y"], where["spacing_x"]
             drawn = picture(image, mask_of(label, asked), spacing, pixels, [mask_of(label, i) for i in others])
             save(drawn, directory / row["picture"])

@@ -1,7 +1,7 @@
 """How good a bank of prompts is, in figures: acceptance, duplicates, diversity, readability and coverage.
 
 Every figure is computed here from the prompts alone, so that the same bank gives the same figures on every machine. A
-bank is a table with the columns prompt_id, text, kind, organ, attribute, style, accepted, checks and failed_check.
+bank is a table with the columns prompt_id, text, kind, target, style, accepted, checks and failed_check.
 """
 
 from __future__ import annotations
@@ -137,16 +137,6 @@ def near_pairs(texts: Sequence[str], least: Fraction = NEAR) -> Iterator[tuple[F
             index[gram].append(j)
 
 
-def targets_of(table: pd.DataFrame, first: str = "organ") -> pd.Series:
-    """What each prompt asks for by name: its organ or else its attribute, or "".
-
-    For a table of masks give `first="attribute"`: there every row has an organ, and those of kind "anatomy" nothing
-    else.
-    """
-    second = "attribute" if first == "organ" else "organ"
-    return table[first].fillna(table[second]).fillna("").astype(str)
-
-
 def closest_pairs(accepted: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Near duplicates among the prompts that ask for the same thing.
 
@@ -157,7 +147,7 @@ def closest_pairs(accepted: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     pairs = []
     repeats = 0
     ordered = accepted.sort_values("prompt_id")
-    for (kind, target), group in ordered.groupby(["kind", targets_of(ordered)], sort=True):
+    for (kind, target), group in ordered.groupby(["kind", "target"], sort=True):
         ids, texts = group["prompt_id"].tolist(), group["text"].tolist()
         found = list(near_pairs(texts))
         repeats += len({j for _, _, j in found})
@@ -177,12 +167,12 @@ def organ_coverage(accepted: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFram
 
     Returns:
         Columns organ, kind, style, prompts, masks. A position or size prompt names no organ: it counts for every organ
-        that is clearly leftmost, largest, ... in at least one slice.
+        that is clearly leftmost, largest, ... in at least one slice; a relation for every organ that has it.
     """
-    available = Counter(zip(accepted["kind"], targets_of(accepted), accepted["style"], strict=True))
+    available = Counter(zip(accepted["kind"], accepted["target"], accepted["style"], strict=True))
     asked: dict[tuple[str, str], set[str]] = defaultdict(set)
     masks: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in targets.assign(target=targets_of(targets, first="attribute")).itertuples():
+    for row in targets.itertuples():
         masks[str(row.organ), str(row.kind)].add(str(row.slice_id))
         asked[str(row.organ), str(row.kind)].add(str(row.target))
     rows = [
@@ -191,8 +181,7 @@ def organ_coverage(accepted: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFram
             "kind": name,
             "style": style,
             "prompts": sum(
-                available[name, target, style]
-                for target in ({organ} if kind.targets == "organs" else asked[organ, name])
+                available[name, target, style] for target in asked[organ, name] | (kind.intents.keys() & {organ})
             ),
             "masks": len(masks[organ, name]),
         }
@@ -204,8 +193,8 @@ def organ_coverage(accepted: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFram
 
 
 def cells_filled(accepted: pd.DataFrame) -> float:
-    """The share of all kind x organ-or-attribute x style cells that have an accepted prompt."""
-    filled = set(zip(accepted["kind"], targets_of(accepted), accepted["style"], strict=True))
+    """The share of all kind x target x style cells that have an accepted prompt."""
+    filled = set(zip(accepted["kind"], accepted["target"], accepted["style"], strict=True))
     every = cells(dict.fromkeys(kinds(), 1))
     return sum((cell.kind, cell.target, cell.style) in filled for cell in every) / len(every)
 

@@ -3,7 +3,8 @@
 Frames and units as in `prompts.facts`. One organ is left of another when its left edge, its right edge and its centroid
 all lie further left than the other's; the margin is the smallest of the three leads in mm. Where they disagree, because
 one organ reaches round the other, neither is left of the other. The other directions are alike. The organs that are
-compared are those that compete for "leftmost".
+compared are those that compete for "leftmost". Which of several is nearest is told by the least distance between
+pixels.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from scipy.spatial import KDTree
 
 from corpus.anatomy import BY_ID, ORGANS
 from prompts.facts import Shape
@@ -90,3 +92,29 @@ def to_table(rows: list[dict]) -> pd.DataFrame:
     return table.astype(
         {"slice_id": str, "organ": ORGAN_NAMES, "relation": RELATION_NAMES, "other": ORGAN_NAMES, "margin_mm": float}
     )
+
+
+Borders = dict[int, np.ndarray]
+"""Organ id -> its border's pixel centres, (y, x) in mm, float64 `[N, 2]`."""
+
+
+def borders(label: np.ndarray, spacing: tuple[float, float]) -> Borders:
+    """The pixels of every organ that touch another organ, the background or the picture's end with a side.
+
+    Args:
+        label: uint8 `[H, W]` organ ids.
+        spacing: (y, x) in mm.
+    """
+    padded = np.pad(label, 1)
+    sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    edge = (label > 0) & np.any([side != label for side in sides], axis=0)
+    points, organs = np.argwhere(edge), label[edge]
+    return {int(organ): points[organs == organ] * np.array(spacing) for organ in np.unique(organs)}
+
+
+def gap_mm(found: Borders, one: int, other: int) -> float:
+    """The least distance between pixel centres of two organs of a slice; infinite where it lacks one of them."""
+    if one not in found or other not in found:
+        return float("inf")
+    distances, _ = KDTree(found[one]).query(found[other])
+    return float(np.min(distances))

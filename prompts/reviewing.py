@@ -16,7 +16,7 @@ from prompts.checks import Context, Verdict, run_checks
 from prompts.decisions import PRIORITY, TO_FILL, Decision, unknown
 from prompts.duplicates import normalised
 from prompts.kinds import Cell, kinds
-from prompts.quality import cohens_kappa, draw_key, targets_of
+from prompts.quality import cohens_kappa, draw_key
 
 UNREQUESTED = ("length", "duplicate", "near_duplicate")
 """The checks of a text that asks for no segmentation: the others look for what it must not have, a request."""
@@ -25,6 +25,7 @@ SHEET = (
         "prompt_id",
         "text",
         "kind",
+        "target",
         "organ",
         "attribute",
         "frame",
@@ -44,7 +45,7 @@ class ReviewParams:
 
     seed: int
     per_stratum: int
-    """Prompts shown of each kind x organ-or-attribute x style."""
+    """Prompts shown of each kind x target x style."""
     flagged: int
     """At most this many flagged prompts are shown besides."""
     picture_px: int
@@ -232,7 +233,7 @@ def sample(bank: pd.DataFrame, params: ReviewParams, flagged: Mapping[str, str])
 
     Decisions change nothing in it, so that a second reviewer meets the same prompts; another seed draws others.
     """
-    named = bank.assign(target=targets_of(bank), flag=[flagged.get(p, "") for p in bank["prompt_id"]])
+    named = bank.assign(flag=[flagged.get(p, "") for p in bank["prompt_id"]])
     shuffled = named[named["accepted"]].sort_values(
         "prompt_id", key=lambda ids: ids.map(lambda prompt_id: draw_key(params.seed, prompt_id))
     )

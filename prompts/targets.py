@@ -1,15 +1,18 @@
-"""Which prompts a mask may get: its facts, filtered by how clear they are; which organs it is asked in vain."""
+"""Which prompts a mask may get: the right answers in a slice, filtered by how clear they are; which organs it is asked
+in vain."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import field
 
 import numpy as np
 import pandas as pd
 
 from corpus.anatomy import BY_ID, UNIONS, with_unions
 from corpus.params import params_dataclass
-from prompts.facts import POSITION_MARGINS, SIZE_MARGINS
+from prompts.intent import SIZES, Intent
+from prompts.kinds import kinds
 
 
 @params_dataclass
@@ -24,40 +27,70 @@ class TargetParams:
     """Smaller masks get no prompt."""
     absent: int
     """Organs that a slice doesn't show and is asked for all the same; the right answer is an empty mask."""
+    relation_margin_mm: float = 5.0
+    """A mask is said to be nearest on one side of another only if it takes this much to make another one so."""
+    most: dict[str, int] = field(default_factory=dict)
+    """Kind -> targets that a slice gets at most, drawn with a seed, where it could have dozens."""
 
     def __post_init__(self) -> None:
-        if min(self.position_margin_mm, self.min_area_mm2, self.absent) < 0:
-            raise ValueError("position_margin_mm, min_area_mm2 and absent must not be negative")
+        if min(self.position_margin_mm, self.relation_margin_mm, self.min_area_mm2, self.absent) < 0:
+            raise ValueError("position_margin_mm, relation_margin_mm, min_area_mm2 and absent must not be negative")
         if self.size_ratio < 1:
             raise ValueError("size_ratio must be at least 1")
+        if unknown := set(self.most) - set(kinds()):
+            raise ValueError(f"most: no kind is called {', '.join(sorted(unknown))}; choose from {', '.join(kinds())}")
 
 
 ABSENT = "absent"
 """The kind of a sample whose organ the slice doesn't show; its requests are those of kind "anatomy"."""
-TARGET_COLUMNS = ["slice_id", "source", "patient", "organ", "kind", "attribute", "margin"]
+TARGET_COLUMNS = ["slice_id", "source", "patient", "organ", "kind", "target", "margin"]
 
 
-def eligible(facts: pd.DataFrame, params: TargetParams) -> pd.DataFrame:
-    """Every (mask, kind, attribute) that a prompt may truthfully and clearly speak of.
+def intent_of(kind: str, target: str) -> Intent:
+    """What a sample's request asks for."""
+    return kinds()["anatomy" if kind == ABSENT else kind].intents[target]
+
+
+def _least(intent: Intent, params: TargetParams) -> float:
+    """The margin from which an answer is clear."""
+    if intent.relation:
+        return params.relation_margin_mm
+    if intent.attribute in SIZES:
+        return params.size_ratio
+    return params.position_margin_mm if intent.attribute else params.min_area_mm2
+
+
+def eligible(facts: pd.DataFrame, answers: pd.DataFrame, params: TargetParams) -> pd.DataFrame:
+    """Every (mask, kind, target) that a prompt may truthfully and clearly speak of.
 
     Args:
         facts: Rows of `prompts.facts.FACTS`.
+        answers: Rows of `prompts.rules.ANSWERS`, of the same slices.
 
     Returns:
-        Columns `TARGET_COLUMNS`, sorted; attribute is None for kind "anatomy". `margin` is in mm for positions, a ratio
-        for sizes, and the area in mm2 for anatomy.
+        Columns `TARGET_COLUMNS`, sorted. `organ` is the structure whose mask is right, which a target such as "above
+        left kidney" doesn't name; `margin` is as in `prompts.rules.Answer`.
     """
-    clear = facts[facts["area_mm2"] >= params.min_area_mm2]
-    parts = [clear.assign(kind="anatomy", attribute=None, margin=clear["area_mm2"])]
-    for kind, columns, threshold in (
-        ("position", POSITION_MARGINS, params.position_margin_mm),
-        ("size", SIZE_MARGINS, params.size_ratio),
-    ):
-        for attribute, column in columns.items():
-            won = clear[clear[column] >= threshold]
-            parts.append(won.assign(kind=kind, attribute=attribute, margin=won[column]))
-    targets = pd.concat([p.astype({"attribute": object}) for p in parts], ignore_index=True)[TARGET_COLUMNS]
-    return targets.sort_values(["slice_id", "kind", "attribute", "organ"], ignore_index=True)
+    least = {
+        (kind.name, target): _least(intent, params)
+        for kind in kinds().values()
+        for target, intent in kind.intents.items()
+    }
+    needed = [least[key] for key in zip(answers["kind"], answers["target"], strict=True)]
+    clear = answers[answers["margin"] >= needed]
+    large = facts.loc[facts["area_mm2"] >= params.min_area_mm2, ["slice_id", "source", "patient", "organ"]]
+    targets = clear.merge(large, on=["slice_id", "organ"])[TARGET_COLUMNS]
+    return targets.sort_values(["slice_id", "kind", "target"], ignore_index=True)
+
+
+def thinned(targets: pd.DataFrame, params: TargetParams, seed: int) -> pd.DataFrame:
+    """No more than `params.most` targets of a kind a slice, drawn with a seed."""
+    keys = [
+        hashlib.sha256(f"{seed}:{row.slice_id}:{row.kind}:{row.target}".encode()).hexdigest()
+        for row in targets.itertuples()
+    ]
+    place = targets.assign(key=keys).groupby(["slice_id", "kind"])["key"].rank(method="first")
+    return targets[place <= targets["kind"].map(params.most).fillna(np.inf)].reset_index(drop=True)
 
 
 def absent(slices: pd.DataFrame, params: TargetParams, seed: int) -> pd.DataFrame:
@@ -76,8 +109,9 @@ def absent(slices: pd.DataFrame, params: TargetParams, seed: int) -> pd.DataFram
         digest = hashlib.sha256(f"{seed}:{row['slice_id']}".encode()).digest()
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))
         rows += [
-            {k: row[k] for k in ("slice_id", "source", "patient")} | {"organ": BY_ID[organ].name}
+            {k: row[k] for k in ("slice_id", "source", "patient")}
+            | dict.fromkeys(("organ", "target"), BY_ID[organ].name)
             for organ in sorted(rng.permutation(missing)[: params.absent].tolist())
         ]
-    targets = pd.DataFrame(rows, columns=["slice_id", "source", "patient", "organ"])
-    return targets.assign(kind=ABSENT, attribute=None, margin=0.0)[TARGET_COLUMNS].astype({"attribute": object})
+    targets = pd.DataFrame(rows, columns=["slice_id", "source", "patient", "organ", "target"])
+    return targets.assign(kind=ABSENT, margin=0.0)[TARGET_COLUMNS]

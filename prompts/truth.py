@@ -25,6 +25,8 @@ _MEASURES: dict[str, tuple[tuple[str, bool], ...]] = {
 }
 """Attribute -> the columns of `prompts.facts.FACTS` by which the organ comes first, and whether the lowest does."""
 _SAYS_CT = re.compile(r"\bct\b|\bcat scan|\bcomputed tomogra|\bhounsfield|\bhu\b")
+ORGAN_KINDS = ("anatomy", "negated", "absent")
+"""Kinds whose texts should claim no extreme."""
 PICTURE_KINDS = ("position", "size")
 """Kinds whose texts say in plain words which extreme is meant."""
 
@@ -67,7 +69,7 @@ def verified(samples: pd.DataFrame, facts: pd.DataFrame, slices: pd.DataFrame) -
     says_ct = {text for text in texts if _SAYS_CT.search(text.lower())}
     checked, false, keep = 0, Counter[str](), []
     for row in samples[["slice_id", "organ", "kind", "attribute", "text"]].itertuples(index=False):
-        claimed = of_organ[row.text]
+        claimed = of_organ[row.text] if row.kind in ORGAN_KINDS else []
         if row.kind in PICTURE_KINDS:
             claimed = of_picture[row.text] or [str(row.attribute)]
         wrong = [claim for claim in claimed if (row.slice_id, row.organ, claim) not in true]

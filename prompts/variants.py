@@ -16,6 +16,7 @@ import pandas as pd
 
 from corpus.anatomy import mentions
 from corpus.params import read_yaml
+from prompts.intent import Intent
 
 CONTENT = Path(__file__).with_name("variants.yaml")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -92,5 +93,5 @@ def _elsewhere(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> p
         thing = things[rng.integers(len(things))]
         usable = len(named) == 1 and re.search(r"\w", text[: named[0].start] + text[named[0].end :])
         asked.append(text[: named[0].start] + thing + text[named[0].end :] if usable else "")
-    rows = rows.assign(text=asked, kind="none", organ=None, attribute=None, frame="image")
+    rows = rows.assign(text=asked, kind="none", **Intent("none").row)
     return _drawn(rows[rows["text"] != ""], share, rng)

@@ -13,7 +13,6 @@ import pandas as pd
 from corpus.anatomy import ORGANS, Organ
 from corpus.errors import InputError
 from corpus.params import read_yaml
-from prompts.intent import Intent
 from prompts.kinds import Cell, kinds, styles
 from prompts.quality import draw
 
@@ -35,12 +34,11 @@ class Written:
 
     text: str
     cell: Cell
-    intent: Intent
     checks: tuple[str, ...] = ("duplicate",)
 
 
 def _for_nothing(text: str, style: str, checks: tuple[str, ...]) -> Written:
-    return Written(text, Cell("none", "none", style), Intent("none"), checks)
+    return Written(text, Cell("none", "none", style), checks)
 
 
 def texts_for_nothing(path: Path) -> Iterator[Written]:
@@ -89,15 +87,13 @@ def forms(number: int, seed: int) -> Iterator[Written]:
                 if asks == "nothing":
                     yield _for_nothing(text, style, ("duplicate",))
                 else:
-                    cell = Cell("anatomy", organ.name, style)
-                    yield Written(text, cell, cell.intent)
+                    yield Written(text, Cell("anatomy", organ.name, style))
     for text in content.get("chatter", ()):
         yield _for_nothing(text, "lay", ("duplicate",))
     for kind in kinds().values():
-        for target in kind.targets if isinstance(kind.targets, dict) else ():
+        for target in kind.intents:
             for text in content.get(target, ()):
-                cell = Cell(kind.name, target, "lay")
-                yield Written(text, cell, cell.intent)
+                yield Written(text, Cell(kind.name, target, "lay"))
 
 
 def _names(organ: Organ) -> Iterator[tuple[str, Sequence[str]]]:
@@ -126,10 +122,7 @@ def bare_names() -> Iterator[Written]:
         }
         for organ in ORGANS
     }
-    for kind in kinds().values():
-        if isinstance(kind.targets, dict):
-            names |= {(kind.name, attribute): claim.names for attribute, claim in kind.targets.items()}
+    names |= {(kind.name, target): by_style for kind in kinds().values() for target, by_style in kind.names.items()}
     for (kind_name, target), by_style in names.items():
         for style, texts in by_style.items():
-            cell = Cell(kind_name, target, style)
-            yield from (Written(text, cell, cell.intent) for text in texts)
+            yield from (Written(text, Cell(kind_name, target, style)) for text in texts)

@@ -39,7 +39,7 @@ class Example:
     @property
     def waits(self) -> bool:
         """Whether kinds.yaml doesn't know its cell."""
-        return self.of.kind not in kinds() or self.of.target not in kinds()[self.of.kind].target_names
+        return self.of.kind not in kinds() or self.of.target not in kinds()[self.of.kind].intents
 
 
 @params_dataclass

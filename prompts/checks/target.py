@@ -9,13 +9,21 @@ from corpus.anatomy import Mention
 from prompts.checks.reading import pattern
 from prompts.checks.registry import Context, check
 from prompts.claims import claims, mentions_in, plain_words, without
-from prompts.kinds import Cell, claim_patterns
+from prompts.kinds import Cell, claim_patterns, misclaims
+from prompts.sides import indirect
 
 
 @check("target")
 def _target(text: str, cell: Cell, context: Context) -> str | None:
     wanted = cell.intent.organ
     named = mentions_in(text)
+    if pair := indirect(text, cell.intent):
+        others = [m for m in named if m.organ not in pair]
+        return f"names the {others[0].organ}" if others else None
+    if cell.intent.kind == "anatomy" and cell.intent.attribute:
+        return "doesn't name one of a pair by the side of the picture"
+    if cell.intent.negated and not any(m.negated for m in named):
+        return "excludes nothing"
     others = [m for m in named if m.organ != wanted and not m.negated]
     if others:
         return f"names the {others[0].organ}"
@@ -50,7 +58,7 @@ def _other_structure(text: str, cell: Cell, context: Context) -> str | None:
 def _whole(text: str, cell: Cell, context: Context) -> str | None:
     """Not a lesion in it, a part of it, or what lies around it."""
     organ = cell.intent.organ
-    if organ is None:
+    if organ is None or cell.intent.relation:
         return None
     if match := pattern("lesion_asked").search(without(text, mentions_in(text), "it").lower()):
         return f"asks for a part of it or for what lies in it: {match.group()!r}"
@@ -72,6 +80,9 @@ _EXTREME = re.compile(
 @check("attribute")
 def _attribute(text: str, cell: Cell, context: Context) -> str | None:
     wanted = cell.intent.attribute
+    if cell.intent.relation:
+        plain = without(text, mentions_in(text)).lower()
+        return next((f"claims {name!r} of an organ" for name in claim_patterns() if name in plain), None)
     if wanted is None:
         return _claims_nothing(text)
     plain = plain_words(text)
@@ -87,6 +98,12 @@ def _attribute(text: str, cell: Cell, context: Context) -> str | None:
     if match := pattern("patient_side").search(plain):
         return f"speaks of the patient's body, not of the picture: {match.group()!r}"
     return None
+
+
+@check("claim")
+def _claim(text: str, cell: Cell, context: Context) -> str | None:
+    """Rank and relation."""
+    return misclaims(without(text, mentions_in(text)), cell.intent)
 
 
 @cache

@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from corpus.anatomy import N_ORGANS, ORGANS
-from model.canonicalizer import CanonicalizerParams
 from model.data import name_embeddings
 from model.diagnosis import Finding, agreement, confused, diagnose, load_thresholds, names_known, unlike
 from model.flans import FLanS
 from model.inference import Segmenter
 from model.text_encoder import TokenEmbeddings
-from tests.model.test_flans import PARAMS, Letters
+from tests.model.test_flans import D4, PARAMS, Letters
 
 NAMES = [organ.name for organ in ORGANS[:6]]
 REQUESTS = 8
@@ -38,14 +37,15 @@ def sound() -> pd.DataFrame:
                 "transform": transform,
                 "prompt_id": f"{organ:08x}{request:08x}",
                 "text": f"request {request} for the {name}",
-                "understood_organ": NAMES[1] if (organ, request) == (0, 0) else name,
+                "target": name,
+                "understood": NAMES[1] if (organ, request) == (0, 0) else name,
+                "understood_right": (organ, request) != (0, 0),
                 "area_mm2": 400.0 + slice_,
                 "dice": 0.85 + organ / 100,
                 "hd95": 3.0,
             }
         )
-    cases = pd.DataFrame(rows).assign(attribute=None, understood_attribute=None, understood_kind="anatomy")
-    return cases.assign(style="lay", confidence=0.9, pose_right=True, pose_sure=True, nsd=0.9, nsd_1mm=0.8)
+    return pd.DataFrame(rows).assign(style="lay", confidence=0.9, pose_right=True, pose_sure=True, nsd=0.9, nsd_1mm=0.8)
 
 
 def verdicts(cases: pd.DataFrame, names: float = 1.0) -> dict[str, Finding]:
@@ -58,8 +58,9 @@ def at_fault(cases: pd.DataFrame, names: float = 1.0) -> list[str]:
 
 def misread(cases: pd.DataFrame, understood: dict[str, str]) -> pd.DataFrame:
     """Cases whose requests (by id) are understood as another organ, with no mask in the right place."""
-    organ = cases["prompt_id"].map(understood).fillna(cases["understood_organ"])
-    return cases.assign(understood_organ=organ, dice=cases["dice"].where(organ == cases["organ"], 0.0))
+    organ = cases["prompt_id"].map(understood).fillna(cases["understood"])
+    right = organ == cases["organ"]
+    return cases.assign(understood=organ, understood_right=right, dice=cases["dice"].where(right, 0.0))
 
 
 def test_a_sound_run_has_no_fault() -> None:
@@ -87,7 +88,7 @@ def test_turned_scans_that_fare_worse_are_the_canonicalizers() -> None:
 def test_organ_names_that_mean_other_organs_are_the_text_encoders() -> None:
     cases = sound()
     shifted = dict(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True))
-    broken = misread(cases, dict(zip(cases["prompt_id"], cases["understood_organ"].map(shifted), strict=True)))
+    broken = misread(cases, dict(zip(cases["prompt_id"], cases["understood"].map(shifted), strict=True)))
     assert at_fault(broken) == ["text encoder"]
     found = verdicts(broken)
     assert found["intent head"].verdict == "can't be judged"
@@ -150,7 +151,7 @@ class Swapped(Letters):
 
 def test_the_model_remembers_the_names_that_it_was_made_with() -> None:
     torch.manual_seed(0)
-    model = FLanS(PARAMS, CanonicalizerParams("d4", 16, 4, 0.9), name_embeddings(Letters()))
+    model = FLanS(PARAMS, D4, name_embeddings(Letters()))
     model.organ_head.names.data += 0.1 * torch.randn(N_ORGANS, PARAMS.dim)  # as training moves them
     assert names_known(Segmenter(model, Letters())) == 1
     assert names_known(Segmenter(model, Swapped())) == 0

@@ -5,14 +5,13 @@ from __future__ import annotations
 from corpus.anatomy import ORGANS
 from corpus.params import read_yaml, validated
 from pipelines.bench_language import REQUESTS, TypedRequest
-from prompts.intent import ATTRIBUTES, Intent
+from prompts.intent import ATTRIBUTES
 
 
 def test_every_request_is_a_valid_intent_of_its_own() -> None:
     requests = validated(read_yaml(REQUESTS), list[TypedRequest], REQUESTS)
     assert len({request.text for request in requests}) == len(requests)
     for request in requests:
-        frame = "patient" if request.kind == "anatomy" else "image"
-        Intent(request.kind, request.organ, request.attribute, frame)  # type: ignore[arg-type]
+        assert request.intent.kind == request.kind
     assert {request.organ for request in requests} - {None} == {organ.name for organ in ORGANS}
     assert {request.attribute for request in requests} - {None} == set(ATTRIBUTES)

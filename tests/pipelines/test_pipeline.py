@@ -132,7 +132,7 @@ def test_understand_prints_one_object_a_line(small: Path, shell: Shell) -> None:
     printed = shell("printf 'the liver\\nleftmost structure\\n' | flans understand 2>/dev/null")
     rows = [json.loads(line) for line in printed.splitlines()]
     assert [row["prompt"] for row in rows] == ["the liver", "leftmost structure"]
-    keys = {"prompt", "kind", "organ", "attribute", "frame", "negated", "confidence"}
+    keys = {"prompt", "kind", "organ", "attribute", "frame", "negated", "rank", "relation", "confidence"}
     assert all(set(row) == keys for row in rows)
     assert all(row["organ"] in {None, *(o.name for o in ORGANS)} for row in rows)
 

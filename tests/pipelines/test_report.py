@@ -17,8 +17,8 @@ from corpus.anatomy import BY_NAME
 from model.groups import NAMES
 from model.scoring import examples, score, tables
 from pipelines.report import LISTED_CONFUSIONS, main, trouble
-from pipelines.reporting import ASKED, TRANSFORMS, Curve, curve, percent, round_robin, ticks, without_folders
-from prompts.intent import KINDS
+from pipelines.reporting import TRANSFORMS, Curve, asked_for, curve, percent, round_robin, ticks, without_folders
+from prompts.kinds import kinds
 from prompts.pictures import picture
 from prompts.sheets import write_sheet
 from prompts.targets import ABSENT
@@ -26,8 +26,8 @@ from prompts.targets import ABSENT
 HOSTILE = "<script>alert(1)</script> the 'liver' \"now\" & here"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt; the &#39;liver&#39; &#34;now&#34; &amp; here"
 ASKED_FOR = (
-    ("anatomy", "liver", None),
-    ("anatomy", "spleen", None),
+    ("anatomy", "liver", "liver"),
+    ("anatomy", "spleen", "spleen"),
     ("position", "liver", "leftmost"),
     ("size", "spleen", "smallest"),
 )
@@ -41,18 +41,18 @@ def _cases(patients: int = 3, transforms: tuple[str, ...] = ("identity", "rot90"
     """Cases as model.evaluation.evaluate writes them; Dice differs between them."""
     rows: list[dict[str, Any]] = []
     for patient, transform, number in product(range(patients), transforms, range(len(ASKED_FOR))):
-        kind, organ, attribute = ASKED_FOR[number]
+        kind, organ, target = ASKED_FOR[number]
         rows.append(
             {
                 "slice_id": f"phantom/p{patient}/0001",
                 "patient": f"phantom/p{patient}",
                 "organ": organ,
                 "kind": kind,
-                "attribute": attribute,
+                "target": target,
                 "style": ("expert", "trainee", "lay")[number % 3],
                 "transform": transform,
                 "prompt_id": f"{number:016x}",
-                "understood_organ": organ if kind == "anatomy" else None,
+                "understood": target,
                 "pose_right": not (patient == 0 and transform == "rot90"),
                 "dice": round(0.9 - 0.1 * patient - 0.07 * number - 0.03 * NAMES.index(transform), 4),
                 "hd95": float("nan") if number == 3 else 4.0,
@@ -60,7 +60,7 @@ def _cases(patients: int = 3, transforms: tuple[str, ...] = ("identity", "rot90"
         )
     cases = pd.DataFrame(rows).assign(source="phantom", text=HOSTILE, confidence=0.9, pose_sure=True, area_mm2=100.0)
     cases = cases.assign(nsd=cases["dice"], nsd_1mm=cases["dice"], answered=cases["organ"])
-    return cases.assign(understood_kind=cases["kind"], understood_attribute=cases["attribute"])
+    return cases.assign(understood_kind=cases["kind"], understood_right=True, negated_right=True)
 
 
 def _json(path: Path, content: Any) -> None:
@@ -109,10 +109,7 @@ def _write_data() -> None:
 
 
 def _write_prompts() -> None:
-    rows = [
-        {"prompt_id": f"{n:016x}", "kind": kind, "organ": organ if kind == "anatomy" else None, "attribute": attribute}
-        for n, (kind, organ, attribute) in enumerate(ASKED_FOR)
-    ]
+    rows = [{"prompt_id": f"{n:016x}", "kind": kind, "target": target} for n, (kind, _, target) in enumerate(ASKED_FOR)]
     texts = pd.DataFrame(rows).assign(
         text=[HOSTILE, "NA", "far left", "tiny"], style="lay", split=["train", "test", "val", "dropped"]
     )
@@ -123,7 +120,7 @@ def _write_prompts() -> None:
     Path("data/review").mkdir(parents=True)
     accepted.to_parquet("data/review/accepted.parquet", index=False)
     quality = {"candidates": 4321, "prompts": 4, "self_bleu": 0.6321, "kappa": None, "decisions": {"applied": 1}}
-    by_kind = {kind: {"lay": 1} for kind in KINDS}
+    by_kind = {kind: {"lay": 1} for kind in (*kinds(), "none")}
     _json(
         Path("data/review/metrics.json"),
         quality | {"acceptance_by_check": {"length": 0.9876}, "prompts_by_kind": by_kind},
@@ -404,23 +401,22 @@ def test_confusions_are_listed_and_many_are_drawn(run: Path) -> None:
     ("changes", "said"),
     [
         ({}, None),
-        ({"understood_organ": "spleen"}, "understood as: spleen"),
-        ({"understood_organ": float("nan")}, "understood as: nothing"),
+        ({"understood": "spleen", "understood_right": False}, "understood as: spleen"),
+        ({"understood": "none", "understood_right": False}, "understood as: nothing"),
         ({"answered": "spleen"}, "the wrong organ was chosen: spleen"),
         ({"answered": float("nan"), "dice": 0.0}, "no organ was found that fits"),
         ({"answered": float("nan"), "dice": 0.5}, None),
         ({"pose_right": False}, "the scan's pose was misjudged"),
-        ({"attribute": "leftmost", "understood_attribute": "leftmost", "understood_organ": float("nan")}, None),
     ],
 )
 def test_the_earliest_trouble_is_told(changes: dict[str, Any], said: str | None) -> None:
-    case = {"attribute": float("nan"), "understood_attribute": float("nan"), "pose_right": True, "dice": 0.9}
-    assert trouble(case | dict.fromkeys(("organ", "understood_organ", "answered"), "liver") | changes) == said
+    case = {"understood": "liver", "understood_right": True, "pose_right": True, "dice": 0.9}
+    assert trouble(case | {"organ": "liver", "answered": "liver"} | changes) == said
 
 
 def test_every_transformation_and_kind_has_words() -> None:
     assert tuple(TRANSFORMS) == NAMES
-    assert set(ASKED) == {*KINDS, ABSENT}
+    assert set(asked_for()) == {*kinds(), "none", ABSENT}
 
 
 def test_a_curve_spans_its_axes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from corpus.anatomy import named_organs
 from corpus.errors import InputError
 from prompts.dataset import DatasetParams, build_dataset
 from prompts.facts import FACTS, shapes, slice_facts
+from prompts.kinds import Cell, cells, kinds
+from prompts.rules import ANSWERS, Scene, slice_answers
 from prompts.splits import SplitParams, split_patients, split_texts, words
 from prompts.targets import TargetParams
 from prompts.variants import variants
@@ -24,33 +27,32 @@ PARAMS = DatasetParams(
 TARGETS = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10, absent=1)
 
 
-def inputs(patients: int = 10) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """A slice table, facts and a bank: one slice a patient, a liver above and to the left of a smaller spleen."""
+def inputs(patients: int = 10) -> tuple[pd.DataFrame, ...]:
+    """A slice table, facts, answers and a bank: one slice a patient, a liver above and to the left of a smaller
+    spleen."""
     label = np.zeros((30, 60), np.uint8)
     label[2:20, 3:20], label[18:28, 45:55] = 1, 2
-    slices, facts = [], []
+    slices, facts, answers = [], [], []
     for i in range(patients):
         keys = {"slice_id": f"s/{i}/0", "source": "s", "patient": f"s/{i}", "volume": str(i)}
         slices.append(keys | {"labelled": [1, 2, 3, 4], "present": [1, 2], "modality": "CT"})
         facts += [keys | f for f in slice_facts(shapes(label), (1.0, 1.0), {1, 2})]
-    cells = [("anatomy", o, None) for o in ("liver", "spleen", "left kidney", "right kidney", "kidney")]
-    cells += [("position", None, a) for a in ("leftmost", "rightmost", "topmost", "bottommost")]
-    cells += [("size", None, a) for a in ("largest", "smallest")] + [("none", None, None)]
+        found = slice_answers(Scene(label[None], (1.0, 1.0), {1, 2}))
+        answers += [{"slice_id": keys["slice_id"]} | f for f in found]
     bank = [
         {
-            "prompt_id": hashlib.sha256(f"{kind}{organ}{attribute}{n}".encode()).hexdigest()[:16],
-            "text": f"{organ or attribute or 'nothing'} request number{n} alpha{n} beta{n}",
-            "kind": kind,
-            "organ": organ,
-            "attribute": attribute,
-            "frame": "patient" if organ else "image",
+            "prompt_id": hashlib.sha256(f"{cell.name}{n}".encode()).hexdigest()[:16],
+            "text": f"{cell.target} {cell.kind} request number{n} alpha{n} beta{n}",
+            "kind": cell.kind,
+            **cell.intent.row,
             "style": "lay",
-            "cell": f"{kind}/{organ or attribute}/lay",
+            "cell": cell.name,
         }
-        for kind, organ, attribute in cells
-        for n in range(20)
+        for cell in [*(c for c in cells(dict.fromkeys(kinds(), 1)) if c.style == "lay"), Cell("none", "none", "lay")]
+        for n in range(12)
     ]
-    return pd.DataFrame(slices), FACTS.validate(pd.DataFrame(facts)), pd.DataFrame(bank)
+    tables = pd.DataFrame(slices), FACTS.validate(pd.DataFrame(facts)), ANSWERS.validate(pd.DataFrame(answers))
+    return *tables, pd.DataFrame(bank)
 
 
 def test_patients_and_texts_lie_in_one_split(tmp_path: Path) -> None:
@@ -66,13 +68,15 @@ def test_requests_are_true_of_their_masks(tmp_path: Path) -> None:
     build_dataset(*inputs(), TARGETS, PARAMS, tmp_path)
     samples = pd.read_parquet(tmp_path / "samples.parquet")
     truth = {"leftmost": "liver", "rightmost": "spleen", "topmost": "liver", "bottommost": "spleen"}
-    truth |= {"largest": "liver", "smallest": "spleen"}
-    assert set(samples["attribute"].dropna()) == set(truth)
-    for row in samples.to_dict("records"):
-        assert row["text"].startswith(row["attribute"] if row["kind"] in ("position", "size") else row["organ"])
-        if row["kind"] in ("position", "size"):
-            assert row["organ"] == truth[row["attribute"]]
-    per_target = samples[samples["split"] == "train"].groupby(["slice_id", "kind", "organ", "attribute"], dropna=False)
+    truth |= {"largest": "liver", "smallest": "spleen", "left of spleen": "liver", "right of liver": "spleen"}
+    truth |= {"above spleen": "liver", "below liver": "spleen", "liver": "liver", "spleen": "spleen"}
+    there = samples[samples["kind"] != "absent"]
+    assert set(there["target"]) == set(truth)
+    assert set(there["kind"]) == {"anatomy", "position", "size", "relation", "negated"}
+    for row in there.to_dict("records"):
+        assert row["text"].startswith(f"{row['target']} {row['kind']}")
+        assert row["organ"] == truth[row["target"]]
+    per_target = samples[samples["split"] == "train"].groupby(["slice_id", "kind", "target"])
     assert (per_target["prompt_id"].nunique() == 2).all(), "two different requests a target in training"
 
 
@@ -83,7 +87,7 @@ def test_absent_organs_are_asked_for_by_name(tmp_path: Path) -> None:
     assert set(absent["organ"]) == {"left kidney", "right kidney", "kidney"}, "labelled organs that no slice shows"
     assert (absent.groupby("slice_id")["organ"].nunique() == TARGETS.absent).all()
     assert set(absent["slice_id"]) == set(samples["slice_id"])
-    bank = inputs()[2].set_index("prompt_id")
+    bank = inputs()[-1].set_index("prompt_id")
     assert (absent["prompt_id"].map(bank["organ"]) == absent["organ"]).all()
     none = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10, absent=0)
     build_dataset(*inputs(), none, PARAMS, tmp_path / "none")
@@ -100,7 +104,7 @@ def test_variants_ask_for_what_they_are_made_of(tmp_path: Path) -> None:
     gone = made["variant"] == "elsewhere"
     assert (made.loc[gone, "kind"] == "none").all()
     assert not any(named_organs(text) for text in made.loc[gone, "text"])
-    for column in ("kind", "organ", "attribute"):
+    for column in ("kind", "asks", "target"):
         assert (made.loc[~gone, column].fillna("") == source.loc[~gone, column].fillna("")).all()
     assert not set(made["text"]) & set(texts["text"])
 
@@ -117,8 +121,7 @@ def test_a_case_stands_before_the_request() -> None:
 
 def test_same_inputs_same_bytes(tmp_path: Path) -> None:
     first = build_dataset(*inputs(), TARGETS, PARAMS, tmp_path / "a")
-    slices, facts, bank = inputs()
-    second = build_dataset(slices, facts, bank, TARGETS, PARAMS, tmp_path / "b")
+    second = build_dataset(*inputs(), TARGETS, PARAMS, tmp_path / "b")
     assert first == second
     for name in first["sha256"]:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -149,26 +152,36 @@ def test_two_patients_are_too_few() -> None:
 
 
 def test_an_empty_cell_is_named(tmp_path: Path) -> None:
-    slices, facts, bank = inputs()
+    *rest, bank = inputs()
     with pytest.raises(InputError, match="requests of kind anatomy for spleen"):
-        build_dataset(slices, facts, bank[bank["organ"] != "spleen"], TARGETS, PARAMS, tmp_path)
+        build_dataset(*rest, bank[bank["cell"] != "anatomy/spleen/lay"], TARGETS, PARAMS, tmp_path)
 
 
 def test_a_sample_whose_text_is_false_of_its_mask_is_left_out_and_counted(tmp_path: Path) -> None:
-    slices, facts, bank = inputs()
-    manifest = build_dataset(slices, facts, bank, TARGETS, PARAMS, tmp_path / "true")
+    slices, facts, answers, bank = inputs()
+    manifest = build_dataset(slices, facts, answers, bank, TARGETS, PARAMS, tmp_path / "true")
     assert manifest["verified"]["false"] == {}
     assert manifest["verified"]["claims"] > 50
     whole = sum(manifest["samples"]["train"].values())
-    leftmost, liver = bank["attribute"] == "leftmost", bank["organ"] == "liver"
+    leftmost, liver = bank["cell"] == "position/leftmost/lay", bank["cell"] == "anatomy/liver/lay"
     bank.loc[leftmost, "text"] = "rightmost" + bank.loc[leftmost, "text"].str.removeprefix("leftmost")
     bank.loc[liver, "text"] += " on this CT image"
     slices["modality"] = ["MR"] * 5 + ["CT"] * 5
-    manifest = build_dataset(slices, facts, bank, TARGETS, PARAMS, tmp_path / "false")
+    manifest = build_dataset(slices, facts, answers, bank, TARGETS, PARAMS, tmp_path / "false")
     false = manifest["verified"]["false"]
     assert set(false) == {"rightmost", "CT"}
     samples = pd.read_parquet(tmp_path / "false/samples.parquet")
-    assert "leftmost" not in set(samples["attribute"])
+    assert "leftmost" not in set(samples.loc[samples["kind"] == "position", "target"])
     on_ct = samples[samples["text"].str.contains("CT image")]["patient"]
     assert set(on_ct) == {f"s/{i}" for i in range(5, 10)}
     assert whole > sum(manifest["samples"]["train"].values()) > 0
+
+
+def test_kinds_that_could_have_dozens_of_targets_get_a_few(tmp_path: Path) -> None:
+    few = replace(TARGETS, most={"relation": 2, "negated": 1})
+    build_dataset(*inputs(), few, PARAMS, tmp_path)
+    samples = pd.read_parquet(tmp_path / "samples.parquet")
+    per_slice = samples.groupby(["slice_id", "kind"])["target"].nunique().unstack()
+    assert set(per_slice["relation"]) == {2}
+    assert set(per_slice["negated"]) == {1}
+    assert samples.loc[samples["kind"] == "relation", "target"].nunique() > 2, "not the same ones in every slice"

@@ -60,7 +60,7 @@ def test_a_dry_run_needs_no_key_and_writes_nothing(
     generate.main(dry_run=True)
     printed = capsys.readouterr().err
     assert "48 calls to make, 0 answered before" in printed
-    assert "396 calls to make, 0 answered before" in printed
+    assert "1224 calls to make, 0 answered before" in printed
     assert "cost: unknown without generate.prices" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from corpus.anatomy import BY_NAME
 from prompts.facts import FACTS, mask_of, shapes, slice_facts, volume_facts
+from prompts.rules import Scene, slice_answers
 from prompts.targets import TargetParams, eligible
 
 LIVER, SPLEEN, LEFT, RIGHT, BOTH = (BY_NAME[n].id for n in ("liver", "spleen", "left kidney", "right kidney", "kidney"))
@@ -47,11 +48,15 @@ def table(label: np.ndarray, spacing: tuple[float, float] = (2.0, 2.0)) -> pd.Da
 def test_only_clear_facts_become_targets() -> None:
     label = np.zeros((30, 60), np.uint8)
     label[10:20, 5:15], label[10:19, 40:50], label[25, 30] = RIGHT, LEFT, LIVER
-    targets = eligible(table(label), TargetParams(position_margin_mm=10, size_ratio=1.25, min_area_mm2=60, absent=0))
-    found = {(t.kind, t.attribute, t.organ) for t in targets.itertuples()}
+    params = TargetParams(position_margin_mm=10, size_ratio=1.25, min_area_mm2=60, absent=0)
+    answers = slice_answers(Scene(label[None], (2.0, 2.0), range(1, 25)))
+    targets = eligible(table(label), pd.DataFrame(answers).assign(slice_id="s/v/0"), params)
+    found = {(t.kind, t.target, t.organ) for t in targets.itertuples()}
     assert ("position", "leftmost", "right kidney") in found
     assert ("position", "rightmost", "left kidney") in found
-    assert ("anatomy", None, "kidney") in found
+    assert ("anatomy", "kidney", "kidney") in found
+    assert ("displayed", "leftmost kidney", "right kidney") in found
+    assert not {t for t in found if t[1] == "left of left kidney"}, "the speck is nearest, and gets no prompt"
     assert not {t for t in found if t[2] == "liver"}, "a mask of 4 mm2 gets no prompt"
     assert not {t for t in found if t[1] == "largest"}, "100 to 90 pixels is no clear winner"
     assert not {t for t in found if t[1] == "topmost"}, "both start in the same row"

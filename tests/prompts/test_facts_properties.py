@@ -133,7 +133,8 @@ def test_measure_reads_the_store_as_it_was_written(tmp_path: Path, monkeypatch: 
             rows.append(where | {"labelled": ids, "present": np.unique(labels[name][i])[1:].tolist(), "specks": 0})
     writer.close()
     SLICES.validate(pd.DataFrame(rows)).to_parquet(tmp_path / TABLE)
-    facts, by_volume, _ = measure(SliceStore(tmp_path))
+    measured = measure(SliceStore(tmp_path))
+    facts, by_volume = measured.facts, measured.volumes
     for name, (_, spacing) in volumes.items():
         expected = pd.DataFrame(rows_of(labels[name], spacing, labelled))
         found = facts[facts["volume"] == name]

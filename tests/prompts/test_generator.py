@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,17 +129,19 @@ def test_a_rerun_asks_nothing_and_a_larger_bank_asks_only_what_is_new(tmp_path: 
 
 def test_a_new_organ_or_style_asks_only_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = GenerateParams(per_cell=SMALL)
-    styles, kinds = _specifications()
+    styles, kinds, claims = _specifications()
+    shorter = kinds | {"anatomy": replace(kinds["anatomy"])}
+    shorter["anatomy"].__dict__["intents"] = dict(list(kinds["anatomy"].intents.items())[:-1])
     with monkeypatch.context() as before:
-        before.setattr("prompts.kinds.ORGANS", ORGANS[:-1])
-        before.setattr("prompts.generator.ORGANS", ORGANS[:-1])
+        before.setattr("prompts.written.ORGANS", ORGANS[:-1])
         before.setattr(
-            "prompts.kinds._specifications", lambda: ({"expert": styles["expert"], "lay": styles["lay"]}, kinds)
+            "prompts.kinds._specifications",
+            lambda: ({"expert": styles["expert"], "lay": styles["lay"]}, shorter, claims),
         )
         first = generate(tmp_path, params)
     with monkeypatch.context() as between:
-        between.setattr("prompts.kinds.ORGANS", ORGANS[:-1])
-        between.setattr("prompts.generator.ORGANS", ORGANS[:-1])
+        between.setattr("prompts.written.ORGANS", ORGANS[:-1])
+        between.setattr("prompts.kinds._specifications", lambda: (styles, shorter, claims))
         second = generate(tmp_path, params)
     third = generate(tmp_path, params)
     assert first.asked == 2 * (23 + 6)

@@ -74,8 +74,10 @@ def test_every_cell_is_rich_and_nearly_everything_passes_the_checks() -> None:
     rng, context, failures = random.Random(7), Context(), Counter[str]()
     for cell in CELLS:
         request = Request(cell.kind, cell.target, cell.style)
-        texts = {compose(request, rng) for _ in range(90)}
-        assert len(texts) > 80, cell.name
+        # The more targets a kind has, the fewer requests are wanted for each.
+        wanted = 90 if len(kinds()[cell.kind].intents) <= 24 else 20
+        texts = {compose(request, rng) for _ in range(wanted)}
+        assert len(texts) > 0.88 * wanted, cell.name
         for text in sorted(texts):
             verdict = run_checks(text, cell, context)[-1]
             if verdict.passed:
@@ -84,7 +86,9 @@ def test_every_cell_is_rich_and_nearly_everything_passes_the_checks() -> None:
     assert failures["accepted"] > 0.97 * failures.total(), failures
 
 
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell.kind != "anatomy"], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(
+    "cell", [cell for cell in CELLS if cell.kind in ("position", "size")], ids=lambda cell: cell.name
+)
 def test_position_and_size_cells_hold_two_hundred_distinct_requests(cell: Cell) -> None:
     rng, context, accepted = random.Random(11), Context(), 0
     for _ in range(280):
@@ -100,7 +104,9 @@ def test_text_is_tidy() -> None:
     for cell in CELLS * 4:
         text = compose(Request(cell.kind, cell.target, cell.style), rng)
         assert not re.search(r"\s{2}|\s[,.?;:]|[{}\[\]|]|\ba [aeiou](?!r|ne)|,,|^\s|\s$", text), text
-        assert not re.search(r"\b(?:is|was) (?:kidneys|lungs)\b|\b(?:kidneys|lungs|vesicles) is\b", text), text
+        assert not re.search(
+            r"\b(?:is|was) (?:kidneys|lungs)\b|^(?:the |my )?(?:kidneys|lungs|seminal vesicles) is\b", text, re.I
+        ), text
 
 
 def test_the_model_answers_from_messages_and_seed_alone() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prompts.kinds import kinds, styles
+from prompts.kinds import cells, kinds, styles
 from prompts.quality import (
     NEAR,
     acceptance,
@@ -35,8 +35,7 @@ from prompts.quality import (
 def _prompts(texts: list[str], **columns: object) -> pd.DataFrame:
     defaults = {
         "kind": "anatomy",
-        "organ": "liver",
-        "attribute": None,
+        "target": "liver",
         "style": "lay",
         "accepted": True,
         "failed_check": None,
@@ -142,7 +141,7 @@ def test_closest_pairs_compares_only_what_asks_for_the_same() -> None:
     table, repeats = closest_pairs(_prompts(texts))
     assert table[["similarity", "prompt_id_a", "prompt_id_b"]].to_numpy().tolist() == [[1.0, f"{0:016x}", f"{1:016x}"]]
     assert repeats == 1
-    apart = _prompts(texts, organ=["prostate", "pancreas", "liver"])
+    apart = _prompts(texts, target=["prostate", "pancreas", "liver"])
     assert closest_pairs(apart)[1] == 0
 
 
@@ -150,18 +149,18 @@ def test_coverage_counts_what_a_mask_may_get() -> None:
     accepted = pd.concat(
         [
             _prompts(["mark the liver", "liver please"]),
-            _prompts(["the leftmost thing"], kind="position", organ=None, attribute="leftmost"),
-            _prompts(["the biggest thing"], kind="size", organ=None, attribute="largest"),
+            _prompts(["the leftmost thing"], kind="position", target="leftmost"),
+            _prompts(["the biggest thing"], kind="size", target="largest"),
         ]
     )
     targets = pd.DataFrame(
         [
-            ("s1", "liver", "anatomy", None),
+            ("s1", "liver", "anatomy", "liver"),
             ("s1", "liver", "position", "leftmost"),
             ("s2", "liver", "position", "leftmost"),
             ("s1", "aorta", "size", "smallest"),
         ],
-        columns=["slice_id", "organ", "kind", "attribute"],
+        columns=["slice_id", "organ", "kind", "target"],
     )
     table = organ_coverage(accepted, targets).set_index(["organ", "kind", "style"])
     assert len(table) == 24 * len(kinds()) * len(styles())
@@ -170,7 +169,7 @@ def test_coverage_counts_what_a_mask_may_get() -> None:
     assert table.loc[("liver", "position", "lay")].tolist() == [1, 2]
     assert table.loc[("liver", "size", "lay")].tolist() == [0, 0]
     assert table.loc[("aorta", "size", "lay")].tolist() == [0, 1]
-    assert cells_filled(accepted) == 3 / (30 * len(styles()))
+    assert cells_filled(accepted) == 3 / len(cells(dict.fromkeys(kinds(), 1)))
 
 
 def test_acceptance_counts_only_candidates_that_came_to_the_check() -> None:

@@ -19,6 +19,7 @@ from prompts.facts import shapes, slice_facts
 from prompts.pictures import ASKED, RIVAL, draw_pictures, outline, picture, representatives
 from prompts.quality import flags
 from prompts.reviewing import SHEET, ReviewParams, Settled, sample, settle, sheet
+from prompts.rules import Scene, slice_answers
 from prompts.sheets import guarded, read_sheet, unguarded, write_sheet
 from prompts.targets import TargetParams, eligible
 
@@ -39,6 +40,7 @@ def bank() -> pd.DataFrame:
     )
     return table.assign(
         kind=["anatomy"] * 8 + ["position"] * 4,
+        target=["liver"] * 8 + ["leftmost"] * 4,
         organ=["liver"] * 8 + [None] * 4,
         attribute=[None] * 8 + ["leftmost"] * 4,
         frame="image",
@@ -408,7 +410,15 @@ def test_representatives_have_the_largest_margin_and_pictures_the_same_bytes(lab
     facts = pd.DataFrame(
         [k | f for k, part in zip(keys, labels, strict=True) for f in slice_facts(shapes(part), (1.0, 1.0), [1, 2])]
     )
-    targets = eligible(facts, TargetParams(position_margin_mm=5.0, size_ratio=1.25, min_area_mm2=10.0, absent=0))
+    answers = pd.DataFrame(
+        [
+            {"slice_id": k["slice_id"]} | found
+            for k, part in zip(keys, labels, strict=True)
+            for found in slice_answers(Scene(part[None], (1.0, 1.0), [1, 2]))
+        ]
+    )
+    params = TargetParams(position_margin_mm=5.0, size_ratio=1.25, min_area_mm2=10.0, absent=0)
+    targets = eligible(facts, answers, params)
     best = representatives(targets).set_index("picture")
     assert best.loc["position-leftmost.png", ["slice_id", "organ"]].tolist() == ["s/p/1", "liver"]
     assert best.loc["anatomy-liver.png", "slice_id"] == "s/p/1"

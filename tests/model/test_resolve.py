@@ -1,0 +1,116 @@
+"""What an intent means on maps: the same structure however the picture is turned, and intents that are read whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from corpus.anatomy import BY_NAME
+from model.evaluation import TestPrompts as Prompts
+from model.evaluation import turn_intent, turn_prompts
+from model.groups import ORDER, act
+from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, understand
+from model.losses import intent_loss
+from model.resolve import by_geometry, resolve, seen
+from prompts.intent import Intent
+from prompts.kinds import kinds
+from prompts.rules import answer
+
+INTENTS = [intent for kind in kinds().values() for intent in kind.intents.values()]
+
+
+def label_map() -> torch.Tensor:
+    """Eleven structures on a square, all of different sizes and in different places."""
+    label = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    blocks = {"liver": (8, 36, 3, 24), "spleen": (14, 32, 50, 60), "right kidney": (38, 50, 10, 18)}
+    blocks |= {"left kidney": (39, 52, 44, 53), "aorta": (40, 45, 30, 35), "stomach": (5, 18, 30, 48)}
+    blocks |= {"right adrenal gland": (37, 40, 22, 25), "left adrenal gland": (34, 38, 41, 43)}
+    blocks |= {"inferior vena cava": (41, 47, 22, 27), "left head of femur": (55, 62, 46, 52)}
+    for name, (r0, r1, c0, c1) in (blocks | {"right head of femur": (54, 62, 4, 10)}).items():
+        label[0, r0:r1, c0:c1] = BY_NAME[name].id
+    return label
+
+
+@pytest.mark.parametrize("element", range(ORDER))
+def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
+    upright, turned = seen(label_map()), seen(act(element, label_map()))
+    resolved = asked = 0
+    for intent in filter(by_geometry, INTENTS):
+        clear = answer(upright, intent)
+        if clear is None or clear.margin > 0:
+            now = turn_intent(intent, element)
+            if now is None:
+                assert intent.kind == "anatomy"
+                continue
+            asked += 1
+            resolved += clear is not None
+            assert resolve(turned, now) == resolve(upright, intent), (intent, now)
+    assert resolved > 35
+    assert asked > 80
+
+
+def test_a_mirrored_picture_shows_the_other_kidney_on_its_left() -> None:
+    intent = Intent("anatomy", "right adrenal gland", "leftmost", "image")
+    assert resolve(seen(label_map()), intent) == "right adrenal gland"
+    assert resolve(seen(label_map().flip(-1)), intent) == "left adrenal gland"
+    assert turn_intent(intent, 4) == Intent("anatomy", "left adrenal gland", "rightmost", "image")
+
+
+def test_specks_do_not_compete_unless_there_is_nothing_else() -> None:
+    label = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    label[0, 3, 1] = BY_NAME["aorta"].id
+    leftmost = Intent("position", None, "leftmost")
+    assert resolve(seen(label), leftmost) == "aorta"
+    label[0, 4:9, 5:9] = BY_NAME["liver"].id
+    assert resolve(seen(label), leftmost) == "liver"
+    assert resolve(seen(torch.zeros_like(label)), leftmost) is None
+
+
+def sharp(targets: IntentTargets, head: IntentHead) -> IntentLogits:
+    """Logits that say what the targets are, and nothing else."""
+    classes = {part: getattr(head, part).out_features for part in PARTS}
+    values = [torch.nn.functional.one_hot(getattr(targets, part), classes[part]) * 30.0 for part in PARTS]
+    return IntentLogits(*values, torch.zeros(len(targets.kind), 4))
+
+
+def test_every_intent_is_read_as_it_was_written() -> None:
+    targets = IntentTargets.of([*INTENTS, Intent("none")])
+    logits = sharp(targets, IntentHead(8, 8))
+    read = understand(logits)
+    assert [u.intent for u in read] == [*INTENTS, Intent("none")]
+    assert min(u.confidence for u in read) > 0.999
+    assert intent_loss(logits, targets) < 1e-3
+    for part in PARTS:
+        wrong = replace(logits, **{part: -getattr(logits, part)})
+        assert intent_loss(wrong, targets) > 1, part
+
+
+def test_whatever_the_heads_say_the_intent_is_valid() -> None:
+    torch.manual_seed(0)
+    head = IntentHead(8, 8).eval()
+    for read in understand(head(torch.randn(300, 5, 8) * 9, torch.ones(300, 5, dtype=torch.bool))):
+        assert 0 < read.confidence <= 1
+
+
+def test_turned_samples_are_asked_for_in_the_turned_pictures_words() -> None:
+    cases = [("position", "leftmost", "liver"), ("relation", "left of aorta", "inferior vena cava")]
+    cases += [("displayed", "leftmost kidney", "right kidney"), ("negated", "right kidney", "right kidney")]
+    cases += [("ordinal", "second leftmost", "liver"), ("absent", "lung", "lung")]
+    samples = pd.DataFrame(cases, columns=["kind", "target", "organ"]).assign(attribute=None, style="lay")
+    samples = samples.assign(prompt_id="asked before")
+    pools = {(kind.name, target): [f"{kind.name}: {target}"] for kind in kinds().values() for target in kind.intents}
+    held_out = Prompts(None, {}, pools, dict.fromkeys((p for pool in pools.values() for p in pool), "expert"))  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    mirrored = turn_prompts(samples, 4, held_out, rng).set_index("kind")
+    assert mirrored.loc["position", "prompt_id"] == "position: rightmost"
+    assert mirrored.loc["relation", "prompt_id"] == "relation: right of aorta"
+    assert mirrored.loc["displayed", "prompt_id"] == "displayed: rightmost kidney"
+    assert mirrored.loc["ordinal", ["target", "style"]].tolist() == ["second rightmost", "expert"]
+    assert mirrored.loc[["negated", "absent"], "prompt_id"].tolist() == ["asked before"] * 2
+    quarter = turn_prompts(samples, 1, held_out, rng)
+    assert "displayed" not in set(quarter["kind"])
+    assert "relation: below aorta" in set(quarter["prompt_id"])

@@ -128,6 +128,10 @@ def claim_patterns() -> dict[str, re.Pattern[str]]:
     return {name: claims()[name].pattern for name in ATTRIBUTES}
 
 
+_STRAIGHT = re.compile(r"\bright (?=(?:above|below|beneath|under|over)\b)", re.IGNORECASE)
+"""As in "right below the liver", which says nothing of the right."""
+
+
 def misclaims(text: str, intent: Intent) -> str | None:
     """What a text says of rank or relation that its intent doesn't, or doesn't say that it does; None if nothing.
 
@@ -139,7 +143,7 @@ def misclaims(text: str, intent: Intent) -> str | None:
         (intent.relation, RELATIONS if intent.relation else ()),
     )
     for wanted, values in groups:
-        said = [value for value in values if claims()[value].pattern.search(text)]
+        said = [value for value in values if claims()[value].pattern.search(_STRAIGHT.sub("", text))]
         if wanted and wanted not in said:
             return f"doesn't say {wanted!r}"
         if others := [value for value in said if value != wanted]:

@@ -11,7 +11,8 @@ from corpus.anatomy import VOCABULARY
 from prompts.kinds import SPECIFICATIONS
 
 _PROMPTS = Path(__file__).parent
-_SOURCES = (VOCABULARY, SPECIFICATIONS, *(_PROMPTS / f"{name}.yaml" for name in ("grammar", "grammar_organs", "local")))
+_GRAMMARS = ("grammar", "grammar_organs", "grammar_words", "local")
+_SOURCES = (VOCABULARY, SPECIFICATIONS, *(_PROMPTS / f"{name}.yaml" for name in _GRAMMARS))
 _REPORTS = VOCABULARY.parent / "reports/builtin"
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _ENDING = re.compile(r"(?:'s|ing|ed|ly|ness|ally|al|ity|es|s|d)$")

@@ -57,8 +57,8 @@ def _other_structure(text: str, cell: Cell, context: Context) -> str | None:
 @check("whole")
 def _whole(text: str, cell: Cell, context: Context) -> str | None:
     """Not a lesion in it, a part of it, or what lies around it."""
-    organ = cell.intent.organ
-    if organ is None or cell.intent.relation:
+    intent, organ = cell.intent, cell.intent.organ
+    if intent.kind != "anatomy" or intent.negated or intent.attribute:
         return None
     if match := pattern("lesion_asked").search(without(text, mentions_in(text), "it").lower()):
         return f"asks for a part of it or for what lies in it: {match.group()!r}"

@@ -25,7 +25,8 @@ DATA_FILES = {
     "prompts.variants": ["prompts/variants.yaml"],
     "prompts.local": ["prompts/local.yaml"],
     "prompts.lexicon": [
-        *("prompts/local.yaml", "prompts/grammar.yaml", "prompts/grammar_organs.yaml", "corpus/reports/builtin"),
+        *("prompts/local.yaml", "prompts/grammar.yaml", "prompts/grammar_organs.yaml", "prompts/grammar_words.yaml"),
+        "corpus/reports/builtin",
     ],
     "prompts.checks.reading": ["prompts/checks/patterns.yaml"],
     "prompts.checks.measured": ["prompts/checks/measured.yaml"],

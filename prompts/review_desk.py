@@ -26,7 +26,8 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt of the sheet. `target`: what it asks for, as `Intent.target`; "none" for nothing. `picture`: of such a mask, relative to the sheet, "" where the cohort has none. `checks`: those that it passed."""
+    """One prompt of the sheet. `target`: what it asks for, as `Intent.target`, "none" for nothing. `picture`: of such a
+    mask, relative to the sheet, "" where the cohort has none. `checks`: those that it passed."""
 
     prompt_id: str
     text: str

@@ -110,7 +110,7 @@ def page(desks: Desks, reviewer: str = "") -> gr.Blocks:
     import gradio as gr
 
     draw = _Drawing()
-    every = sorted({item.target for item in desks.items if item.target})
+    every = sorted({item.target for item in desks.items})
     kinds = [(asked_for().get(kind, kind), kind) for kind in dict.fromkeys(item.kind for item in desks.items)]
     with gr.Blocks(title="FLanS: review prompts", analytics_enabled=False) as blocks:
         who = gr.State(reviewer)

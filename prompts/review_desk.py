@@ -19,15 +19,15 @@ from prompts.decisions import Decision, read_file, write_file
 from prompts.reviewing import TextsInUse
 from prompts.sheets import read_sheet
 
-_SHOWN = ("prompt_id", "text", "kind", "organ", "attribute", "style", "flag", "passages", "mask_organ", "picture")
+_SHOWN = ("prompt_id", "text", "kind", "target", "style", "flag", "passages", "mask_organ", "picture")
 _AGAIN = "run `dvc repro review`"
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt of the sheet. `target`: the organ or attribute asked for, "" for a text that asks for nothing.
-    `picture`: of such a mask, relative to the sheet, "" where the cohort has none. `checks`: those that it passed."""
+    """One prompt of the sheet. `target`: what it asks for, as `Intent.target`, "none" for nothing. `picture`: of such a
+    mask, relative to the sheet, "" where the cohort has none. `checks`: those that it passed."""
 
     prompt_id: str
     text: str
@@ -69,11 +69,9 @@ def read_items(sheet: Path, rows: Mapping[str, Row]) -> list[Item]:
         row = rows.get(cells["prompt_id"])
         if row is None:
             raise InputError(f"{sheet}, row {number}", "the bank of prompts has no such prompt_id", _AGAIN)
-        shown = {name: cells[name] for name in _SHOWN if name not in ("organ", "attribute")}
+        shown = {name: cells[name] for name in _SHOWN}
         failed = None if row["accepted"] else Verdict(row["failed_check"], row["reason"])
-        items.append(
-            Item(**shown, target=cells["organ"] or cells["attribute"], checks=tuple(row["checks"]), failed=failed)
-        )
+        items.append(Item(**shown, checks=tuple(row["checks"]), failed=failed))
     return items
 
 

@@ -18,7 +18,7 @@ from model.groups import NAMES
 from model.scoring import examples, score, tables
 from pipelines.report import LISTED_CONFUSIONS, main, trouble
 from pipelines.reporting import TRANSFORMS, Curve, asked_for, curve, percent, round_robin, ticks, without_folders
-from prompts.kinds import kinds
+from prompts.kinds import kinds, styles
 from prompts.pictures import picture
 from prompts.sheets import write_sheet
 from prompts.targets import ABSENT
@@ -31,6 +31,7 @@ ASKED_FOR = (
     ("position", "liver", "leftmost"),
     ("size", "spleen", "smallest"),
 )
+VARIANTS = {"context": 0.9, "elsewhere": 0.8, "misspelt": 0.7}
 PARAMETERS = """
 cohort: phantom
 ingest: {sources: {phantom: {adapter: nnunet, root: ROOT}}, shards: 1, speck_mm2: 20.0, negatives: 0.5}
@@ -77,7 +78,7 @@ def _png(path: Path) -> None:
 
 def _write_evaluation(cases: pd.DataFrame) -> None:
     folder = Path("evaluation")
-    _json(folder / "metrics.json", score(cases, 0.8762))
+    _json(folder / "metrics.json", score(cases, 0.8762, VARIANTS))
     (folder / "tables").mkdir(exist_ok=True)
     for name, table in tables(cases).items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
@@ -125,7 +126,7 @@ def _write_prompts() -> None:
         Path("data/review/metrics.json"),
         quality | {"acceptance_by_check": {"length": 0.9876}, "prompts_by_kind": by_kind},
     )
-    cells = list(product(BY_NAME, ("anatomy", "position", "size"), ("expert", "trainee", "lay")))
+    cells = list(product(BY_NAME, kinds(), styles()))
     organs = pd.DataFrame(cells, columns=["organ", "kind", "style"]).assign(prompts=0, masks=0)
     organs.loc[organs["organ"] == "liver", ["prompts", "masks"]] = [417, 99]
     organs.loc[0, "prompts"] = 0
@@ -261,9 +262,10 @@ def test_the_prompts_are_shown_with_what_was_refused_and_where_people_differ(run
     heat = section.split('<table class="heat">')[1].split("</table>")[0]
     rows = {row.split("</th>")[0]: row for row in heat.split('<th scope="row">')[1:]}
     assert set(rows) == set(BY_NAME)
-    assert rows["liver"].count('<td class="number full" style="--share: 90.0%">417</td>') == 8
+    columns = len(kinds()) * len(styles())
+    assert rows["liver"].count('<td class="number full" style="--share: 90.0%">417</td>') == columns - 1
     assert rows["liver"].count('<td class="number missing">0</td>') == 1
-    assert rows["spleen"].count('<td class="number">–</td>') == 9
+    assert rows["spleen"].count('<td class="number">–</td>') == columns
     people = section.split("<h3>Reviewers</h3>")[1].split("<h3>")[0]
     for said in ("Anna and Ben", "75.0%", "0.432", "The decision reject holds"):
         assert said in people

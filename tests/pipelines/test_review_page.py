@@ -21,7 +21,7 @@ from corpus.reports.passages import ARROW_SCHEMA
 from pipelines.review_page import serve
 from prompts.bank import bank_of, prompt_id, write_bank
 from prompts.decisions import read_decisions
-from prompts.intent import Intent
+from prompts.kinds import Cell
 from prompts.pictures import picture
 from prompts.reviewing import ReviewParams, sample, sheet
 from prompts.sheets import write_sheet
@@ -33,24 +33,15 @@ TEXT = "document.querySelector('#card .prompt')?.textContent"
 
 
 def _row(text: str) -> dict[str, object]:
-    intent = Intent(kind="anatomy", organ="liver", frame="patient")
-    empty = {
-        "attribute": None,
-        "failed_check": None,
-        "reason": None,
-        "tokens_in": None,
-        "tokens_out": None,
-        "cost": None,
-    }
+    cell = Cell("anatomy", "liver", "lay")
+    empty = dict.fromkeys(("failed_check", "reason", "tokens_in", "tokens_out", "cost"))
     return empty | {
-        "prompt_id": prompt_id(intent, text),
+        "prompt_id": prompt_id(cell, text),
         "text": text,
-        "kind": "anatomy",
-        "organ": "liver",
-        "frame": "patient",
-        "negated": False,
-        "style": "lay",
-        "cell": "anatomy/liver/lay",
+        "kind": cell.kind,
+        **cell.intent.row,
+        "style": cell.style,
+        "cell": cell.name,
         "provider": "offline",
         "model": "grammar-1",
         "parameters": "{}",

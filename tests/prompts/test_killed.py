@@ -26,9 +26,9 @@ from prompts.response_store import ResponseStore
 folder, provider = Path(sys.argv[1]), sys.argv[2]
 if len(sys.argv) > 3:  # other styles than those of kinds.yaml
     import prompts.kinds
-    every, kinds = prompts.kinds._specifications()
+    every, *others = prompts.kinds._specifications()
     asked = {name: every[name] for name in sys.argv[3].split(",")}
-    prompts.kinds._specifications = lambda: (asked, kinds)
+    prompts.kinds._specifications = lambda: (asked, *others)
 (folder / "negatives.yaml").write_text("[]")
 params = GenerateParams(provider=provider, model="tiny", per_cell={"size": 24, "position": 12})
 with ResponseStore(folder / "responses.jsonl") as store:

@@ -16,10 +16,10 @@ def test_forms_are_filled_with_every_structures_names() -> None:
     assert len(made) == 3 * len(content["requests"] + content["nothing"]) + sum(
         len(texts) for name, texts in content.items() if name not in ("requests", "nothing")
     )
-    asked = [each for each in made if each.intent.kind == "anatomy"]
-    missed = [each.text for each in asked if each.intent.organ not in named_organs(each.text)]
+    asked = [each for each in made if each.cell.intent.kind == "anatomy"]
+    missed = [each.text for each in asked if each.cell.intent.organ not in named_organs(each.text)]
     assert len(missed) < 0.01 * len(asked), missed
-    assert set(Counter(each.intent.organ for each in asked)) == {organ.name for organ in ORGANS}
+    assert set(Counter(each.cell.intent.organ for each in asked)) == {organ.name for organ in ORGANS}
     assert made == list(forms(3, seed=0)) != list(forms(3, seed=1))
     assert not list(forms(0, seed=0))
 

@@ -107,11 +107,11 @@ def turn_intent(intent: Intent, element: int) -> Intent | None:
 
 def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng: np.random.Generator) -> pd.DataFrame:
     """The samples of a slice that is turned by `element`: what was leftmost may now be topmost, and is asked for as
-    such. What can't be asked for any more is left out."""
+    such. What can't be asked for any more is left out, the others keep their index."""
     if element == IDENTITY:
         return samples
-    rows = []
-    for row in samples.to_dict("records"):
+    rows, kept = [], []
+    for place, row in zip(samples.index, samples.to_dict("records"), strict=True):
         asked = intent_of(row["kind"], row["target"])
         turned = turn_intent(asked, element)
         if turned != asked:
@@ -122,7 +122,8 @@ def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng:
             row |= {"target": turned.target, "attribute": turned.attribute, "prompt_id": prompt}
             row["style"] = prompts.styles[prompt]
         rows.append(row)
-    return pd.DataFrame(rows, columns=samples.columns)
+        kept.append(place)
+    return pd.DataFrame(rows, columns=samples.columns, index=kept)
 
 
 def evaluate(
@@ -153,6 +154,8 @@ def evaluate(
             image, label = map(torch.from_numpy, data.read(i))
             for element in turns:
                 turned = turn_prompts(samples, element, prompts, rng)
+                if turned.empty:
+                    continue
                 shown, truth = act(element, image).numpy(), act(element, label).numpy()
                 request = prompts.of(turned["prompt_id"].tolist())
                 answer = segmenter.segment(shown[None], request)

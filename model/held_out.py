@@ -99,13 +99,17 @@ def read_requests(path: Path) -> pd.DataFrame:
 
 
 def _cell(row: Mapping[Any, Any], where: str) -> Cell:
-    kind, target = row["kind"], row["target"] or row["organ"] or row["attribute"] or "none"
+    kind, target = row["kind"], row["target"] or row["organ"] or row["attribute"]
     style = row["style"] or OWN_STYLE
-    if kind == target == "none":
+    if kind == "none" and target in (None, "none"):
         return Cell("none", "none", style)
     if kind not in kinds():
         raise InputError(f"{where}: kind", f"must be one of {', '.join(kinds())} or none, but found {kind!r}", FIX)
     if target not in (known := kinds()[kind].intents):
         some = ", ".join(list(known)[:6])
-        raise InputError(f"{where}: target", f"must be one of kind {kind} ({some} ...), but found {target!r}", FIX)
+        raise InputError(
+            f"{where}: target",
+            f"must be one of kind {kind} ({some} ...), but found {repr(target) if target else 'none'}",
+            FIX,
+        )
     return Cell(kind, target, style)

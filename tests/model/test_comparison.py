@@ -28,7 +28,7 @@ def run(patients: int = 6, worse: float = 0.0, only: str | None = None) -> pd.Da
                 "transform": transform,
                 "organ": organ,
                 "kind": kind,
-                "attribute": "largest" if kind == "size" else None,
+                "target": "largest" if kind == "size" else organ,
                 "text": f"{kind} {organ}",
                 "truth": f"{organ} {patient}",
                 "dice": 1.0 if kind == "absent" else ORGANS[organ] - patient / 50 - lost,

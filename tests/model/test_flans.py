@@ -25,6 +25,7 @@ from model.inference import Request, Segmenter
 from model.intent_head import Understanding
 from model.text_encoder import TokenEmbeddings
 from prompts.intent import Intent
+from prompts.targets import intent_of
 
 SIZE, TEXT_DIM = 32, 12
 PARAMS = ModelParams(
@@ -117,29 +118,40 @@ def test_position_prompts_speak_of_the_displayed_picture(segmenter: Segmenter) -
 
 
 def test_consistency_is_measured_for_every_kind(segmenter: Segmenter) -> None:
-    intents = [
-        Intent("anatomy", "liver", None, "patient"),
-        *(Intent("position", None, d, "image") for d in ("leftmost", "rightmost", "topmost", "bottommost")),
-        Intent("size", None, "largest", "image"),
-    ]
-    by_attribute = {(str(i.attribute), "lay"): [f"p{n}"] for n, i in enumerate(intents) if i.kind == "position"}
+    asked_of = {
+        "anatomy": ["liver"],
+        "position": ["topmost", "leftmost", "rightmost", "bottommost"],
+        "size": ["largest"],
+        "ordinal": ["second leftmost", "second rightmost", "second topmost", "second bottommost"],
+        "relation": ["above liver", "below liver", "left of liver", "right of liver"],
+        "displayed": ["leftmost kidney", "rightmost kidney"],
+        "negated": ["left kidney"],
+    }
+    targets = [(kind, target) for kind, all_of_it in asked_of.items() for target in all_of_it]
+    ids = [f"{kind} {target}" for kind, target in targets]
+    intents = [intent_of(kind, target) for kind, target in targets]
     prompts = evaluation.TestPrompts(
-        asked(segmenter, *intents), {f"p{n}": n for n in range(len(intents))}, by_attribute
+        asked(segmenter, *intents),
+        {name: n for n, name in enumerate(ids)},
+        {pair: [name] for pair, name in zip(targets, ids, strict=True)},
+        dict.fromkeys(ids, "lay"),
     )
     samples = pd.DataFrame(
-        {"slice_id": "a", "kind": i.kind, "attribute": i.attribute, "style": "lay", "prompt_id": f"p{n}"}
-        for n, i in enumerate(intents)
-        if i.attribute != "rightmost"
+        {"slice_id": "a", "kind": kind, "target": of_it[0], "attribute": None, "style": "lay"}
+        | {"prompt_id": f"{kind} {of_it[0]}"}
+        for kind, of_it in asked_of.items()
     )
     table = pd.DataFrame([{"slice_id": "a", "patient": "x", "spacing_y": 2.0, "spacing_x": 2.0}])
     data = SimpleNamespace(table=table, by_slice={"a": samples}, read=lambda i: (hu(41, 27)[0], None))
     rows = consistency(segmenter, cast(SplitData, data), prompts, ConsistencyParams(slices=3, angles=2))
     turned, rotated = rows[rows["transform"] != "rotated"], rows[rows["transform"] == "rotated"]
-    assert (turned.groupby("kind").size() == ORDER - 1).all()
+    views = turned.groupby("kind").size()
+    assert views.pop("displayed") == 3, "turned by a quarter, neither kidney is the left one of the picture"
+    assert dict(views) == dict.fromkeys(set(asked_of) - {"displayed"}, ORDER - 1)
     assert turned["sure"].all()
     assert rows["read"].all()
     assert (turned["dice"] == 1).all()
-    assert set(rotated["kind"]) == {"anatomy", "size"}
+    assert set(rotated["kind"]) == {"anatomy", "size", "negated"}
     assert (rotated["degrees"].abs() <= 30).all()
 
 

@@ -13,20 +13,23 @@ from model.held_out import REQUESTS, held_out_requests, read_requests, save_held
 from prompts.bank import prompt_id
 from prompts.dataset import file_hash
 from prompts.intent import Intent
-
-LIVER = Intent("anatomy", "liver", None, "patient")
+from prompts.kinds import Cell
 
 
 @pytest.fixture
 def texts() -> pd.DataFrame:
-    rows = [
-        ("NA, the liver", "anatomy", "liver", None, "lay", "test"),
-        ("the liver", "anatomy", "liver", None, "lay", "train"),
-        ("far left", "position", None, "leftmost", "expert", "test"),
-        ("thank you", "none", None, None, "lay", "test"),
+    asked = [
+        ("NA, the liver", Cell("anatomy", "liver", "lay"), "test"),
+        ("the liver", Cell("anatomy", "liver", "lay"), "train"),
+        ("far left", Cell("position", "leftmost", "expert"), "test"),
+        ("not the left one", Cell("negated", "right kidney", "lay"), "test"),
+        ("thank you", Cell("none", "none", "lay"), "test"),
     ]
-    table = pd.DataFrame(rows, columns=["text", "kind", "organ", "attribute", "style", "split"])
-    return table.assign(prompt_id=[f"{n:016x}" for n in range(len(table))])
+    return pd.DataFrame(
+        {"prompt_id": prompt_id(cell, text), "text": text, "kind": cell.kind, "style": cell.style, "split": split}
+        | cell.intent.row
+        for text, cell, split in asked
+    )
 
 
 def checkpoint(folder: Path, texts_hash: str = "") -> Path:
@@ -39,17 +42,20 @@ def test_a_checkpoint_brings_what_its_training_never_saw(tmp_path: Path, texts: 
     save_held_out(texts, checkpoint(tmp_path / "model"))
     found, origin = held_out_requests(tmp_path / "model", tmp_path / "none")
     assert origin == tmp_path / "model" / REQUESTS
-    assert found["text"].tolist() == ["NA, the liver", "far left", "thank you"]
-    assert found["prompt_id"].iloc[0] == prompt_id(LIVER, "NA, the liver")
-    assert found["organ"].isna().tolist() == [False, True, True]
+    held_out = texts[texts["split"] == "test"]
+    assert found["text"].tolist() == ["NA, the liver", "far left", "not the left one", "thank you"]
+    assert found["prompt_id"].tolist() == held_out["prompt_id"].tolist()
+    assert found["organ"].isna().tolist() == [False, True, False, True]
     assert set(found["split"]) == {"test"}
+    intents = [[Intent.of_row(row) for row in table.to_dict("records")] for table in (found, held_out)]
+    assert intents[0] == intents[1]
 
 
 def test_the_data_set_serves_only_if_the_checkpoint_was_trained_on_it(tmp_path: Path, texts: pd.DataFrame) -> None:
     (tmp_path / "dataset").mkdir()
     texts.to_parquet(tmp_path / "dataset/texts.parquet")
     ours = checkpoint(tmp_path / "ours", file_hash(tmp_path / "dataset/texts.parquet"))
-    assert len(held_out_requests(ours, tmp_path / "dataset")[0]) == 3
+    assert len(held_out_requests(ours, tmp_path / "dataset")[0]) == 4
     for other, dataset in ((checkpoint(tmp_path / "other", "0" * 64), "dataset"), (ours, "none")):
         with pytest.raises(InputError, match=r"--prompts FILE"):
             held_out_requests(other, tmp_path / dataset)
@@ -57,17 +63,26 @@ def test_the_data_set_serves_only_if_the_checkpoint_was_trained_on_it(tmp_path: 
 
 def test_a_table_needs_no_more_than_text_kind_and_target(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
-    path.write_text("\ufefftext,kind,organ\nthe liver,anatomy,liver\nthe liver,anatomy,liver\n", encoding="utf-8")
+    path.write_text("\ufefftext,kind,target\nthe liver,anatomy,liver\nthe liver,anatomy,liver\n", encoding="utf-8")
     (row,) = read_requests(path).to_dict("records")
     assert (row["text"], row["organ"], row["style"]) == ("the liver", "liver", "own")
+
+
+def test_organ_or_attribute_serve_where_there_is_no_target(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("text,kind,organ,attribute\nthe liver,anatomy,liver,\nfar left,position,,leftmost\n")
+    assert read_requests(path)["target"].tolist() == ["liver", "leftmost"]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         ("text,organ\nthe liver,liver\n", "columns missing: kind"),
-        ("text,kind,organ\nthe liver,anatomy,livre\n", r"line 2: organ: must be one of .* found 'livre'"),
-        ("text,kind,organ\nfine,anatomy,liver\nleft,position,liver\n", r"line 3: organ: must be one of None"),
+        ("text,kind,target\nthe liver,anatomy,livre\n", r"line 2: target: must be one of .* found 'livre'"),
+        ("text,kind,organ\nthe liver,anatomy,livre\n", r"line 2: target: must be one of .* found 'livre'"),
+        ("text,kind,target\nfine,anatomy,liver\nleft,position,liver\n", r"line 3: target: must be .* kind position"),
+        ("text,kind,target\nthe liver,organs,liver\n", r"line 2: kind: must be one of .* found 'organs'"),
+        ("text,kind,target\nthe liver,anatomy,\n", r"line 2: target: must be one of .* found none"),
         ("text,kind,organ\n,anatomy,liver\n", "line 2: expected a request's text"),
         ("text,kind\nthank you,none\n", "expected requests that ask for something"),
         ("", "expected a table of requests"),

@@ -78,6 +78,7 @@ def batch() -> Batch:
         text=torch.tensor([[0, 1], [1, 0]]),
         organ=torch.tensor([[1, 2], [2, 1]]),
         extra_text=torch.tensor([0, 1, 0, 1]),
+        degrees=torch.zeros(2),
     )
 
 

@@ -16,6 +16,7 @@ from model.groups import ORDER, act
 from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.losses import intent_loss
 from model.resolve import by_geometry, resolve, seen
+from model.text_encoder import CUE_CODES, Tokens
 from prompts.intent import Intent
 from prompts.kinds import kinds
 from prompts.rules import answer
@@ -92,7 +93,10 @@ def test_every_intent_is_read_as_it_was_written() -> None:
 def test_whatever_the_heads_say_the_intent_is_valid() -> None:
     torch.manual_seed(0)
     head = IntentHead(8, 8).eval()
-    for read in understand(head(torch.randn(300, 5, 8) * 9, torch.ones(300, 5, dtype=torch.bool))):
+    shape = (300, 5)
+    cue = torch.randint(CUE_CODES, shape)
+    tokens = Tokens(torch.randn(*shape, 8) * 9, torch.ones(shape, dtype=torch.bool), cue)
+    for read in understand(head(tokens)):
         assert 0 < read.confidence <= 1
 
 

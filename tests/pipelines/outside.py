@@ -12,12 +12,14 @@ from typer.testing import CliRunner, Result
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS
 from corpus.scans.phantom import PhantomParams, write_cohort
-from model.canonicalizer import CanonicalizerParams
 from model.checkpoint import save_pretrained
 from model.flans import FLanS
 from model.held_out import save_held_out
 from pipelines.cli import app
+from prompts.bank import prompt_id
 from prompts.intent import ATTRIBUTES, POSITIONS
+from prompts.kinds import Cell
+from tests.model.test_flans import D4
 from tests.model.test_flans import PARAMS as SMALL
 from tests.pipelines.conftest import REPOSITORY
 
@@ -29,13 +31,16 @@ def write_outside(folder: Path) -> None:
     write_cohort(PhantomParams(patients=3, size=64, spacing_mm=6.0, slice_mm=40.0), folder / "scans")
     (folder / "scans/imagesTr/phantom_002_0000.nii").write_bytes(b"torn")
     torch.manual_seed(0)
-    model = FLanS(SMALL, CanonicalizerParams("d4", 16, 4, 0.9), torch.randn(N_ORGANS, MINILM))
+    model = FLanS(SMALL, D4, torch.randn(N_ORGANS, MINILM))
     save_pretrained(model, folder / "m", {})
-    rows = [(f"show the {organ.name}", "anatomy", organ.name, None) for organ in ORGANS]
-    rows += [(f"the {each}", "position" if each in POSITIONS else "size", None, each) for each in ATTRIBUTES]
-    rows += [("thank you", "none", None, None)]
-    texts = pd.DataFrame(rows, columns=["text", "kind", "organ", "attribute"])
-    texts = texts.assign(style="lay", split="test", prompt_id=[f"{n:016x}" for n in range(len(texts))])
+    cells = {f"show the {organ.name}": Cell("anatomy", organ.name, "lay") for organ in ORGANS}
+    cells |= {f"the {each}": Cell("position" if each in POSITIONS else "size", each, "lay") for each in ATTRIBUTES}
+    cells |= {"thank you": Cell("none", "none", "lay")}
+    texts = pd.DataFrame(
+        {"prompt_id": prompt_id(cell, text), "text": text, "kind": cell.kind, "style": cell.style, "split": "test"}
+        | cell.intent.row
+        for text, cell in cells.items()
+    )
     save_held_out(texts, folder / "m")
     shutil.copy(REPOSITORY / PARAMS, folder)
 

@@ -11,6 +11,7 @@ import yaml
 
 import pipelines.evaluate_source
 from corpus.params import PARAMS
+from model.groups import NAMES, act_direction
 from model.held_out import REQUESTS
 from tests.pipelines.conftest import REPOSITORY
 from tests.pipelines.outside import run
@@ -84,11 +85,24 @@ def test_requests_of_ones_own(outside: Path, tmp_path: Path) -> None:
     assert "whether training saw any of them isn't known" in result.stderr
 
 
+def test_a_place_is_asked_for_only_where_there_are_words_for_it(outside: Path, tmp_path: Path) -> None:
+    """What was rightmost is leftmost in a mirrored picture; of topmost nothing in the table speaks."""
+    own = tmp_path / "own.csv"
+    own.write_text("text,kind,target\nfar left,position,leftmost\nfar right,position,rightmost\n", encoding="utf-8")
+    result = run(outside, tmp_path / "out", "--prompts", str(own))
+    assert result.exit_code == 0, result.output
+    cases = pd.read_parquet(tmp_path / "out/cases.parquet")
+    assert cases["text"].map({"far left": "leftmost", "far right": "rightmost"}).equals(cases["target"])
+    level = {name for name in NAMES if act_direction(NAMES.index(name), "leftmost") in ("leftmost", "rightmost")}
+    assert {"identity"} < set(cases["transform"]) <= level
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("text,kind,attribute\nfar left,position,leftmost\n", "style own asks for the leftmost, and never for the"),
-        ("text,kind,organ\nthe livre,anatomy,livre\n", "line 2: organ"),
+        ("text,kind,target\nfar left,size,leftmost\n", "line 2: target"),
+        ("text,kind\nthank you,none\n", "expected requests that ask for something"),
+        ("text,kind,organ\nthe livre,anatomy,livre\n", "line 2: target"),
     ],
 )
 def test_wrong_requests_stop_it_before_any_work(outside: Path, tmp_path: Path, content: str, problem: str) -> None:

@@ -71,7 +71,9 @@ def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
     table = pd.concat(tables, ignore_index=True)
     intents = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
-    return Texts(table, encoder.encode([mend(text) for text in table["text"]]), IntentTargets.of(intents), row)
+    return Texts(
+        table, encoder.encode([mend(text) for text in table["text"]], quick=True), IntentTargets.of(intents), row
+    )
 
 
 def name_embeddings(encoder: TextEncoder) -> Tensor:

@@ -6,6 +6,7 @@ the text half of a CLIP. They are not part of a checkpoint: they are loaded by n
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -69,13 +70,18 @@ class TokenEmbeddings:
         return TokenEmbeddings(*(x.to(device) for x in (self.embedding, self.cue, self.start)))
 
 
+def bfloat16_is_fast() -> bool:
+    """Whether this CPU computes in bfloat16."""
+    return any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
 class TextEncoder(Protocol):
     """What every text encoder offers."""
 
     dim: int
 
-    def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
-        """Embed prompts, without gradients."""
+    def encode(self, texts: Sequence[str], quick: bool = False) -> TokenEmbeddings:
+        """Embed prompts, without gradients; `quick`: in bfloat16 where the CPU has it, several times as fast."""
         ...
 
 
@@ -86,7 +92,7 @@ class TransformerTextEncoder:
         self.tokenizer, self.network, self.dim, self.batch_size = tokenizer, network.eval(), dim, batch_size
 
     @torch.inference_mode()
-    def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
+    def encode(self, texts: Sequence[str], quick: bool = False) -> TokenEmbeddings:
         """Embed prompts, tokens beyond the first `MAX_TOKENS` (or the network's own limit) cut. Batches go by length,
         for speed."""
         limit = min(MAX_TOKENS, self.tokenizer.model_max_length)
@@ -95,12 +101,13 @@ class TransformerTextEncoder:
         start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         embedding = torch.zeros(int(start[-1]), self.dim, dtype=torch.float16)
         order = lengths.argsort(stable=True).tolist()
+        network = copy.deepcopy(self.network).bfloat16() if quick and bfloat16_is_fast() else self.network
         for first in range(0, len(order), self.batch_size):
             rows = order[first : first + self.batch_size]
             present = torch.arange(int(lengths[rows].max())) < lengths[rows, None]
             ids = torch.full(present.shape, self.tokenizer.pad_token_id or 0)
             ids[present] = torch.tensor([token for i in rows for token in encoded["input_ids"][i]])
-            hidden = self.network(input_ids=ids, attention_mask=present.long()).last_hidden_state
+            hidden = network(input_ids=ids, attention_mask=present.long()).last_hidden_state
             for i, values, length in zip(rows, hidden.half(), lengths[rows].tolist(), strict=True):
                 embedding[start[i] : start[i] + length] = values[:length]
         codes = chain.from_iterable(map(_codes, texts, encoded["offset_mapping"]))

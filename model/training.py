@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from corpus.params import params_dataclass, plain
 from model.data import Batch, TrainingBatches
+from model.text_encoder import bfloat16_is_fast
 
 
 @params_dataclass
@@ -57,7 +58,7 @@ def launch() -> Fabric:
     """
     accelerator = os.environ.get("FLANS_ACCELERATOR", "auto")
     capable = torch.cuda.is_available() and accelerator != "cpu"
-    capable = capable or any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    capable = capable or bfloat16_is_fast()
     fabric = Fabric(
         accelerator=accelerator,
         devices=int(os.environ.get("FLANS_DEVICES", "1")),

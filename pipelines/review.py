@@ -38,7 +38,7 @@ def main() -> None:
     params = load_params("review", ReviewParams)
     sources = sorted(load_params("ingest", IngestParams).sources)
     bank = read_bank(BANK / "bank.parquet")
-    with progress("compare prompts", int(bank["accepted"].sum())) as advance:
+    with progress("compare prompts", int((bank["accepted"] & (bank["provider"] != "written")).sum())) as advance:
         bank = check_bank(bank, advance)
     facts, answers = (
         pd.concat([pd.read_parquet(FACTS / cohort() / name / table) for name in sources], ignore_index=True)

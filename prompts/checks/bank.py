@@ -1,6 +1,7 @@
 """The checks that need the whole bank: near copies by letters, near copies by meaning, and the round trip.
 
-They run after generation, over all prompts at once. What people wrote stays: it is compared with, and never rejected.
+They run after generation, over all prompts that a provider wrote. What people wrote stays, and is left out here: each
+candidate was compared with it as it came.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 
 from prompts.meaning import alike
@@ -73,19 +75,16 @@ def check_bank(bank: pd.DataFrame, advance: Callable[[int], object] = lambda n: 
     """
     checked = bank.copy()
     passed = [list(names) for names in bank["checks"]]
-    # What people wrote comes first, so that of two copies theirs is the one that stays.
-    written = (bank["provider"] == "written").tolist()
-    left = sorted((i for i, accepted in enumerate(bank["accepted"]) if accepted), key=lambda i: not written[i])
+    left = np.flatnonzero(bank["accepted"] & (bank["provider"] != "written")).tolist()
     texts, targets = bank["text"].tolist(), bank["cell"].str.rpartition("/")[0].tolist()
     rejected: dict[int, tuple[str, str]] = {}
     for name, check in BANK_CHECKS.items():
         failed = check([texts[i] for i in left], [targets[i] for i in left], advance)
-        made = [(i, failed.get(position)) for position, i in enumerate(left) if not written[i]]
-        for i, reason in made:
-            if reason is None:
-                passed[i].append(name)
+        for position, i in enumerate(left):
+            if position in failed:
+                rejected[i] = name, failed[position]
             else:
-                rejected[i] = name, reason
+                passed[i].append(name)
         left = [i for i in left if i not in rejected]
     checked["checks"] = passed
     checked["accepted"] = [accepted and i not in rejected for i, accepted in enumerate(bank["accepted"])]

@@ -69,7 +69,7 @@ def _bank(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
     ).astype({"failed_check": object, "reason": object})
 
 
-def test_of_two_copies_the_later_goes_and_what_people_wrote_stays() -> None:
+def test_of_two_copies_the_later_goes_and_what_people_wrote_is_left_out() -> None:
     bank = _bank(
         [
             ("Please colour in the whole liver on this scan for me", "anatomy/liver/lay", "openai"),
@@ -82,17 +82,16 @@ def test_of_two_copies_the_later_goes_and_what_people_wrote_stays() -> None:
         ]
     )
     checked = check_bank(bank)
-    assert checked["accepted"].tolist() == [True, False, True, True, False, False, True]
+    assert checked["accepted"].tolist() == [True, False, True, True, False, True, True]
     assert checked["failed_check"][1] == "near_letters"
-    assert checked["failed_check"][5] == "near_letters"
-    assert "Mark the pancreas for the atlas pages" in checked["reason"][5]
+    assert checked["failed_check"][5] is None, "what people wrote was held against it when it came"
     assert checked["checks"][0] == ["length", "near_letters", "near_meaning", "round_trip"]
     assert checked["checks"][1] == ["length"], "a copy stops at the check that it fails"
     assert checked["checks"][6] == ["length"], "what people wrote isn't checked"
     assert bank["accepted"].all(), "the bank given is left as it was"
     table = rejections(checked).set_index("check")
     assert table.loc["near_letters", ["came", "rejected"]].tolist() == [6, int(table.loc["near_letters", "rejected"])]
-    assert table["rejected"].sum() == 3
+    assert table["rejected"].sum() == 2
     assert table["reason"].dropna().str.len().min() > 0
 
 

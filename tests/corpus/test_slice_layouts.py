@@ -136,7 +136,7 @@ def write_png(root: Path, about: dict, depth: type = np.uint8, names: tuple[str,
         grey = np.full(SHAPE[1::-1], np.iinfo(depth).max // 3 * z, depth)
         Image.fromarray(grey).save(root / f"images/a/{name}.png")
         picture = Image.fromarray(label[:, :, z].T)
-        picture.putpalette(np.arange(768) % 256)
+        picture.putpalette((np.arange(768) % 256).astype(np.uint8).tobytes())
         picture.save(root / f"masks/a/{name}.png")
     (root / "labels.yaml").write_text(
         yaml.safe_dump({"labels": {1: "liver", 2: "tumour"}, "spacing": [5, 2, 1]} | about)

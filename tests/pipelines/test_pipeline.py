@@ -15,6 +15,7 @@ from PIL import Image
 
 from corpus.anatomy import ORGANS
 from corpus.scans.orientation import to_display
+from prompts.kinds import kinds
 from tests.pipelines.conftest import REPOSITORY, Shell
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(600)]
@@ -24,7 +25,7 @@ SCAN = "data/raw/phantom/imagesTr/phantom_001_0000.nii"
 def test_every_stage_wrote_what_the_next_one_reads(small: Path) -> None:
     slices = pd.read_parquet(small / "data/dataset/slices.parquet")
     samples = pd.read_parquet(small / "data/dataset/samples.parquet")
-    assert set(samples["kind"]) == {"absent", "anatomy", "position", "size"}
+    assert set(samples["kind"]) == {"absent", *kinds()}
     splits = slices.groupby("patient")["split"].nunique()
     assert (splits == 1).all(), "a patient lies in one split"
     texts = samples.groupby("text")["split"].nunique()
@@ -51,7 +52,7 @@ def test_every_kind_of_every_mask_is_asked(small: Path) -> None:
     }
     assert asked == set(large[["slice_id", "organ"]].itertuples(index=False, name=None))
     clear = large[large["leftmost_mm"] >= 10]
-    leftmost = samples[samples["attribute"] == "leftmost"]
+    leftmost = samples[(samples["kind"] == "position") & (samples["attribute"] == "leftmost")]
     assert set(leftmost["slice_id"]) == set(clear["slice_id"])
 
 

@@ -43,7 +43,7 @@ def test_every_stage_wrote_what_the_next_one_reads(small: Path) -> None:
 
 
 def test_every_kind_of_every_mask_is_asked(small: Path) -> None:
-    """Each eligible fact has a sample: none is dropped on the way."""
+    """Each eligible fact has a sample: none is dropped on the way but where a text's claim was held false, and counted."""
     facts = pd.read_parquet(small / "data/facts/phantom/phantom/slices.parquet")
     samples = pd.read_parquet(small / "data/dataset/samples.parquet")
     large = facts[facts["area_mm2"] >= 60]
@@ -53,7 +53,10 @@ def test_every_kind_of_every_mask_is_asked(small: Path) -> None:
     assert asked == set(large[["slice_id", "organ"]].itertuples(index=False, name=None))
     clear = large[large["leftmost_mm"] >= 10]
     leftmost = samples[(samples["kind"] == "position") & (samples["attribute"] == "leftmost")]
-    assert set(leftmost["slice_id"]) == set(clear["slice_id"])
+    assert set(leftmost["slice_id"]) <= set(clear["slice_id"])
+    missing = set(clear["slice_id"]) - set(leftmost["slice_id"])
+    manifest = json.loads((small / "data/dataset/manifest.json").read_text())
+    assert len(missing) <= sum(manifest["verified"]["false"].values())
 
 
 def test_nothing_is_left_to_do_and_git_is_clean(small: Path, shell: Shell) -> None:

@@ -43,7 +43,7 @@ def test_every_stage_wrote_what_the_next_one_reads(small: Path) -> None:
 
 
 def test_every_kind_of_every_mask_is_asked(small: Path) -> None:
-    """Each eligible fact has a sample: none is dropped on the way but where a text's claim was held false, and counted."""
+    """Each eligible fact has a sample: none is dropped but where a text's claim was held false, and counted."""
     facts = pd.read_parquet(small / "data/facts/phantom/phantom/slices.parquet")
     samples = pd.read_parquet(small / "data/dataset/samples.parquet")
     large = facts[facts["area_mm2"] >= 60]

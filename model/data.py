@@ -19,6 +19,7 @@ from corpus.params import params_dataclass
 from corpus.scans.store import SliceStore
 from corpus.scans.windowing import window
 from model.flans import ModelParams, pooled_names
+from model.framing import Frame, find_frame
 from model.groups import pad_to_square
 from model.intent_head import IntentTargets
 from model.text_encoder import TextEncoder, TokenEmbeddings
@@ -29,10 +30,12 @@ CACHED_SLICES = 4096
 """Bounds the loader's memory: about 330 MB at 128 x 128 pixels."""
 
 
-def to_network(image: np.ndarray, params: ModelParams) -> Tensor:
-    """HU `[..., H, W]` -> windowed to [0, 1], padded to a square, resized: float `[..., 1, S, S]`."""
-    x = pad_to_square(torch.from_numpy(window(image, params.level_hu, params.width_hu)))
-    return resize(x.unsqueeze(-3), params.size)
+def to_network(image: np.ndarray, params: ModelParams) -> tuple[Tensor, list[Frame]]:
+    """HU `[Z, H, W]` -> windowed to [0, 1], framed, resized: float `[Z, 1, S, S]`; and each slice's frame."""
+    x = torch.from_numpy(window(image, params.level_hu, params.width_hu))
+    frames = [find_frame(slice_, params.frame) for slice_ in x]
+    framed = [frame.cut(square) for frame, square in zip(frames, pad_to_square(x), strict=True)]
+    return torch.stack([resize(square[None], params.size) for square in framed]), frames
 
 
 def resize(x: Tensor, size: int) -> Tensor:
@@ -44,10 +47,16 @@ def resize(x: Tensor, size: int) -> Tensor:
     return y.reshape(*lead, *y.shape[-3:])
 
 
-def label_to_network(label: np.ndarray, size: int) -> Tensor:
-    """A label map `[H, W]` -> uint8 `[S, S]`, nearest neighbour."""
-    x = pad_to_square(torch.from_numpy(label))[None, None].float()
+def label_to_network(label: np.ndarray, frame: Frame, size: int) -> Tensor:
+    """A label map `[H, W]` -> what of it lies in the frame: uint8 `[S, S]`, nearest neighbour."""
+    x = frame.cut(pad_to_square(torch.from_numpy(label)))[None, None].float()
     return F.interpolate(x, (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
+
+
+def label_to_scan(label: Tensor, frame: Frame) -> Tensor:
+    """The way back: uint8 `[S, S]` -> the padded slice `[whole, whole]`, 0 outside the frame."""
+    x = F.interpolate(label[None, None].float(), (frame.side, frame.side), mode="nearest-exact")[0, 0]
+    return frame.put_back(x, 0).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -251,7 +260,8 @@ class TrainingBatches(Dataset):
             image, label = self.data.read(i)
             if len(self._cache) >= CACHED_SLICES:
                 self._cache.pop(next(iter(self._cache)))
-            self._cache[i] = to_network(image, self.params), label_to_network(label, self.params.size)
+            x, (frame,) = to_network(image[None], self.params)
+            self._cache[i] = x[0], label_to_network(label, frame, self.params.size)
         return self._cache[i]
 
     def __getitem__(self, step: int) -> Batch:

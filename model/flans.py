@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
@@ -46,6 +46,8 @@ class ModelParams:
     decoder_depth: int
     resolve: str
     """geometric: position and size are resolved on predicted maps; learned: the decoder works them out itself."""
+    frame: Literal["body", "whole"] = "body"
+    """What of a slice the network sees: the square around the body (`model.framing`), or all of it."""
 
     def __post_init__(self) -> None:
         if self.resolve not in ("geometric", "learned"):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.checkpoint import from_pretrained
-from model.data import to_network
+from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
+from model.framing import Frame
 from model.groups import act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.resolve import by_geometry, predicted_labels, resolve, seen
@@ -91,14 +93,14 @@ class Segmenter:
             pose: How the scan lies, if that is known; found from the pixels otherwise.
             advance: Called with the number of slices done since.
         """
-        pose = pose or self.pose(to_network(image, self.model.params))
-        # Turned before it is padded and resized, so that the network sees the same bits however the scan was turned;
+        pose = pose or self.pose(to_network(image, self.model.params)[0])
+        # Turned before it is framed and resized, so that the network sees the same bits however the scan was turned;
         # and rotated at the scan's own resolution, which blurs less.
         upright = act(int(pose.element), torch.from_numpy(image))
         square = pad_to_square(upright, AIR_HU).float()
-        x = to_network(rotate(square, pose.degrees.expand(len(square)), AIR_HU).numpy(), self.model.params)
+        x, frames = to_network(rotate(square, pose.degrees.expand(len(square)), AIR_HU).numpy(), self.model.params)
         encodings = self._encodings(x)
-        organs = self._resolve(encodings, request, pose)
+        organs = self._resolve(encodings, request, frames, pose)
         weights = one_hot_organs(torch.tensor([BY_NAME[o].id if o else 0 for o in organs]))
         nothing = torch.tensor([o is None for o in organs])
         text, intent = self._spoken(request, organs)
@@ -115,7 +117,9 @@ class Segmenter:
                 weights.expand(len(part), -1, -1),
             )
             logits[:, nothing] = NOWHERE
-            masks[:, start : start + len(part)] = self._to_scan(logits, pose, upright.shape[1:]).transpose(0, 1)
+            masks[:, start : start + len(part)] = self._to_scan(
+                logits, frames[start : start + len(part)], pose, upright.shape[1:]
+            )
             advance(len(part))
         return Segmentation(np.array(act(int(pose.back), masks).numpy()), tuple(organs), request, pose)
 
@@ -134,19 +138,21 @@ class Segmenter:
         return lambda: map(self.model.encode_image, parts)
 
     def _resolve(
-        self, encodings: Callable[[], Iterable[ImageEncoding]], request: Request, pose: Pose
+        self, encodings: Callable[[], Iterable[ImageEncoding]], request: Request, frames: Sequence[Frame], pose: Pose
     ) -> list[str | None]:
         intents = [u.intent for u in request.understood]
         sought = {i for i in intents if by_geometry(i)}
         answers: dict[Intent, str | None] = dict.fromkeys(sought)
         if sought and self.model.params.resolve == "geometric":
-            labels = []
+            labels: list[Tensor] = []
             for encoding in encodings():
                 maps = encoding.organs
-                labels.append(predicted_labels(maps.logits, maps.presence, range(1, N_ORGANS + 1)))
+                found = predicted_labels(maps.logits, maps.presence, range(1, N_ORGANS + 1))
+                labels += map(label_to_scan, found, frames[len(labels) : len(labels) + len(found)])
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
-            canonical = torch.cat(labels)
-            scene = seen(self.model.canonicalizer.restore(canonical, pose.expand(len(canonical))))
+            canonical = torch.stack(labels)
+            displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
+            scene = seen(displayed, mean((frame.side / self.model.params.size) ** 2 for frame in frames))
             answers = {intent: resolve(scene, intent) for intent in sought}
         return [answers.get(i, i.organ) for i in intents]
 
@@ -173,7 +179,12 @@ class Segmenter:
         return tokens[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
 
     @staticmethod
-    def _to_scan(logits: Tensor, pose: Pose, shape: tuple[int, ...]) -> Tensor:
-        side = max(shape)
-        resized = F.interpolate(logits.clamp(min=NOWHERE), (side, side), mode="bilinear", align_corners=False)
-        return crop_from_square(rotate(resized, -pose.degrees.expand(len(resized)), NOWHERE), *shape) > 0
+    def _to_scan(logits: Tensor, frames: Sequence[Frame], pose: Pose, shape: tuple[int, ...]) -> Tensor:
+        """Logits `[Z, P, S, S]` of framed slices -> masks `[P, Z, H, W]`, upright."""
+        masks = []
+        for framed, frame in zip(logits.clamp(min=NOWHERE), frames, strict=True):
+            size = (frame.side, frame.side)
+            resized = F.interpolate(framed[None], size, mode="bilinear", align_corners=False)[0]
+            whole = frame.put_back(resized, NOWHERE)
+            masks.append(crop_from_square(rotate(whole, -pose.degrees.expand(len(whole)), NOWHERE), *shape) > 0)
+        return torch.stack(masks, 1)

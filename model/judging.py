@@ -50,7 +50,7 @@ def judge(image: np.ndarray, spacing: tuple[float, float, float], model: FLanS |
     network = None
     if model is not None:
         with torch.inference_mode():
-            network = model.canonicalizer.volume_pose(to_network(seen, model.params))
+            network = model.canonicalizer.volume_pose(to_network(seen, model.params)[0])
     elements = together(by_rules(rules), by_network(network), familiar)
     reverse = rules.head.where == "first" if rules.head.sure else None
     return Judgement(verdict(elements, reverse), elements, reverse, rules, network)

@@ -12,8 +12,8 @@ from corpus.anatomy import BY_ID, N_ORGANS, UNIONS
 from prompts.intent import Intent
 from prompts.rules import Scene, answer
 
-MINIMUM_PIXELS = 8
-"""Smaller predicted structures don't compete: they are likelier noise than anatomy."""
+MINIMUM_PIXELS = 5
+"""Of the network's: smaller predicted structures don't compete, since they are likelier noise than anatomy."""
 
 
 def predicted_labels(logits: Tensor, presence: Tensor, competing: Sequence[int]) -> Tensor:
@@ -38,15 +38,16 @@ def by_geometry(intent: Intent) -> bool:
     return intent.kind != "none" and not (intent.kind == "anatomy" and intent.frame == "patient")
 
 
-def seen(labels: Tensor) -> Scene:
+def seen(labels: Tensor, pixel: float) -> Scene:
     """What a slice shows, or the slices of one volume laid over each other; specks are left out where there is more.
 
     Args:
-        labels: uint8 `[Z, S, S]` predicted organ ids, turned to the display frame.
+        labels: uint8 `[Z, H, W]` predicted organ ids, turned to the display frame.
+        pixel: How many of their pixels make one of the network's.
     """
     found = labels.cpu().numpy()
     pixels = np.bincount(found.ravel(), minlength=N_ORGANS + 1)
-    specks = pixels < MINIMUM_PIXELS
+    specks = pixels < MINIMUM_PIXELS * pixel
     if not specks[1:][pixels[1:] > 0].all():
         found = np.where(specks[found], 0, found).astype(np.uint8)
     return Scene(found, (1.0, 1.0), range(1, N_ORGANS + 1))

@@ -70,7 +70,7 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
             advance()
             return milliseconds
 
-        x = to_network(image, params)
+        x, _ = to_network(image, params)
         pose_ms = timed(partial(segmenter.pose, x))
         rows = []
         for n in prompts:

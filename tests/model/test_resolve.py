@@ -38,7 +38,7 @@ def label_map() -> torch.Tensor:
 
 @pytest.mark.parametrize("element", range(ORDER))
 def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
-    upright, turned = seen(label_map()), seen(act(element, label_map()))
+    upright, turned = seen(label_map(), 1.0), seen(act(element, label_map()), 1.0)
     resolved = asked = 0
     for intent in filter(by_geometry, INTENTS):
         clear = answer(upright, intent)
@@ -56,8 +56,8 @@ def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
 
 def test_a_mirrored_picture_shows_the_other_kidney_on_its_left() -> None:
     intent = Intent("anatomy", "right adrenal gland", "leftmost", "image")
-    assert resolve(seen(label_map()), intent) == "right adrenal gland"
-    assert resolve(seen(label_map().flip(-1)), intent) == "left adrenal gland"
+    assert resolve(seen(label_map(), 1.0), intent) == "right adrenal gland"
+    assert resolve(seen(label_map().flip(-1), 1.0), intent) == "left adrenal gland"
     assert turn_intent(intent, 4) == Intent("anatomy", "left adrenal gland", "rightmost", "image")
 
 
@@ -65,10 +65,10 @@ def test_specks_do_not_compete_unless_there_is_nothing_else() -> None:
     label = torch.zeros(1, 16, 16, dtype=torch.uint8)
     label[0, 3, 1] = BY_NAME["aorta"].id
     leftmost = Intent("position", None, "leftmost")
-    assert resolve(seen(label), leftmost) == "aorta"
+    assert resolve(seen(label, 1.0), leftmost) == "aorta"
     label[0, 4:9, 5:9] = BY_NAME["liver"].id
-    assert resolve(seen(label), leftmost) == "liver"
-    assert resolve(seen(torch.zeros_like(label)), leftmost) is None
+    assert resolve(seen(label, 1.0), leftmost) == "liver"
+    assert resolve(seen(torch.zeros_like(label), 1.0), leftmost) is None
 
 
 def sharp(targets: IntentTargets, head: IntentHead) -> IntentLogits:

@@ -1,0 +1,81 @@
+"""Where the body lies in a slice: the square that the network looks at.
+
+A scanner's field of view is wider than the patient, by more or less; what the network sees should not hang on that. The
+square is found in the slice that the network will see, so that it is the same for every turn of a scan whose pose is
+known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.groups import pad_to_square
+
+GRID = 96
+"""Side of the copy on which the body is looked for, in pixels."""
+NOT_AIR = 0.05
+"""In a windowed slice, air lies below; fat above."""
+MARGIN = 0.03
+"""Around the body on each side, as a share of its longer side."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A square of `side` pixels within a slice of `height` x `width`, padded to a square; `top` and `left` count from the
+    padded square's corner, and may lie outside it."""
+
+    top: int
+    left: int
+    side: int
+    height: int
+    width: int
+
+    @property
+    def whole(self) -> int:
+        """Side of the padded slice."""
+        return max(self.height, self.width)
+
+    @property
+    def _pad(self) -> tuple[int, int, int, int]:
+        right, bottom = self.left + self.side - self.whole, self.top + self.side - self.whole
+        return -self.left, right, -self.top, bottom
+
+    def cut(self, square: Tensor, value: float = 0.0) -> Tensor:
+        """The frame's pixels of a padded slice: `[..., whole, whole]` -> `[..., side, side]`; `value` beyond it."""
+        return F.pad(square, self._pad, value=value)
+
+    def put_back(self, framed: Tensor, value: float) -> Tensor:
+        """The inverse of `cut`: `[..., side, side]` -> `[..., whole, whole]`; `value` outside the frame."""
+        return F.pad(framed, tuple(-n for n in self._pad), value=value)  # type: ignore[arg-type]
+
+
+def find_frame(image: Tensor, frame: str) -> Frame:
+    """The square around the body, or around the whole slice.
+
+    The body is the largest thing that isn't air, once thin things (the couch, the gown) are taken away.
+
+    Args:
+        image: Windowed to [0, 1], `[H, W]`.
+        frame: body or whole.
+    """
+    height, width = image.shape
+    whole = max(height, width)
+    if frame == "body":
+        low = F.adaptive_avg_pool2d(pad_to_square(image)[None, None].float(), min(GRID, whole))[0, 0]
+        parts, count = ndimage.label(ndimage.binary_opening(low.numpy() > NOT_AIR, np.ones((3, 3))))
+        if count:
+            sizes = np.bincount(parts.ravel())
+            rows, columns = ndimage.find_objects(parts)[int(sizes[1:].argmax())]
+            scale = whole / len(low)
+            longer = max(rows.stop - rows.start, columns.stop - columns.start) * scale
+            side = round(longer * (1 + 2 * MARGIN))
+            middle = [(edge.start + edge.stop) / 2 * scale for edge in (rows, columns)]
+            top, left = (round(centre - side / 2) for centre in middle)
+            return Frame(top, left, side, height, width)
+    return Frame(0, 0, whole, height, width)

@@ -14,6 +14,7 @@ from corpus.errors import InputError
 from corpus.params import plain
 from model.canonicalizer import Canonicalizer, CanonicalizerParams
 from model.flans import FLanS, ModelParams, parameter_count
+from model.intent_head import IntentHead
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -36,6 +37,12 @@ def save_pretrained(model: FLanS, out: Path, training: dict) -> None:
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / WEIGHTS)
     (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (out / CARD).write_text(_card(config), encoding="utf-8")
+
+
+def save_intent_head(head: IntentHead, out: Path) -> None:
+    """Write an intent head alone."""
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in head.state_dict().items()}, out / WEIGHTS)
 
 
 def save_canonicalizer(canonicalizer: Canonicalizer, out: Path) -> None:

@@ -7,24 +7,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS, with_unions
+from corpus.anatomy import BY_NAME, N_ORGANS, with_unions
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.scans.store import SliceStore
 from corpus.scans.windowing import window
-from model.flans import ModelParams, pooled_names
+from model.flans import ModelParams
 from model.framing import Frame, find_frame
 from model.groups import pad_to_square
-from model.intent_head import IntentTargets
-from model.text_encoder import TextEncoder, TokenEmbeddings
-from prompts.intent import Intent
-from prompts.spelling import mend
+from model.texts import Texts, read_table
 
 CACHED_SLICES = 4096
 """Bounds the loader's memory: about 330 MB at 128 x 128 pixels."""
@@ -59,43 +55,6 @@ def label_to_scan(label: Tensor, frame: Frame) -> Tensor:
     return frame.put_back(x, 0).to(torch.uint8)
 
 
-@dataclass(frozen=True)
-class Texts:
-    """The data set's requests, embedded once; row i of every field is the request `ids[i]`."""
-
-    table: pd.DataFrame
-    embeddings: TokenEmbeddings
-    intents: IntentTargets
-    row: dict[str, int]
-
-    def rows_of(self, split: str) -> list[np.ndarray]:
-        """Row numbers of a split's requests, an array a kind, "none" among them."""
-        chosen = np.flatnonzero(self.table["split"] == split)
-        return [chosen[rows] for _, rows in sorted(self.table.iloc[chosen].groupby("kind").indices.items())]
-
-
-def load_texts(dataset: Path, encoder: TextEncoder) -> Texts:
-    """Read and embed the requests of a data set and their variants, mended as they are in use."""
-    tables = [_read(dataset / f"{name}.parquet") for name in ("texts", "variants")]
-    table = pd.concat(tables, ignore_index=True)
-    intents = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
-    row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
-    return Texts(
-        table, encoder.encode([mend(text) for text in table["text"]], quick=True), IntentTargets.of(intents), row
-    )
-
-
-def name_embeddings(encoder: TextEncoder) -> Tensor:
-    """Pooled embeddings of the organs' names: `[24, D]`."""
-    return pooled_names(encoder.encode([organ.name for organ in ORGANS])[torch.arange(N_ORGANS)])
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(path, "expected a table of the data set, found none", "run `dvc repro dataset`")
-    return pd.read_parquet(path)
-
-
 @dataclass
 class Batch:
     """B slices with P prompts each, canonical frame. (Not frozen: Fabric moves and casts what goes into a module.)"""
@@ -110,8 +69,6 @@ class Batch:
     """int64 `[B, P]`, rows of `Texts`"""
     organ: Tensor
     """int64 `[B, P]`, the organ id whose mask is right"""
-    extra_text: Tensor
-    """int64 `[B * P]`, rows of `Texts` for the intent head alone, "none" included"""
     degrees: Tensor
     """float `[B]`, how far each slice is rotated counter-clockwise"""
 
@@ -124,9 +81,9 @@ class SplitData:
     """The slices of one split, and the samples of each."""
 
     def __init__(self, dataset: Path, slices: Path, split: str) -> None:
-        table = _read(dataset / "slices.parquet")
+        table = read_table(dataset / "slices.parquet")
         self.table = table[table["split"] == split].reset_index(drop=True)
-        samples = _read(dataset / "samples.parquet")
+        samples = read_table(dataset / "samples.parquet")
         self.samples = samples[samples["split"] == split]
         self.by_slice = dict(list(self.samples.groupby("slice_id", sort=True)))
         self.stores = {source: SliceStore(slices / source) for source in sorted(table["source"].unique())}
@@ -223,7 +180,6 @@ class TrainingBatches(Dataset):
         self.batch_size, self.prompts, self.steps, self.seed = batch_size, prompts, steps, seed
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         row = texts.row if texts else {}
-        self.text_rows = texts.rows_of(split) if texts else [np.zeros(1, np.int64)]
         self.choices = {
             slice_id: {
                 str(kind): (
@@ -291,7 +247,5 @@ class TrainingBatches(Dataset):
             torch.stack([self.data.labelled(i) for i in slices]),
             torch.tensor(np.array(texts)).view(shape),
             torch.tensor(np.array(organs)).view(shape),
-            # Kinds in turn, so that the head sees as many texts that ask for nothing as requests of any kind.
-            torch.tensor([rng.choice(self.text_rows[i % len(self.text_rows)]) for i in range(len(texts))]),
             degrees,
         )

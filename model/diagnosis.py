@@ -16,11 +16,11 @@ import torch
 from torch.nn import functional as F
 
 from corpus.params import params_dataclass, read_yaml, validated
-from model.data import name_embeddings
 from model.inference import Segmenter
 from model.organ_head import OrganHead
 from model.scoring import AS_IT_LIES
 from model.statistics import aggregate
+from model.texts import name_embeddings
 from prompts.targets import ABSENT
 
 Verdict = Literal["at fault", "sound", "can't be judged"]

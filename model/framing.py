@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,8 +26,8 @@ MARGIN = 0.03
 
 @dataclass(frozen=True)
 class Frame:
-    """A square of `side` pixels within a slice of `height` x `width`, padded to a square; `top` and `left` count from the
-    padded square's corner, and may lie outside it."""
+    """A square of `side` pixels within a slice of `height` x `width` that is padded to a square; `top` and `left` count
+    from the padded square's corner, and may lie outside it."""
 
     top: int
     left: int

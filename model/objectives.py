@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +11,20 @@ from torch.nn import functional as F
 
 from corpus.params import params_dataclass
 from model.canonicalizer import Canonicalizer
-from model.data import Batch, Texts
+from model.data import Batch
 from model.flans import FLanS, one_hot_organs
 from model.groups import IDENTITY, ORDER, act_batch, rotate
+from model.intent_head import NO_ORGAN, IntentHead
 from model.losses import intent_loss, mask_loss, organ_loss, organ_targets, presence_loss
+from model.texts import TextBatch, Texts
 
 
 @params_dataclass
 class LossWeights:
-    """Weights of the losses' sum; mask, intent and presence as in the paper (10 : 1 : 1)."""
+    """Weights of the losses' sum; mask and presence as in the paper (10 : 1)."""
 
     mask: float = 10.0
     organ: float = 10.0
-    intent: float = 1.0
     presence: float = 1.0
     pose: float = 1.0
     angle: float = 2.0
@@ -58,12 +60,39 @@ class CanonicalizerObjective(nn.Module):
         return {"loss": self.weights.pose * losses["pose"] + self.weights.angle * losses["angle"], **losses}
 
 
+class LanguageObjective(nn.Module):
+    """Stage 2: what requests ask for."""
+
+    def __init__(self, head: IntentHead, texts: Texts) -> None:
+        super().__init__()
+        self.head, self.texts = head, texts
+
+    def forward(self, batch: TextBatch) -> dict[str, Tensor]:
+        """The loss of a batch of requests, and the share whose kind and organ are found."""
+        logits, wanted = self.head(self.texts.embeddings[batch.text]), self.texts.intents[batch.text]
+        found = [(getattr(logits, part).argmax(-1) == getattr(wanted, part)) for part in ("kind", "organ")]
+        named = wanted.organ != NO_ORGAN
+        return {
+            "loss": intent_loss(logits, wanted),
+            "kind_accuracy": found[0].float().mean(),
+            "organ_accuracy": found[1][named].float().mean(),
+        }
+
+
 class SegmenterObjective(nn.Module):
-    """Stage 2: masks, organ maps, presence and intent, on slices that lie as they should."""
+    """Stage 3: masks, organ maps and presence, on slices that lie as they should. What prompts ask for is known by now:
+    the intent head stays as it is."""
 
     def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
         super().__init__()
         self.model, self.texts, self.weights = model, texts, weights
+        model.intent_head.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As ever, but for the intent head, which reads as it does in use."""
+        super().train(mode)
+        self.model.intent_head.eval()
+        return self
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch of canonical slices, their weighted sum as `loss`, and the mean Dice of its organ
@@ -72,11 +101,8 @@ class SegmenterObjective(nn.Module):
         image = model.encode_image(batch.image)
         targets = organ_targets(batch.label)
 
-        # One pass of the intent head over the batch's prompts and as many other texts, "none" ones among them.
-        rows = torch.cat([batch.text.flatten(), batch.extra_text])
-        read = texts.embeddings[rows]
-        understood = model.intent_head(read)
-        intent = understood[: batch.text.numel()]
+        with torch.no_grad():
+            intent = model.intent_head(texts.embeddings[batch.text.flatten()])
         if model.params.resolve == "geometric":
             organs = one_hot_organs(batch.organ)  # what geometry will resolve the prompt to, once the maps are right
         else:
@@ -88,7 +114,6 @@ class SegmenterObjective(nn.Module):
             "mask": mask_loss(masks.float(), wanted),
             "organ": organ_loss(image.organs.logits.float(), batch.label, batch.labelled),
             "presence": presence_loss(image.organs.presence.float(), targets, batch.labelled),
-            "intent": intent_loss(understood, texts.intents[rows]),
         }
         total = sum(getattr(self.weights, name) * value for name, value in losses.items())
         with torch.no_grad():
@@ -99,7 +124,7 @@ class SegmenterObjective(nn.Module):
 
 
 class JointObjective(nn.Module):
-    """Stage 3: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with its
+    """Stage 4: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with its
     errors."""
 
     def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:

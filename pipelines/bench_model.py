@@ -20,12 +20,13 @@ from rich.table import Table
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS, load_params, validated
 from model.canonicalizer import CanonicalizerParams
-from model.data import Batch, Texts, name_embeddings, to_network
+from model.data import Batch, to_network
 from model.flans import FLanS, ModelParams
 from model.inference import Request, Segmenter
 from model.intent_head import IntentTargets, Understanding
 from model.objectives import LossWeights, SegmenterObjective
 from model.text_encoder import build_text_encoder
+from model.texts import Texts, name_embeddings
 from model.training import TrainParams, launch, training_step
 from pipelines.stage import console, progress
 from prompts.intent import ATTRIBUTES, SIZES, Intent
@@ -107,7 +108,7 @@ def _training(segmenter: Segmenter, x: torch.Tensor, prompts: int) -> Callable[[
     rows = torch.arange(prompts)
     label = torch.randint(N_ORGANS + 1, x.shape[1:], dtype=torch.uint8)
     labelled = torch.ones(1, N_ORGANS, dtype=torch.bool)
-    batch = Batch(x, label, labelled, rows[None], rows[None] % N_ORGANS + 1, rows, torch.zeros(1))
+    batch = Batch(x, label, labelled, rows[None], rows[None] % N_ORGANS + 1, torch.zeros(1))
     return partial(training_step, fabric, module, optimizer, batch.to(fabric.device))
 
 

@@ -44,8 +44,8 @@ from pipelines.stage import (
 )
 from prompts.kinds import kinds, styles
 
-TRAININGS = ("canonicalizer", "segmenter", "joint")
-OUTCOMES = ("dice", "pose_accuracy", "loss")
+TRAININGS = ("canonicalizer", "language", "segmenter", "joint")
+OUTCOMES = ("dice", "pose_accuracy", "kind_accuracy", "organ_accuracy", "loss")
 """The curves that are shown at once; the parts of a loss are folded away."""
 FEW_PATIENTS = 20
 """Below this number of test patients the page warns that its intervals are rough."""

@@ -29,6 +29,8 @@ REVIEW = DATA / "review"
 DATASET = DATA / "dataset"
 RESPONSES = DATA / "responses"
 """Outside the DVC outputs: what was paid for survives any rerun."""
+TOKENS = DATA / "tokens"
+"""The data set's requests as token embeddings."""
 EMBEDDINGS = DATA / "embeddings"
 MODELS = Path("models")
 EVALUATION = Path("evaluation")

@@ -1,15 +1,17 @@
-"""What the three training stages share."""
+"""What the training stages share."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
 from corpus.params import load_params
-from model.data import Augmentation, SplitData, Texts, TrainingBatches
+from model.data import Augmentation, SplitData, TrainingBatches
 from model.flans import ModelParams
+from model.texts import Texts
 from model.training import TrainParams, curves, fit
 from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, progress
 from prompts.dataset import file_hash
@@ -30,7 +32,7 @@ def train(
     start: tuple[str, ...] = (),
     askew: bool = False,
 ) -> None:
-    """Fit one stage's objective, with a progress bar and learning curves in models/curves/<name>.
+    """Fit an objective that sees slices.
 
     Args:
         name: The stage's name without "train_".
@@ -57,6 +59,20 @@ def train(
 
     sections = {name: load_params(name, dict) for name in ("model", "canonicalizer", "augment", "loss")}
     key = dataset_key() | {c: file_hash(MODELS / c / "model.safetensors") for c in start} | sections
+    run(name, objective, batches("train", params.steps, augment), batches("val", VALIDATION_STEPS, None), params, key)
+
+
+def run(
+    name: str, objective: nn.Module, training: Any, validation: Any, params: TrainParams, key: dict[str, Any]
+) -> None:
+    """Fit one stage's objective, with a progress bar and learning curves in models/curves/<name>.
+
+    Args:
+        name: The stage's name without "train_".
+        training: The batch of each step.
+        validation: The batches to validate on.
+        key: What the run depends on besides its parameters.
+    """
     with progress(f"train {name}", params.steps) as advance, curves(MODELS / "curves" / name) as log:
 
         def report(step: int, values: dict[str, float]) -> None:
@@ -65,8 +81,8 @@ def train(
 
         fit(
             objective,
-            batches("train", params.steps, augment),
-            batches("val", VALIDATION_STEPS, None),
+            training,
+            validation,
             params,
             state_dir=DATA / "unfinished",
             key=key,

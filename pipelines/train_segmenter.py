@@ -1,4 +1,4 @@
-"""Stage `train_segmenter`: learn masks and language, on slices that lie as they should.
+"""Stage `train_segmenter`: learn masks, on slices that lie as they should.
 
 python -m pipelines.train_segmenter
 """
@@ -11,31 +11,32 @@ from safetensors.torch import load_file
 from corpus.params import load_params
 from model.canonicalizer import CanonicalizerParams
 from model.checkpoint import WEIGHTS, save_pretrained
-from model.data import load_texts, name_embeddings
 from model.flans import FLanS, ModelParams
 from model.image_encoder import load_pretrained
 from model.objectives import LossWeights, SegmenterObjective
 from model.text_encoder import build_text_encoder
+from model.texts import load_texts, name_embeddings
 from model.training import TrainParams
-from pipelines.stage import DATASET, MODELS, stage
+from pipelines.stage import MODELS, TOKENS, stage
 from pipelines.train import train
 
 
 @stage
 def main() -> None:
-    """Train the segmenter and save it, with stage 1's canonicalizer, to models/segmenter."""
+    """Train the segmenter and save it, with the canonicalizer and the intent head, to models/segmenter."""
     params = load_params("train_segmenter", TrainParams)
     model_params = load_params("model", ModelParams)
     torch.set_num_threads(params.threads)
     encoder = build_text_encoder(model_params.text_encoder)
-    texts = load_texts(DATASET, encoder)
+    texts = load_texts(TOKENS)
     torch.manual_seed(params.seed)
     model = FLanS(model_params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder))
     load_pretrained(model.image_encoder, model_params.image_encoder)
     model.canonicalizer.load_state_dict(load_file(MODELS / "canonicalizer" / WEIGHTS))
     model.canonicalizer.requires_grad_(False)
+    model.intent_head.load_state_dict(load_file(MODELS / "language" / WEIGHTS))
     objective = SegmenterObjective(model, texts, load_params("loss", LossWeights))
-    train("segmenter", objective, texts, params, start=("canonicalizer",))
+    train("segmenter", objective, texts, params, start=("canonicalizer", "language"))
     save_pretrained(
         model.eval(), MODELS / "segmenter", {"stage": "segmenter, on canonical slices", "steps": params.steps}
     )

@@ -21,13 +21,14 @@ from corpus.errors import InputError
 from corpus.params import validated
 from model import weights
 from model.checkpoint import from_pretrained, save_pretrained
-from model.data import Batch, Texts
+from model.data import Batch
 from model.flans import FLanS, ModelParams
 from model.image_encoder import IMAGENET, LiteMedSAMParams, SamParams, build_image_encoder, load_pretrained
 from model.inference import Segmenter
 from model.intent_head import IntentTargets
 from model.objectives import LossWeights, SegmenterObjective
 from model.pretrained_encoder import PretrainedEncoder
+from model.texts import Texts
 from model.tiny_vit import TinyViT, TinyViTParams, WindowAttention
 from prompts.intent import Intent
 from tests.model.test_flans import D4, PARAMS, SIZE, TEXT_DIM, Letters, asked, hu
@@ -77,7 +78,6 @@ def batch() -> Batch:
         torch.ones(2, N_ORGANS, dtype=torch.bool),
         text=torch.tensor([[0, 1], [1, 0]]),
         organ=torch.tensor([[1, 2], [2, 1]]),
-        extra_text=torch.tensor([0, 1, 0, 1]),
         degrees=torch.zeros(2),
     )
 

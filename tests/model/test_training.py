@@ -35,7 +35,7 @@ class Batches(torch.utils.data.Dataset):
     def __getitem__(self, step: int) -> Batch:
         image = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(step))
         nothing = torch.zeros(4, dtype=torch.int64)
-        return Batch(image, nothing, nothing, nothing, nothing, nothing, nothing)
+        return Batch(image, nothing, nothing, nothing, nothing, nothing)
 
 
 class Objective(nn.Module):

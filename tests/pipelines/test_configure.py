@@ -19,6 +19,7 @@ from model.data import Augmentation
 from model.evaluation import EvaluateParams
 from model.flans import ModelParams
 from model.objectives import LossWeights
+from model.texts import EmbedParams
 from model.training import TrainParams
 from pipelines.configure import apply_overlay
 from prompts.dataset import DatasetParams
@@ -44,6 +45,8 @@ SECTIONS = {
     "loss": LossWeights,
     "train_canonicalizer": TrainParams,
     "train_segmenter": TrainParams,
+    "embed": EmbedParams,
+    "train_language": TrainParams,
     "train_joint": TrainParams,
     "evaluate": EvaluateParams,
 }

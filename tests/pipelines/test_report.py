@@ -160,7 +160,12 @@ def _write_run() -> None:
     _write_evaluation(_cases())
     _write_data()
     _write_prompts()
-    for training, name in (("canonicalizer", "pose_accuracy"), ("segmenter", "dice"), ("joint", "organ")):
+    for training, name in (
+        ("canonicalizer", "pose_accuracy"),
+        ("language", "kind_accuracy"),
+        ("segmenter", "dice"),
+        ("joint", "organ"),
+    ):
         for split in ("train", "val"):
             folder = Path("models/curves") / training / "plots" / "metrics" / split
             folder.mkdir(parents=True)

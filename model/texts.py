@@ -1,0 +1,127 @@
+"""The data set's requests as training reads them: embedded once, for every training stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from corpus.anatomy import N_ORGANS, ORGANS
+from corpus.errors import InputError
+from corpus.params import params_dataclass
+from model.flans import pooled_names
+from model.intent_head import IntentTargets
+from model.text_encoder import TextEncoder, TokenEmbeddings
+from prompts.intent import Intent
+from prompts.spelling import mend
+
+TOKENS, TABLE = "tokens.safetensors", "texts.parquet"
+
+
+@params_dataclass
+class EmbedParams:
+    """Section `embed` of params.yaml."""
+
+    threads: int
+    """CPU threads; another number changes the last bits of the embeddings."""
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError("threads must be at least 1")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Embedded requests; row i of every field is the request of row i of `table`, `row` its number by prompt_id."""
+
+    table: pd.DataFrame
+    embeddings: TokenEmbeddings
+    intents: IntentTargets
+    row: dict[str, int]
+
+    def rows_of(self, split: str) -> list[np.ndarray]:
+        """Row numbers of a split's requests, an array a kind, "none" among them."""
+        chosen = np.flatnonzero(self.table["split"] == split)
+        return [chosen[rows] for _, rows in sorted(self.table.iloc[chosen].groupby("kind").indices.items())]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of the data set.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not path.is_file():
+        raise InputError(path, "expected a table of the data set, found none", "run `dvc repro dataset`")
+    return pd.read_parquet(path)
+
+
+def embed_texts(dataset: Path, encoder: TextEncoder, out: Path) -> None:
+    """Embed the requests that a data set gives to training and validation, and their variants, mended as they are in
+    use; write their tokens and their table to `out`.
+
+    Raises:
+        InputError: A table of the data set is missing.
+    """
+    table = pd.concat([read_table(dataset / f"{name}.parquet") for name in ("texts", "variants")], ignore_index=True)
+    table = table[table["split"].isin(("train", "val"))]
+    tokens = encoder.encode([mend(text) for text in table["text"]], quick=True)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(vars(tokens), out / TOKENS)
+    table.to_parquet(out / TABLE, index=False)
+
+
+def load_texts(folder: Path) -> Texts:
+    """What `embed_texts` wrote; the tokens stay on disk until they are read.
+
+    Raises:
+        InputError: There is no such thing.
+    """
+    for name in (TOKENS, TABLE):
+        if not (folder / name).is_file():
+            raise InputError(folder / name, "expected embedded requests, found none", "run `dvc repro embed`")
+    table = pd.read_parquet(folder / TABLE)
+    intents = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
+    row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
+    return Texts(table, TokenEmbeddings(**load_file(folder / TOKENS)), IntentTargets.of(intents), row)
+
+
+def name_embeddings(encoder: TextEncoder) -> Tensor:
+    """Pooled embeddings of the organs' names: `[24, D]`."""
+    return pooled_names(encoder.encode([organ.name for organ in ORGANS])[torch.arange(N_ORGANS)])
+
+
+@dataclass
+class TextBatch:
+    """N requests to read. (Not frozen: Fabric moves and casts what goes into a module.)"""
+
+    text: Tensor
+    """int64 `[N]`, rows of `Texts`"""
+
+    def to(self, device: torch.device) -> TextBatch:
+        """The same on another device."""
+        return TextBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+class TextBatches(Dataset):
+    """The requests of every step: a pure function of (seed, step), kinds in turn, so that the head sees as many texts
+    that ask for nothing as requests of any kind."""
+
+    def __init__(self, texts: Texts, split: str, batch_size: int, steps: int, seed: int) -> None:
+        self.rows = texts.rows_of(split)
+        self.batch_size, self.steps, self.seed = batch_size, steps, seed
+        if not self.rows:
+            raise InputError(TABLE, f"expected requests in split {split}, found none", "run dvc repro")
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> TextBatch:
+        rng = np.random.Generator(np.random.PCG64([self.seed, step]))
+        return TextBatch(torch.tensor([rng.choice(self.rows[i % len(self.rows)]) for i in range(self.batch_size)]))

@@ -1,0 +1,90 @@
+"""Requests are embedded once, and come back as they went in; batches are a pure function of the step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from corpus.errors import InputError
+from model.intent_head import IntentHead
+from model.objectives import LanguageObjective
+from model.texts import TextBatches, embed_texts, load_texts
+from prompts.intent import Intent
+from tests.model.test_flans import TEXT_DIM, Letters
+
+ASKED = {
+    "the liver": ("anatomy", Intent("anatomy", "liver", frame="patient")),
+    "spleen, please": ("anatomy", Intent("anatomy", "spleen", frame="patient")),
+    "leftmost": ("position", Intent("position", None, "leftmost")),
+    "second largest": ("ordinal", Intent("size", None, "largest", rank=2)),
+    "thank you": ("none", Intent("none")),
+}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    rows = [
+        {"prompt_id": str(i), "text": text, "kind": kind, "split": split} | intent.row
+        for split in ("train", "val")
+        for i, (text, (kind, intent)) in enumerate(ASKED.items(), start=10 * (split == "val"))
+    ]
+    pd.DataFrame(rows[:-1]).to_parquet(tmp_path / "texts.parquet")
+    pd.DataFrame(rows[-1:]).to_parquet(tmp_path / "variants.parquet")
+    return tmp_path
+
+
+def test_what_is_tested_later_is_not_embedded(dataset: Path) -> None:
+    table = pd.read_parquet(dataset / "texts.parquet")
+    table.assign(split=["test", "dropped", *table["split"].iloc[2:]]).to_parquet(dataset / "texts.parquet")
+    embed_texts(dataset, Letters(), dataset / "tokens")
+    assert list(load_texts(dataset / "tokens").table["text"]) == [*list(ASKED)[2:], *ASKED]
+
+
+def test_embedded_requests_come_back(dataset: Path) -> None:
+    embed_texts(dataset, Letters(), dataset / "tokens")
+    texts = load_texts(dataset / "tokens")
+    assert list(texts.table["text"]) == 2 * list(ASKED)
+    expected = Letters().encode(list(ASKED))
+    assert torch.equal(texts.embeddings.embedding[: expected.start[-1]], expected.embedding)
+    assert texts.row["12"] == 7
+    assert texts.intents.rank.tolist() == 2 * [0, 0, 0, 1, 0]
+
+
+def test_batches_take_kinds_in_turn_from_their_own_split(dataset: Path) -> None:
+    embed_texts(dataset, Letters(), dataset / "tokens")
+    texts = load_texts(dataset / "tokens")
+    batches = [TextBatches(texts, split, 8, 5, seed=3) for split in ("train", "val", "train")]
+    assert torch.equal(batches[0][4].text, batches[2][4].text)
+    assert not torch.equal(batches[0][3].text, batches[0][4].text)
+    assert set(batches[1][0].text.tolist()) <= set(range(5, 10))
+    kinds = texts.table["kind"].iloc[batches[0][0].text.numpy()]
+    assert set(kinds.value_counts()) == {2}
+
+
+def test_the_intent_head_learns_by_itself(dataset: Path) -> None:
+    embed_texts(dataset, Letters(), dataset / "tokens")
+    texts = load_texts(dataset / "tokens")
+    torch.manual_seed(0)
+    objective = LanguageObjective(IntentHead(TEXT_DIM, 32), texts)
+    optimizer = torch.optim.AdamW(objective.parameters(), 1e-2)
+    batches = TextBatches(texts, "train", 16, 60, seed=0)
+    losses = []
+    for step in range(len(batches)):
+        found = objective(batches[step])
+        found["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(found["loss"].item())
+    assert losses[-1] < 0.2 * losses[0]
+    found = objective.eval()(batches[0])
+    assert found["kind_accuracy"] == found["organ_accuracy"] == 1
+
+
+def test_missing_embeddings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="dvc repro embed"):
+        load_texts(tmp_path)
+    with pytest.raises(InputError, match=r"texts\.parquet"):
+        embed_texts(tmp_path, Letters(), tmp_path)

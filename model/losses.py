@@ -10,6 +10,10 @@ from corpus.anatomy import N_ORGANS, UNIONS
 from model.intent_head import NO_ATTRIBUTE, NO_ORGAN, NO_RELATION, IntentLogits, IntentTargets
 
 
+SURELY_NOT = 1e-12
+"""A probability that keeps logarithms finite."""
+
+
 def soft_dice_loss(probability: Tensor, target: Tensor, dims: tuple[int, ...]) -> Tensor:
     """1 - soft Dice over `dims` (Milletari et al. 2016, squared terms); 0 where prediction and target are empty."""
     overlap = (probability * target).sum(dims)
@@ -52,16 +56,16 @@ def organ_loss(logits: Tensor, label: Tensor, labelled: Tensor) -> Tensor:
         if derived.any():
             target = torch.isin(label[derived], label.new_tensor([union, *parts])).float()[:, None]
             total = total + mask_loss(logits[derived, union - 1, None], target) / N_ORGANS
-    scores = logits.masked_fill(~competing[..., None, None], -torch.inf).flatten(2)
-    log_probability = torch.cat([torch.zeros_like(scores[:, :1]), scores], 1).log_softmax(1)
+    scores = F.pad(logits.flatten(2), (0, 0, 1, 0))
+    probability = scores.masked_fill_(~F.pad(competing, (1, 0), value=True)[..., None], -torch.inf).softmax(1)
     organ = label.long().flatten(1)[:, None]
-    right = log_probability.gather(1, organ)
+    right = probability.gather(1, organ)
     # Dice over the batch: a few stray pixels of an organ that one slice lacks don't count as all of it.
-    overlap = logits.new_zeros(N_ORGANS + 1).index_add(0, organ.flatten(), right.exp().flatten())
+    overlap = logits.new_zeros(N_ORGANS + 1).index_add(0, organ.flatten(), right.flatten())
     size = torch.bincount(organ.flatten(), minlength=N_ORGANS + 1)
-    dice = 1 - (2 * overlap + 1) / (log_probability.exp().square().sum((0, 2)) + size + 1)
+    dice = 1 - (2 * overlap + 1) / (probability.sum((0, 2)) + size + 1)
     present = (size > 0)[1:].float()
-    return total - right.mean() + (dice[1:] * present).sum() / present.sum().clamp(min=1)
+    return total - (right + SURELY_NOT).log().mean() + (dice[1:] * present).sum() / present.sum().clamp(min=1)
 
 
 def presence_loss(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:

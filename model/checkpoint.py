@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
 from corpus.params import plain
 from model.canonicalizer import Canonicalizer, CanonicalizerParams
+from model.card import model_card
 from model.flans import FLanS, ModelParams, parameter_count
 from model.intent_head import IntentHead
 
@@ -23,9 +25,8 @@ def save_pretrained(model: FLanS, out: Path, training: dict) -> None:
     """Write a checkpoint.
 
     Args:
-        training: What the model card says of the data and the training; JSON types.
+        training: What the model card says of the data and the training (see `model.card`); JSON types.
     """
-    out.mkdir(parents=True, exist_ok=True)
     config = {
         "model": plain(model.params),
         "canonicalizer": plain(model.canonicalizer.params),
@@ -34,24 +35,24 @@ def save_pretrained(model: FLanS, out: Path, training: dict) -> None:
         "parameters": parameter_count(model),
         "training": training,
     }
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / WEIGHTS)
+    _write(model, config, out)
+
+
+def save_intent_head(head: IntentHead, out: Path, training: dict) -> None:
+    """Write an intent head alone; `training` as for `save_pretrained`."""
+    _write(head, {"training": training}, out)
+
+
+def save_canonicalizer(canonicalizer: Canonicalizer, out: Path, training: dict) -> None:
+    """Write a canonicalizer alone; `training` as for `save_pretrained`."""
+    _write(canonicalizer, {"canonicalizer": plain(canonicalizer.params), "training": training}, out)
+
+
+def _write(module: nn.Module, config: dict, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in module.state_dict().items()}, out / WEIGHTS)
     (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    (out / CARD).write_text(_card(config), encoding="utf-8")
-
-
-def save_intent_head(head: IntentHead, out: Path) -> None:
-    """Write an intent head alone."""
-    out.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in head.state_dict().items()}, out / WEIGHTS)
-
-
-def save_canonicalizer(canonicalizer: Canonicalizer, out: Path) -> None:
-    """Write a canonicalizer alone."""
-    out.mkdir(parents=True, exist_ok=True)
-    save_file(canonicalizer.state_dict(), out / WEIGHTS)
-    (out / CONFIG).write_text(
-        json.dumps({"canonicalizer": plain(canonicalizer.params)}, indent=2) + "\n", encoding="utf-8"
-    )
+    (out / CARD).write_text(model_card(config), encoding="utf-8")
 
 
 def from_pretrained(directory: Path) -> FLanS:
@@ -77,29 +78,3 @@ def from_pretrained(directory: Path) -> FLanS:
     model = FLanS(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]))
     model.load_state_dict(load_file(directory / WEIGHTS))
     return model.eval()
-
-
-def _named(encoder: dict) -> str:
-    """An encoder's kind, and the weights that it started from where the parameters name them."""
-    return " ".join(f"`{encoder[key]}`" for key in ("kind", "weights", "revision") if encoder.get(key))
-
-
-def _card(config: dict) -> str:
-    training = config["training"]
-    lines = [
-        "# FLanS checkpoint",
-        "",
-        "Segments abdominal structures on axial CT slices from free-form text. For research; not a medical device.",
-        "",
-        f"- Parameters: {config['parameters']:,}, trained.",
-        f"- Image encoder: {_named(config['model']['image_encoder'])}.",
-        f"- Text encoder: {_named(config['model']['text_encoder'])}, frozen, not included.",
-        f"- Input: one channel, {config['model']['size']} x {config['model']['size']} pixels, window level "
-        f"{config['model']['level_hu']:g} HU, width {config['model']['width_hu']:g} HU.",
-        *(f"- {key.replace('_', ' ').capitalize()}: {value}" for key, value in training.items()),
-        "",
-        "A model trained on the built-in phantom cohort has seen synthetic images only: it is for trying the software, "
-        "not for patients.",
-        "",
-    ]
-    return "\n".join(lines)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -112,6 +113,23 @@ class FLanS(nn.Module):
         return self.mask_decoder(
             text.embedding, text.mask, embedding, query, vector, image.coarse, image.fine, image.position
         )
+
+    def save_pretrained(self, directory: Path, training: dict | None = None) -> None:
+        """Write a checkpoint: weights, how to build the model, and a card that says what `training` says."""
+        from model import checkpoint  # which builds on this module
+
+        checkpoint.save_pretrained(self, directory, training or {})
+
+    @staticmethod
+    def from_pretrained(directory: Path) -> FLanS:
+        """The model of a checkpoint, in evaluation mode, on the CPU.
+
+        Raises:
+            InputError: A file is missing, or the checkpoint was made with another vocabulary.
+        """
+        from model import checkpoint
+
+        return checkpoint.from_pretrained(directory)
 
 
 def one_hot_organs(ids: Tensor) -> Tensor:

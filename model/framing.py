@@ -51,7 +51,7 @@ class Frame:
 
     def put_back(self, framed: Tensor, value: float) -> Tensor:
         """The inverse of `cut`: `[..., side, side]` -> `[..., whole, whole]`; `value` outside the frame."""
-        return F.pad(framed, tuple(-n for n in self._pad), value=value)  # type: ignore[arg-type]
+        return F.pad(framed, tuple(-n for n in self._pad), value=value)
 
 
 def find_frame(image: Tensor, frame: str) -> Frame:
@@ -67,7 +67,7 @@ def find_frame(image: Tensor, frame: str) -> Frame:
     whole = max(height, width)
     if frame == "body":
         low = F.adaptive_avg_pool2d(pad_to_square(image)[None, None].float(), min(GRID, whole))[0, 0]
-        parts, count = ndimage.label(ndimage.binary_opening(low.numpy() > NOT_AIR, np.ones((3, 3))))
+        parts, count = ndimage.label(ndimage.binary_opening(low.numpy() > NOT_AIR, np.ones((3, 3), bool)))
         if count:
             sizes = np.bincount(parts.ravel())
             rows, columns = ndimage.find_objects(parts)[int(sizes[1:].argmax())]

@@ -70,7 +70,7 @@ class IntentTargets:
     negated: Tensor
 
     def __getitem__(self, rows: Tensor) -> IntentTargets:
-        return IntentTargets(*(getattr(self, part)[rows] for part in PARTS))
+        return IntentTargets(*(getattr(self, part)[rows.to(self.kind.device)].to(rows.device) for part in PARTS))
 
     @classmethod
     def of(cls, intents: list[Intent]) -> IntentTargets:

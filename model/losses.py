@@ -1,4 +1,7 @@
-"""Losses: Dice + BCE on masks, cross-entropy on intent and pose, BCE on presence."""
+"""Losses: Dice + BCE on masks, cross-entropy on intent and pose, BCE on presence.
+
+Where several processes share a batch, the mean of what they get is what one process would get for the whole batch.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from torch.nn import functional as F
 
 from corpus.anatomy import N_ORGANS, UNIONS
 from model.intent_head import NO_ATTRIBUTE, NO_ORGAN, NO_RELATION, IntentLogits, IntentTargets
-
+from model.processes import everywhere, mean_everywhere
 
 SURELY_NOT = 1e-12
 """A probability that keeps logarithms finite."""
@@ -21,10 +24,15 @@ def soft_dice_loss(probability: Tensor, target: Tensor, dims: tuple[int, ...]) -
     return 1 - (2 * overlap + 1) / (total + 1)
 
 
+def mask_losses(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice + BCE of each mask: `[..., S, S]` logits and float targets -> `[...]`."""
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((-2, -1))
+    return bce + soft_dice_loss(logits.sigmoid(), target, (-2, -1))
+
+
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Dice + BCE of P prompted masks: `[B, P, S, S]` logits and float targets -> scalar."""
-    bce = F.binary_cross_entropy_with_logits(logits, target)
-    return bce + soft_dice_loss(logits.sigmoid(), target, (-2, -1)).mean()
+    """The mean of `mask_losses` over P prompted masks: `[B, P, S, S]` logits and float targets -> scalar."""
+    return mask_losses(logits, target).mean()
 
 
 def organ_targets(label: Tensor) -> Tensor:
@@ -53,17 +61,18 @@ def organ_loss(logits: Tensor, label: Tensor, labelled: Tensor) -> Tensor:
     for union, parts in UNIONS.items():
         derived = labelled[:, [p - 1 for p in parts]].all(1)
         competing[:, union - 1] &= ~derived
-        if derived.any():
-            target = torch.isin(label[derived], label.new_tensor([union, *parts])).float()[:, None]
-            total = total + mask_loss(logits[derived, union - 1, None], target) / N_ORGANS
+        target = torch.isin(label[derived], label.new_tensor([union, *parts])).float()
+        losses = mask_losses(logits[derived, union - 1], target)
+        total = total + mean_everywhere(losses.sum(), derived.sum()) / N_ORGANS
     scores = F.pad(logits.flatten(2), (0, 0, 1, 0))
     probability = scores.masked_fill_(~F.pad(competing, (1, 0), value=True)[..., None], -torch.inf).softmax(1)
     organ = label.long().flatten(1)[:, None]
     right = probability.gather(1, organ)
     # Dice over the batch: a few stray pixels of an organ that one slice lacks don't count as all of it.
     overlap = logits.new_zeros(N_ORGANS + 1).index_add(0, organ.flatten(), right.flatten())
-    size = torch.bincount(organ.flatten(), minlength=N_ORGANS + 1)
-    dice = 1 - (2 * overlap + 1) / (probability.sum((0, 2)) + size + 1)
+    size = torch.bincount(organ.flatten(), minlength=N_ORGANS + 1).to(overlap)
+    overlap, found, size = everywhere(torch.stack([overlap, probability.sum((0, 2)), size]))
+    dice = 1 - (2 * overlap + 1) / (found + size + 1)
     present = (size > 0)[1:].float()
     return total - (right + SURELY_NOT).log().mean() + (dice[1:] * present).sum() / present.sum().clamp(min=1)
 
@@ -73,7 +82,7 @@ def presence_loss(logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
     present = (target.amax((-2, -1)) > 0).float()
     weight = labelled.float()
     losses = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
-    return (losses * weight).sum() / weight.sum().clamp(min=1)
+    return mean_everywhere((losses * weight).sum(), weight.sum())
 
 
 def intent_loss(logits: IntentLogits, target: IntentTargets) -> Tensor:
@@ -87,6 +96,6 @@ def intent_loss(logits: IntentLogits, target: IntentTargets) -> Tensor:
     }
     parts = [F.cross_entropy(logits.kind, target.kind), F.cross_entropy(logits.frame, target.frame)]
     for part, rows in has.items():
-        if rows.any():
-            parts.append(F.cross_entropy(getattr(logits, part)[rows], getattr(target, part)[rows]))
+        losses = F.cross_entropy(getattr(logits, part)[rows], getattr(target, part)[rows], reduction="sum")
+        parts.append(mean_everywhere(losses, rows.sum()))
     return torch.stack(parts).sum()

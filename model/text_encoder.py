@@ -57,13 +57,15 @@ class TokenEmbeddings:
         return len(self.start) - 1
 
     def __getitem__(self, rows: Tensor) -> Tokens:
-        """Some texts, padded to the longest of them: int64 of any shape `[...]` -> `[..., L, D]`."""
+        """Some texts, padded to the longest, on the rows' device: int64 of any shape `[...]` -> `[..., L, D]`."""
+        device, rows = rows.device, rows.to(self.start.device)
         first = self.start[rows]
         length = self.start[rows + 1] - first
         offset = torch.arange(int(length.max()), device=rows.device)
         mask = offset < length[..., None]
         index = torch.where(mask, first[..., None] + offset, 0)
-        return Tokens(self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask)
+        found = self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask
+        return Tokens(*(x.to(device) for x in found))
 
     def to(self, device: torch.device) -> TokenEmbeddings:
         """The same on another device."""

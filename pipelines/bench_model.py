@@ -25,9 +25,10 @@ from model.flans import FLanS, ModelParams
 from model.inference import Request, Segmenter
 from model.intent_head import IntentTargets, Understanding
 from model.objectives import LossWeights, SegmenterObjective
+from model.processes import launch
 from model.text_encoder import build_text_encoder
 from model.texts import Texts, name_embeddings
-from model.training import TrainParams, launch, training_step
+from model.training import TrainParams, training_step
 from pipelines.stage import console, progress
 from prompts.intent import ATTRIBUTES, SIZES, Intent
 

@@ -3,25 +3,64 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 from torch import nn
 
-from corpus.params import load_params
+from corpus.anatomy import ORGANS
+from corpus.params import load_params, plain
 from model.data import Augmentation, SplitData, TrainingBatches
 from model.flans import ModelParams
+from model.processes import launch
 from model.texts import Texts
-from model.training import TrainParams, curves, fit
+from model.training import Batches, TrainParams, curves, fit
 from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, progress
 from prompts.dataset import file_hash
 
 VALIDATION_STEPS = 8
+Save = Callable[[dict[str, float]], None]
 
 
 def dataset_key() -> dict[str, str]:
     """What the data set's files hash to."""
-    return json.loads((DATASET / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+    return _manifest()["sha256"]
+
+
+def _manifest() -> dict[str, Any]:
+    return json.loads((DATASET / "manifest.json").read_text(encoding="utf-8"))
+
+
+def provenance(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[str, Any]:
+    """What a model card says of the data and the training.
+
+    Args:
+        stage: In words.
+        figures: Of the validation, as `fit` gives them to what saves.
+    """
+    manifest = _manifest()
+    table = pd.read_parquet(DATASET / "slices.parquet", columns=["source", "volume", "modality", "labelled"])
+    names = {organ.id: organ.name for organ in ORGANS}
+    labels = {
+        str(source): {
+            "volumes": int(rows["volume"].nunique()),
+            "modality": sorted(rows["modality"].unique()),
+            "organs": [names[i] for i in sorted({int(i) for organs in rows["labelled"] for i in organs})],
+        }
+        for source, rows in table.groupby("source", sort=True)
+    }
+    return {
+        "stage": stage,
+        "parameters": plain(params),
+        **{name: manifest[name] for name in ("sources", "patients", "slices")},
+        "labels": labels,
+        "dataset_sha256": manifest["sha256"],
+        "validation": {name.removeprefix("val/"): value for name, value in figures.items()},
+    }
 
 
 def train(
@@ -31,11 +70,11 @@ def train(
     params: TrainParams,
     start: tuple[str, ...] = (),
     askew: bool = False,
+    save: Save = lambda figures: None,
 ) -> None:
-    """Fit an objective that sees slices.
+    """Fit an objective that sees slices; see `run`.
 
     Args:
-        name: The stage's name without "train_".
         start: The checkpoints under models/ that the stage starts from.
         askew: Whether a share of the slices is rotated far, for a canonicalizer that brings them upright.
     """
@@ -59,33 +98,59 @@ def train(
 
     sections = {name: load_params(name, dict) for name in ("model", "canonicalizer", "augment", "loss")}
     key = dataset_key() | {c: file_hash(MODELS / c / "model.safetensors") for c in start} | sections
-    run(name, objective, batches("train", params.steps, augment), batches("val", VALIDATION_STEPS, None), params, key)
+    run(
+        name,
+        objective,
+        batches("train", params.steps, augment),
+        batches("val", VALIDATION_STEPS, None),
+        params,
+        key,
+        save,
+    )
 
 
 def run(
-    name: str, objective: nn.Module, training: Any, validation: Any, params: TrainParams, key: dict[str, Any]
+    name: str,
+    objective: nn.Module,
+    training: Batches,
+    validation: Batches,
+    params: TrainParams,
+    key: dict[str, Any],
+    save: Save = lambda figures: None,
 ) -> None:
-    """Fit one stage's objective, with a progress bar and learning curves in models/curves/<name>.
+    """Fit one stage's objective, with a progress bar and learning curves in models/curves/<name>; throughput and
+    memory, which differ from run to run, go to data/speed/<name>.
+
+    Of several processes the first alone returns. The others end here: what a stage writes is written once.
 
     Args:
         name: The stage's name without "train_".
         training: The batch of each step.
-        validation: The batches to validate on.
+        validation: The batches to validate on: of other patients.
         key: What the run depends on besides its parameters.
+        save: Writes the result, given the validation figures; a run that is killed before it is done need not train
+            again.
     """
-    with progress(f"train {name}", params.steps) as advance, curves(MODELS / "curves" / name) as log:
+    fabric = launch()
+    state: dict[str, Any] = {"state_dir": DATA / "unfinished", "key": key, "fabric": fabric, "save": save}
+    if not fabric.is_global_zero:
+        fit(objective, training, validation, params, log=lambda step, values: None, **state)
+        sys.exit(0)
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress(f"train {name}", params.steps))
+        log = stack.enter_context(curves(MODELS / "curves" / name))
+        log_speed = stack.enter_context(curves(DATA / "speed" / name))
 
         def report(step: int, values: dict[str, float]) -> None:
             log(step, values)
-            console.print(f"step {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
+            _print(step, values)
 
-        fit(
-            objective,
-            training,
-            validation,
-            params,
-            state_dir=DATA / "unfinished",
-            key=key,
-            log=report,
-            advance=advance,
-        )
+        def measured(step: int, values: dict[str, float]) -> None:
+            log_speed(step, values)
+            _print(step, values)
+
+        fit(objective, training, validation, params, log=report, measured=measured, advance=advance, **state)
+
+
+def _print(step: int, values: dict[str, float]) -> None:
+    console.print(f"step {step}: " + "  ".join(f"{k} {v:.4g}" for k, v in values.items()))

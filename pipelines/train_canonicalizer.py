@@ -13,7 +13,7 @@ from model.checkpoint import save_canonicalizer
 from model.objectives import CanonicalizerObjective, LossWeights
 from model.training import TrainParams
 from pipelines.stage import MODELS, console, stage
-from pipelines.train import train
+from pipelines.train import provenance, train
 
 
 @stage
@@ -22,12 +22,17 @@ def main() -> None:
     params = load_params("train_canonicalizer", TrainParams)
     torch.manual_seed(params.seed)
     canonicalizer = build_canonicalizer(load_params("canonicalizer", CanonicalizerParams))
+
+    def save(figures: dict[str, float]) -> None:
+        training = provenance("canonicalizer alone", params, figures)
+        save_canonicalizer(canonicalizer.eval(), MODELS / "canonicalizer", training)
+
     if any(True for _ in canonicalizer.parameters()):
         objective = CanonicalizerObjective(canonicalizer, load_params("loss", LossWeights))
-        train("canonicalizer", objective, None, params, askew=canonicalizer.params.any_angle)
+        train("canonicalizer", objective, None, params, askew=canonicalizer.params.any_angle, save=save)
     else:
         console.print("an identity canonicalizer has nothing to learn")
-    save_canonicalizer(canonicalizer.eval(), MODELS / "canonicalizer")
+        save({})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from model.objectives import LanguageObjective
 from model.texts import TextBatches, load_texts
 from model.training import TrainParams
 from pipelines.stage import MODELS, TOKENS, stage
-from pipelines.train import VALIDATION_STEPS, run
+from pipelines.train import VALIDATION_STEPS, provenance, run
 from prompts.dataset import file_hash
 
 
@@ -26,6 +26,10 @@ def main() -> None:
     torch.manual_seed(params.seed)
     texts = load_texts(TOKENS)
     head = IntentHead(texts.embeddings.embedding.shape[1], load_params("model", ModelParams).dim)
+
+    def save(figures: dict[str, float]) -> None:
+        save_intent_head(head.eval(), MODELS / "language", provenance("language alone", params, figures))
+
     run(
         "language",
         LanguageObjective(head, texts),
@@ -33,8 +37,8 @@ def main() -> None:
         TextBatches(texts, "val", params.batch_size, VALIDATION_STEPS, params.seed),
         params,
         {name: file_hash(path) for name, path in sorted((p.name, p) for p in TOKENS.iterdir())},
+        save,
     )
-    save_intent_head(head.eval(), MODELS / "language")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from corpus.params import load_params
 from model.canonicalizer import CanonicalizerParams
-from model.checkpoint import WEIGHTS, save_pretrained
+from model.checkpoint import WEIGHTS
 from model.flans import FLanS, ModelParams
 from model.image_encoder import load_pretrained
 from model.objectives import LossWeights, SegmenterObjective
@@ -18,7 +18,7 @@ from model.text_encoder import build_text_encoder
 from model.texts import load_texts, name_embeddings
 from model.training import TrainParams
 from pipelines.stage import MODELS, TOKENS, stage
-from pipelines.train import train
+from pipelines.train import provenance, train
 
 
 @stage
@@ -36,10 +36,12 @@ def main() -> None:
     model.canonicalizer.requires_grad_(False)
     model.intent_head.load_state_dict(load_file(MODELS / "language" / WEIGHTS))
     objective = SegmenterObjective(model, texts, load_params("loss", LossWeights))
-    train("segmenter", objective, texts, params, start=("canonicalizer", "language"))
-    save_pretrained(
-        model.eval(), MODELS / "segmenter", {"stage": "segmenter, on canonical slices", "steps": params.steps}
-    )
+
+    def save(figures: dict[str, float]) -> None:
+        training = provenance("segmenter, on canonical slices", params, figures)
+        model.eval().save_pretrained(MODELS / "segmenter", training)
+
+    train("segmenter", objective, texts, params, start=("canonicalizer", "language"), save=save)
 
 
 if __name__ == "__main__":

@@ -1,100 +1,251 @@
-"""Training is a pure function of parameters and data: killed and resumed, it gives the same weights to the bit."""
+"""Training is a pure function of parameters and data: killed and resumed, or shared by processes, it gives the same."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from model import training
-from model.data import Batch, TrainingBatches
+from corpus.errors import InputError
+from model import processes, training
 from model.training import TrainParams, fit, rate
-
-PARAMS = TrainParams(
-    steps=12,
-    batch_size=4,
-    prompts=1,
-    learning_rate=1e-2,
-    weight_decay=1e-2,
-    warmup=3,
-    validate_every=4,
-    seed=0,
-    threads=1,
-)
+from tests.model import training_run
+from tests.model.training_run import EVERYTHING, PARAMS, QUIET, Batches, Noise, Stopped, run
 
 
-class Batches(torch.utils.data.Dataset):
-    """Batches of noise, a pure function of the step."""
+@pytest.fixture
+def in_a_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Calls a function in a process of its own; gives its exit code. (A fork server has imported PyTorch once.)"""
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.model.training_run"])
 
-    def __len__(self) -> int:
-        return PARAMS.steps
+    def call(target: Callable, *args: object) -> int:
+        process = context.Process(target=target, args=args)
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode
 
-    def __getitem__(self, step: int) -> Batch:
-        image = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(step))
-        nothing = torch.zeros(4, dtype=torch.int64)
-        return Batch(image, nothing, nothing, nothing, nothing, nothing)
-
-
-class Objective(nn.Module):
-    """A network with dropout and batch norm: both keep state that a resumed run must not lose."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.network = nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 1)
-        )
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": (self.network(batch.image) - 1).square().mean()}
+    return call
 
 
-class Killed(Exception):
-    pass
-
-
-def run(folder: Path, kill_at: int | None = None) -> tuple[dict[str, Tensor], list]:
-    objective, history, done = Objective(), [], 0
-
-    def advance(n: int) -> None:
-        nonlocal done
-        done += n
-        if kill_at is not None and done >= kill_at:
-            raise Killed
-
-    batches = cast(TrainingBatches, Batches())
-    log = lambda step, values: history.append((step, values))  # noqa: E731
-    fit(objective, batches, batches, PARAMS, state_dir=folder, key={}, log=log, advance=advance)
-    return objective.state_dict(), history
-
-
-@pytest.mark.parametrize("kill_at", [5, 9, 11])
-def test_killed_and_resumed_is_the_same_to_the_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
+def test_killed_at_any_step_and_resumed_is_the_same_to_the_bit(
+    tmp_path: Path, in_a_process: Callable[..., int]
 ) -> None:
-    monkeypatch.setattr(training, "SAVE_EVERY", 3)
-    whole, history = run(tmp_path / "whole")
-    with pytest.raises(Killed):
-        run(tmp_path / "killed", kill_at)
-    resumed, resumed_history = run(tmp_path / "killed")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert resumed_history == history
-    assert not list((tmp_path / "killed").iterdir()), "the state of a finished run is removed"
+    assert in_a_process(training_run.finish, tmp_path, EVERYTHING, tmp_path / "whole") == 0
+    weights, history = training_run.read(tmp_path / "whole")
+    for moment in (1, 3, 5, 8, 10, 12, "writing", "saving"):
+        folder, out = tmp_path / f"killed-{moment}", tmp_path / f"after-{moment}"
+        assert in_a_process(training_run.be_killed, folder, EVERYTHING, moment) == -signal.SIGKILL
+        assert in_a_process(training_run.finish, folder, EVERYTHING, out) == 0
+        resumed, resumed_history = training_run.read(out)
+        assert all(torch.equal(weights[name], resumed[name]) for name in weights), moment
+        assert resumed_history == history
+        assert not list(folder.glob("*.pt")), "the state of a finished run is removed"
+
+
+def test_a_run_that_was_killed_before_its_result_was_saved_has_nothing_left_to_learn(tmp_path: Path) -> None:
+    def fail(figures: dict[str, float]) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        run(tmp_path, PARAMS, save=fail)
+    steps, saved = [], []
+    run(tmp_path, PARAMS, advance=lambda n=1: steps.append(n), save=saved.append)
+    assert steps == [PARAMS.steps]
+    assert set(saved[0]) == {"val/loss", "val/plain"}
 
 
 def test_an_unfinished_run_of_other_parameters_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SAVE_EVERY", 3)
-    with pytest.raises(Killed):
-        run(tmp_path, 7)
+    with pytest.raises(Stopped):
+        run(tmp_path, PARAMS, stop=7)
     assert len(list(tmp_path.glob("*.pt"))) == 1
-    other = TrainParams(**(vars(PARAMS) | {"learning_rate": 1e-3}))
     started: list[int] = []
-    batches = cast(TrainingBatches, Batches())
-    fit(Objective(), batches, batches, other, state_dir=tmp_path, key={}, log=lambda *_: None, advance=started.append)
+    run(tmp_path, replace(PARAMS, learning_rate=1e-3), advance=lambda n=1: started.append(n))
     assert started[0] == 0
+
+
+def train_in_two(out: Path, launcher: list[str], *strategies: str, **env: str) -> None:
+    command = [sys.executable, *launcher, "-m", "tests.model.training_run", str(out), *strategies]
+    done = subprocess.run(command, env=os.environ | QUIET | env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "launcher", "env"),
+    [
+        ("ddp", [], {"FLANS_DEVICES": "2"}),
+        ("fsdp", ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"], {}),
+    ],
+)
+def test_two_processes_do_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, launcher: list[str], env: dict[str, str]
+) -> None:
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
+    train_in_two(tmp_path, launcher, strategy, **env)
+    weights, history = run(tmp_path / "one", replace(EVERYTHING), dropout=0.0)
+    for name in ("whole", "resumed"):
+        shared, shared_history = training_run.read(tmp_path / f"{strategy}-{name}")
+        for (step, values), (other_step, others) in zip(history, shared_history, strict=True):
+            assert step == other_step
+            assert others == pytest.approx(values, rel=1e-4, abs=2e-6)
+        for key, value in weights.items():
+            torch.testing.assert_close(shared[key], value, rtol=1e-3, atol=1e-5)
+    loss, gradient = training_run.batch_losses(0, 1)
+    losses, world = training_run.read(tmp_path / f"{strategy}-losses")
+    assert world == [2]
+    torch.testing.assert_close(losses["loss"], loss, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(losses["gradient"], gradient, rtol=1e-4, atol=1e-7)
+
+
+class Needle(nn.Module):
+    """One weight that training draws to 1. Validation wants it at 0.5: it gets better, then worse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, batch: Noise) -> dict[str, Tensor]:
+        goal = 1.0 if self.training else 0.5
+        return {"loss": (self.weight - goal).abs().mean()}
+
+
+def train_needle(folder: Path, **changes: Any) -> tuple[Needle, list, list[float]]:
+    needle, history, weights = Needle(), [], []
+    params = replace(PARAMS, steps=20, learning_rate=0.1, weight_decay=0.0, warmup=0, validate_every=1, **changes)
+    fit(
+        needle,
+        Batches(params.steps),
+        Batches(1),
+        params,
+        state_dir=folder,
+        key={},
+        log=lambda step, values: history.append(values["val/loss"]),
+        advance=lambda n=1: weights.append(float(needle.weight)),
+    )
+    return needle, history, weights[1:]
+
+
+def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:
+    needle, history, weights = train_needle(tmp_path, patience=3)
+    best = min(range(len(history)), key=history.__getitem__)
+    assert 0 < best < len(history) - 1
+    assert len(history) == best + 1 + 3
+    assert float(needle.weight) == weights[best]
+    assert len(train_needle(tmp_path)[1]) == 20, "without patience it trains to the end"
+
+
+def test_the_average_is_validated_and_kept(tmp_path: Path) -> None:
+    needle, history, weights = train_needle(tmp_path, ema=0.6)
+    average = 0.0
+    for step, (weight, loss) in enumerate(zip(weights, history, strict=True), 1):
+        decay = min(0.6, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weight
+        assert loss == pytest.approx(abs(average - 0.5), abs=1e-5)
+    assert float(needle.weight) == pytest.approx(average, abs=1e-5)
+
+
+def test_a_loss_to_watch_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="watch one of loss"):
+        train_needle(tmp_path, patience=1, watch="dise")
+
+
+def test_a_batch_in_parts_is_the_same_batch(tmp_path: Path) -> None:
+    class Line(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.line = nn.Linear(64, 1)
+
+        def forward(self, batch: Noise) -> dict[str, Tensor]:
+            return {"loss": (self.line(batch.image.flatten(1)) - 1).square().mean()}
+
+    weights = []
+    for accumulate in (1, 2, 4):
+        line = Line()
+        params = replace(PARAMS, accumulate=accumulate)
+        fit(line, Batches(12), Batches(1), params, state_dir=tmp_path, key={}, log=lambda *_: None)
+        weights.append(line.line.weight.detach())
+    torch.testing.assert_close(weights[1], weights[0])
+    torch.testing.assert_close(weights[2], weights[0])
+    with pytest.raises(InputError, match="multiple of 3"):
+        run(tmp_path, replace(PARAMS, accumulate=3))
+
+
+def test_throughput_and_memory_are_told_apart_from_the_curves(tmp_path: Path) -> None:
+    logged, measured = [], []
+    batches = Batches(PARAMS.steps)
+    fit(
+        Needle(),
+        batches,
+        batches,
+        PARAMS,
+        state_dir=tmp_path,
+        key={},
+        log=lambda step, values: logged.append((step, set(values))),
+        measured=lambda step, values: measured.append((step, values)),
+    )
+    assert logged == [(step, {"train/loss", "val/loss"}) for step in (4, 8, 12)]
+    assert [step for step, _ in measured] == [4, 8, 12]
+    for _, values in measured:
+        assert values["samples_per_second"] > 1
+        assert 0.05 < values["peak_memory_gb"] < 100, "PyTorch alone takes more than 50 MB"
+
+
+@pytest.mark.parametrize(
+    ("env", "devices", "nodes", "strategy"),
+    [
+        ({}, 1, 1, "auto"),
+        ({"FLANS_DEVICES": "4", "FLANS_NODES": "2"}, 4, 2, "DDPStrategy"),
+        ({"TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "8", "WORLD_SIZE": "16"}, 8, 2, "DDPStrategy"),
+        ({"SLURM_STEP_NUM_TASKS": "12", "SLURM_STEP_NUM_NODES": "3"}, 4, 3, "DDPStrategy"),
+        ({"FLANS_DEVICES": "2", "FLANS_STRATEGY": "fsdp"}, 2, 1, "ModelParallelStrategy"),
+    ],
+)
+def test_where_training_runs(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], devices: int, nodes: int, strategy: str
+) -> None:
+    for name in ("FLANS_DEVICES", "FLANS_NODES", "FLANS_STRATEGY", "TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "Fabric", lambda **options: SimpleNamespace(launch=lambda: None, **options))
+    fabric: Any = processes.launch()
+    assert (fabric.devices, fabric.num_nodes) == (devices, nodes)
+    assert strategy in (fabric.strategy, type(fabric.strategy).__name__)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FLANS_DEVICES", "0"), ("FLANS_NODES", "two"), ("FLANS_STRATEGY", "dp"), ("FLANS_LOADERS", "-1")],
+)
+def test_a_launch_that_makes_no_sense_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=name):
+        run(tmp_path, PARAMS)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"accumulate": 0}, {"ema": 1.0}, {"ema": -0.1}, {"patience": -1}])
+def test_parameters_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        TrainParams(**(vars(PARAMS) | wrong))
 
 
 def test_rate_warms_up_and_ends_near_zero() -> None:

@@ -31,6 +31,7 @@ DATA_FILES = {
     "prompts.checks.reading": ["prompts/checks/patterns.yaml"],
     "prompts.checks.measured": ["prompts/checks/measured.yaml"],
     "pipelines.generate": ["prompts/negatives.yaml"],
+    "model.card": ["model/card.md.j2"],
     "model.metrics": ["model/tolerances.yaml"],
     "pipelines.reporting": ["pipelines/templates"],
 }
@@ -60,7 +61,8 @@ def stages() -> list[str]:
     import yaml
 
     content = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
-    return [stage.get("do", stage)["cmd"].split()[2].removeprefix("pipelines.") for stage in content["stages"].values()]
+    commands = [stage.get("do", stage)["cmd"].split() for stage in content["stages"].values()]
+    return [word.removeprefix("pipelines.") for words in commands for word in words if word.startswith("pipelines.")]
 
 
 if __name__ == "__main__":

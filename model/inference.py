@@ -23,7 +23,7 @@ from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
 from model.groups import act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
-from model.resolve import by_geometry, predicted_labels, resolve, seen
+from model.resolve import Seen, by_geometry, predicted_labels, resolve
 from model.text_encoder import TextEncoder, Tokens, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
@@ -152,8 +152,8 @@ class Segmenter:
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.stack(labels)
             displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
-            scene = seen(displayed, mean((frame.side / self.model.params.size) ** 2 for frame in frames))
-            answers = {intent: resolve(scene, intent) for intent in sought}
+            seen = Seen(displayed, mean((frame.side / self.model.params.size) ** 2 for frame in frames))
+            answers = {intent: resolve(seen, intent) for intent in sought}
         return [answers.get(i, i.organ) for i in intents]
 
     @cached_property

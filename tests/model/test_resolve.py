@@ -15,7 +15,7 @@ from model.evaluation import turn_intent, turn_prompts
 from model.groups import ORDER, act
 from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.losses import intent_loss
-from model.resolve import by_geometry, resolve, seen
+from model.resolve import Seen, by_geometry, resolve
 from model.text_encoder import CUE_CODES, Tokens
 from prompts.intent import Intent
 from prompts.kinds import kinds
@@ -38,10 +38,10 @@ def label_map() -> torch.Tensor:
 
 @pytest.mark.parametrize("element", range(ORDER))
 def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
-    upright, turned = seen(label_map(), 1.0), seen(act(element, label_map()), 1.0)
+    upright, turned = Seen(label_map(), 0.5), Seen(act(element, label_map()), 0.5)
     resolved = asked = 0
     for intent in filter(by_geometry, INTENTS):
-        clear = answer(upright, intent)
+        clear = answer(upright.scene(intent), intent)
         if clear is None or clear.margin > 0:
             now = turn_intent(intent, element)
             if now is None:
@@ -56,8 +56,8 @@ def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
 
 def test_a_mirrored_picture_shows_the_other_kidney_on_its_left() -> None:
     intent = Intent("anatomy", "right adrenal gland", "leftmost", "image")
-    assert resolve(seen(label_map(), 1.0), intent) == "right adrenal gland"
-    assert resolve(seen(label_map().flip(-1), 1.0), intent) == "left adrenal gland"
+    assert resolve(Seen(label_map(), 1.0), intent) == "right adrenal gland"
+    assert resolve(Seen(label_map().flip(-1), 1.0), intent) == "left adrenal gland"
     assert turn_intent(intent, 4) == Intent("anatomy", "left adrenal gland", "rightmost", "image")
 
 
@@ -65,10 +65,13 @@ def test_specks_do_not_compete_unless_there_is_nothing_else() -> None:
     label = torch.zeros(1, 16, 16, dtype=torch.uint8)
     label[0, 3, 1] = BY_NAME["aorta"].id
     leftmost = Intent("position", None, "leftmost")
-    assert resolve(seen(label, 1.0), leftmost) == "aorta"
+    assert resolve(Seen(label, 1.0), leftmost) == "aorta"
     label[0, 4:9, 5:9] = BY_NAME["liver"].id
-    assert resolve(seen(label, 1.0), leftmost) == "liver"
-    assert resolve(seen(torch.zeros_like(label), 1.0), leftmost) is None
+    assert resolve(Seen(label, 1.0), leftmost) == "liver"
+    assert resolve(Seen(label, 1.0), Intent("relation", "aorta", relation="right of")) == "liver", (
+        "but for what is named"
+    )
+    assert resolve(Seen(torch.zeros_like(label), 1.0), leftmost) is None
 
 
 def sharp(targets: IntentTargets, head: IntentHead) -> IntentLogits:

@@ -87,7 +87,8 @@ def robustness(
         patients, consistency, the share of the requests that was understood, and the number of answers.
     """
     chosen = list(_chosen(data, prompts, params, seed))
-    made = read_texts(segmenter, sorted({question.text for each in chosen for question in each.made}))
+    new = sorted({question.text for each in chosen for question in each.made})
+    made = read_texts(segmenter, new) if new else prompts
     answers: list[dict] = []
     for each in chosen:
         grader = Grader(each.view.label, _spacing(each.info))
@@ -201,7 +202,7 @@ def _ask(
     for question in questions:
         p, sample = asked.index(question.text), question.sample
         row = {"factor": question.factor, "level": question.level, "place": question.place, "kind": sample["kind"]}
-        row |= {"organ": sample["organ"], "dice": grade(masks[p], sample["organ"])["dice"]}
+        row |= {"organ": sample["organ"], "dice": dice(masks[p], grade.truth(sample["organ"]).mask)}
         row["understood"] = reads(answer.request.understood[p].intent, sample["kind"], sample["target"])
         rows.append(row | {"mask": masks[p], "view": view})
     return rows

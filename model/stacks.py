@@ -21,7 +21,7 @@ from prompts.facts import mask_of
 from prompts.targets import ABSENT
 
 VOLUMES = [
-    *("source", "patient", "volume", "organ", "kind", "prompt_id", "text", "slices", "truth_ml", "answer_ml"),
+    *("source", "patient", "volume", "organ", "kind", "text", "slices", "truth_ml", "answer_ml"),
     *METRICS,
 ]
 """The columns of `Stack.rows`."""
@@ -65,8 +65,8 @@ class Stack:
                 answer[z] = np.unpackbits(masks[place], axis=-1, count=shape[-1])
             truth = mask_of(truths, BY_NAME[organ].id)
             row = {k: info[k] for k in ("source", "patient", "volume")} | {"organ": organ}
-            row |= {"kind": "anatomy" if truth.any() else ABSENT, "prompt_id": prompt}
-            row |= {"text": prompts.request.prompts[prompts.row[prompt]], "slices": len(self._slices)}
+            row |= {"kind": "anatomy" if truth.any() else ABSENT, "text": prompts.text(prompt)}
+            row["slices"] = len(self._slices)
             row |= {"truth_ml": _millilitres(truth, spacing), "answer_ml": _millilitres(answer, spacing)}
             rows.append(row | {k: round(v, 4) for k, v in case_metrics(answer, truth, spacing, organ).items()})
         return rows

@@ -19,7 +19,7 @@ from prompts.targets import TargetParams, intent_of, least_margin
 ROTATED = "rotated"
 """The transform of a slice that is rotated by an angle; the others are `groups.NAMES`."""
 SQUARE = 0.01
-"""Pixels whose sides differ by more than this share aren't rotated: turned on its grid, the picture would be sheared."""
+"""Pixels whose sides differ by more than this share aren't rotated: on its grid, the picture would be sheared."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class View:
 
     def carried(self, masks: np.ndarray) -> np.ndarray:
         """Masks `[P, H, W]` of the slice as it lies, in the frame in which answers are judged."""
-        return rotated_by(torch.from_numpy(masks), self.degrees).numpy() if self.transform == ROTATED else masks
+        if self.transform != ROTATED:
+            return masks
+        return rotated_by(torch.from_numpy(masks.astype(np.uint8)), self.degrees).numpy() > 0
 
 
 def as_it_lies(image: np.ndarray, label: np.ndarray, samples: pd.DataFrame) -> View:
@@ -91,7 +93,7 @@ def rotated(
                 continue
             row["organ"] = BY_ID[found.organ].name
         kept[place] = row
-    samples = pd.DataFrame(kept.values(), columns=view.samples.columns, index=list(kept))
+    samples = pd.DataFrame(list(kept.values()), columns=view.samples.columns, index=list(kept))
     return View(ROTATED, degrees, image, label, samples)
 
 

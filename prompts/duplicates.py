@@ -42,7 +42,7 @@ def copies(texts: Sequence[str], of: Sequence[str], threshold: Fraction) -> dict
 
     def first(found: frozenset[str]) -> list[str]:
         ranked = sorted(found, key=lambda word: (number[word], word))
-        return ranked[: len(ranked) + 1 - ceil(len(ranked) * common / either)] or [""]
+        return ranked[: len(ranked) + 1 + -len(ranked) * common // either] or [""]
 
     by_word: dict[str, list[int]] = defaultdict(list)
     for row, other in enumerate(theirs):

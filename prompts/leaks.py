@@ -43,15 +43,15 @@ def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near:
     """
     tested, known = slices[slices["split"] == "test"], slices[slices["split"].isin(("train", "val"))]
     fix = "make the data set again: dvc repro --force dataset; a scan that is there twice has to leave its source"
-    for what, column in (("patient", "patient"), ("slice", "slice_id")):
+    for what, column in (("patients", "patient"), ("slices", "slice_id")):
         _refuse(where, what, sorted(set(tested[column]) & set(known[column])), fix)
     seen = {digest: row["slice_id"] for _, row in known.iterrows() if (digest := _digest(pixels(row)))}
     again = [(row["slice_id"], seen.get(_digest(pixels(row)) or "")) for _, row in tested.iterrows()]
-    _refuse(where, "slice's pixels", [f"{one} = {other}" for one, other in again if other], fix)
+    _refuse(where, "slices' pixels", [f"{one} = {other}" for one, other in again if other], fix)
     asked, learned = (texts.loc[texts["split"] == split, "text"].tolist() for split in ("test", "train"))
     near_copies = copies(asked, learned, Fraction(str(near)))
     fix = "make the data set again: dvc repro --force dataset; it drops near copies (dataset.near_copy)"
-    _refuse(where, "request", [f"{asked[i]!r} ~ {learned[j]!r}" for i, j in near_copies.items()], fix)
+    _refuse(where, "requests", [f"{asked[i]!r} ~ {learned[j]!r}" for i, j in near_copies.items()], fix)
     return {"patients": tested["patient"].nunique(), "slices": len(tested), "texts": len(asked)}
 
 
@@ -64,5 +64,5 @@ def _digest(image: np.ndarray) -> str | None:
 def _refuse(where: Path, what: str, found: list[str], fix: str) -> None:
     if found:
         shown = "; ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
-        problem = f"the test set isn't held out: {len(found)} times a {what} is in training as well: {shown}"
+        problem = f"expected a test set that training never saw, but of its {what} {len(found)} are in both: {shown}"
         raise InputError(where, problem, fix)

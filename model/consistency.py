@@ -16,8 +16,8 @@ from torch import Tensor
 
 from corpus.params import params_dataclass
 from corpus.scans.intensity import AIR_HU
+from model.asked import TestPrompts, turn_intent, turn_prompts
 from model.data import SplitData
-from model.evaluation import TestPrompts, turn_intent, turn_prompts
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act, pad_to_square, rotate
 from model.inference import Segmentation, Segmenter
 from model.metrics import dice

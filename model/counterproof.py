@@ -6,9 +6,9 @@ import pandas as pd
 import torch
 
 from corpus.anatomy import BY_NAME
+from model.asked import TestPrompts
 from model.canonicalizer import Pose
 from model.data import SplitData
-from model.evaluation import TestPrompts
 from model.groups import INVERSE, NAMES, act
 from model.inference import Segmenter
 from model.metrics import dice

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from corpus.anatomy import BY_NAME
+from model.asked import TestPrompts
 from model.data import SplitData
-from model.evaluation import TestPrompts
 from model.groups import NAMES, act, act_direction
 from model.inference import Segmenter
 from prompts.facts import mask_of

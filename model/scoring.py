@@ -1,17 +1,33 @@
-"""From cases to what is reported: metrics.json's figures, and tables for people and plots."""
+"""From cases to what is reported: metrics.json's figures, and tables for people and plots.
+
+Figures are the project's macro means (`statistics.aggregate`). What is defined for empty masks, and what isn't, is said
+in `metrics`: an organ that isn't there and is left out scores 1; where only one mask is empty Dice and NSD are 0, and
+HD95 is left out of its mean and counted in `hd95_missing`.
+"""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from model.groups import NAMES
+from model.metrics import METRICS
 from model.statistics import aggregate, bootstrap_interval
+from model.views import ROTATED
 from prompts.targets import ABSENT
 
 AS_IT_LIES = NAMES[0]
+SIZES_MM2 = (0, 200, 500, 1000, 2500, 5000, math.inf)
+"""Limits of the size bins."""
+DEGREES = (0, 10, 20, 30, 45)
+"""Limits of the angles' bins."""
+BINS = 10
+"""Of confidence, equally wide."""
+OUT = "out"
+"""The domain of a source that training never saw; see `dataset.out_of_domain`."""
 
 
 def _figures(cases: pd.DataFrame) -> dict[str, float]:
@@ -24,6 +40,7 @@ def _figures(cases: pd.DataFrame) -> dict[str, float]:
         "dice_low": low,
         "dice_high": high,
         "nsd": row["nsd"],
+        "nsd_1mm": row["nsd_1mm"],
         "hd95": row["hd95"],
         "hd95_missing": int(row["hd95_missing"]),
         "cases": int(row["cases"]),
@@ -32,30 +49,24 @@ def _figures(cases: pd.DataFrame) -> dict[str, float]:
 
 
 def score(cases: pd.DataFrame, abstained: float | None, variants: dict[str, float]) -> dict:
-    """The figures of metrics.json.
+    """The figures of metrics.json that rest on cases.
 
     Args:
         cases: What `evaluation.evaluate` returned.
         abstained: The share of held-out texts that ask for no segmentation on which the model abstains; None if
             there are none.
         variants: Sort of held-out variant (`prompts.variants`) -> the share that is understood.
+
+    Returns:
+        `original`, `transformed` (by D4) and `rotated` (by an angle), each by kind; `intent`; `organ_dice`; how many
+        patients and slices. Cases of sources that training never saw stand apart, in `out_of_domain`.
     """
-    turned = cases["transform"] != AS_IT_LIES
-    result: dict = {}
-    for name, chosen in (("original", cases[~turned]), ("transformed", cases[turned])):
-        if len(chosen):
-            asked = chosen.groupby("kind", sort=True)
-            result[name] = {kind: _figures(rows) for kind, rows in asked if kind != ABSENT}
-            vain = chosen[chosen["kind"] == ABSENT]
-            if len(vain):
-                result[name][ABSENT] = {"empty": _share(vain["dice"] == 1), "cases": len(vain)}
-            sure = chosen[chosen["pose_sure"]]
-            poses = chosen.drop_duplicates(["slice_id", "transform"])
-            sure_poses = poses[poses["pose_sure"]]
-            result[name]["pose"] = {"accuracy": _share(poses["pose_right"]), "sure": _share(poses["pose_sure"])}
-            if len(sure):
-                result[name]["pose"]["accuracy_where_sure"] = _share(sure_poses["pose_right"])
-                result[name]["anatomy_where_pose_sure"] = _figures(sure[sure["kind"] == "anatomy"])
+    foreign = cases["domain"] == OUT
+    apart, cases = cases[foreign], cases[~foreign]
+    scan = _scan(cases)
+    result: dict = {
+        name: _scored(rows) for name in ("original", "transformed", ROTATED) if len(rows := cases[scan == name])
+    }
     prompts = cases.drop_duplicates("prompt_id")
     result["intent"] = {
         "accuracy": _share(prompts["understood_right"]),
@@ -65,11 +76,71 @@ def score(cases: pd.DataFrame, abstained: float | None, variants: dict[str, floa
     if abstained is not None:
         result["intent"]["abstains"] = round(abstained, 4)
     result["intent"] |= {name: round(share, 4) for name, share in variants.items()}
-    anatomy = cases[~turned & (cases["kind"] == "anatomy")]
+    anatomy = cases[(scan == "original") & (cases["kind"] == "anatomy")]
     result["organ_dice"] = aggregate(anatomy, ["organ"]).set_index("organ")["dice"].round(4).to_dict()
     result["patients"] = int(cases["patient"].nunique())
     result["slices"] = int(cases["slice_id"].nunique())
+    if len(apart):
+        result["out_of_domain"] = {str(name): _scored(rows) for name, rows in apart.groupby(_scan(apart), sort=True)}
+        result["out_of_domain"]["patients"] = int(apart["patient"].nunique())
     return result
+
+
+def _scan(cases: pd.DataFrame) -> pd.Series:
+    """How each case's slice was shown: original, transformed (an element of D4) or rotated."""
+    known = {AS_IT_LIES: "original", ROTATED: ROTATED}
+    return cases["transform"].map(known).fillna("transformed").rename("scan")
+
+
+def _scored(cases: pd.DataFrame) -> dict:
+    """The figures of one way to show slices: by kind, absent organs, pose."""
+    asked = cases.groupby("kind", sort=True)
+    result: dict = {str(kind): _figures(rows) for kind, rows in asked if kind != ABSENT}
+    vain = cases[cases["kind"] == ABSENT]
+    if len(vain):
+        result[ABSENT] = {"empty": _share(vain["dice"] == 1), "cases": len(vain)}
+    poses = cases.drop_duplicates(["slice_id", "transform"])
+    sure_poses, sure = poses[poses["pose_sure"]], cases[cases["pose_sure"] & (cases["kind"] == "anatomy")]
+    result["pose"] = {"accuracy": _share(poses["pose_right"]), "sure": _share(poses["pose_sure"])}
+    if len(sure_poses):
+        result["pose"]["accuracy_where_sure"] = _share(sure_poses["pose_right"])
+    if len(sure):
+        result["anatomy_where_pose_sure"] = _figures(sure)
+    return result
+
+
+def score_volumes(volumes: pd.DataFrame) -> dict:
+    """The figures of whole volumes, by name; and of the organs that no slice of a volume shows, the share that was left
+    out in all of it.
+
+    Args:
+        volumes: What `evaluation.evaluate` returned.
+    """
+    present = volumes["kind"] != ABSENT
+    result: dict = {"anatomy": _figures(volumes[present])} if present.any() else {}
+    if not present.all():
+        result[ABSENT] = {"empty": _share(volumes.loc[~present, "dice"] == 1), "cases": int((~present).sum())}
+    return result | {"volumes": len(volumes[["source", "volume"]].drop_duplicates())}
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray) -> tuple[float, pd.DataFrame]:
+    """Whether requests are understood as often as the model thinks.
+
+    Args:
+        confidence: `[N]`, 0 to 1.
+        right: bool `[N]`.
+
+    Returns:
+        The expected calibration error (Naeini et al. 2015): the mean distance between confidence and accuracy over
+        bins, by their sizes. And a row a bin that has requests: its limits, mean confidence, accuracy, requests.
+    """
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    table = pd.DataFrame({"bin": place, "confidence": confidence, "accuracy": right.astype(float), "prompts": 1})
+    table = table.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "prompts": "sum"}).reset_index()
+    error = float(((table["confidence"] - table["accuracy"]).abs() * table["prompts"]).sum() / table["prompts"].sum())
+    table.insert(0, "low", table["bin"] / BINS)
+    table.insert(1, "high", (table.pop("bin") + 1) / BINS)
+    return round(error, 4), table.round(4)
 
 
 def _share(values: pd.Series) -> float:
@@ -77,26 +148,58 @@ def _share(values: pd.Series) -> float:
 
 
 def tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Tables for people and plots, by name: organs, kinds (each by transformation), intents (for a confusion
-    matrix)."""
-    shown = cases.assign(scan=np.where(cases["transform"] == AS_IT_LIES, "original", "transformed"))
+    """Tables for people and plots, by name.
+
+    organs, kinds, transforms (D4 alone), angles (of rotation), sources (with intervals), sizes (of the true mask),
+    regions (where in the picture as it lies its centroid is); intents and poses, a row a prompt and a picture, for
+    confusion matrices.
+    """
+    shown = cases.assign(scan=_scan(cases))
     prompts = cases.drop_duplicates("prompt_id")
+    turned, named = shown[shown["scan"] != ROTATED], shown[shown["kind"] != ABSENT]
+    lies, tilted = named[named["scan"] == "original"], named[named["scan"] == ROTATED]
     return {
         "organs": aggregate(shown, ["scan", "kind", "organ"]).round(4),
         "kinds": aggregate(shown, ["scan", "kind", "style"]).round(4),
-        "transforms": aggregate(cases, ["transform", "kind"]).round(4),
+        "transforms": aggregate(turned, ["transform", "kind"]).round(4),
+        "angles": aggregate(
+            tilted.assign(degrees=_binned(tilted["degrees"].abs(), DEGREES)), ["degrees", "kind"]
+        ).round(4),
+        "sources": _by_source(named),
+        "sizes": aggregate(lies.assign(area_mm2=_binned(lies["area_mm2"], SIZES_MM2)), ["area_mm2", "kind"]).round(4),
+        "regions": aggregate(lies, ["region", "kind"]).round(4),
         "intents": prompts[["target", "understood"]]
         .rename(columns={"target": "actual", "understood": "predicted"})
+        .sort_values(["actual", "predicted"]),
+        "poses": turned.drop_duplicates(["slice_id", "transform"])[["transform", "pose_found"]]
+        .rename(columns={"transform": "actual", "pose_found": "predicted"})
         .sort_values(["actual", "predicted"]),
     }
 
 
+def _binned(values: pd.Series, limits: tuple[float, ...]) -> pd.Series:
+    """Each value's bin, by name ("200 - 500"), in the bins' order."""
+    names = [f"{low:g}" + (" or more" if math.isinf(high) else f" - {high:g}") for low, high in pairwise(limits)]
+    return pd.cut(values, list(limits), labels=names, right=False)
+
+
+def _by_source(cases: pd.DataFrame) -> pd.DataFrame:
+    keys = ["domain", "source", "scan", "kind"]
+    rows = [
+        dict(zip(keys, key, strict=True)) | {"patients": group["patient"].nunique()} | _figures(group)
+        for key, group in cases.groupby(keys, sort=True)
+    ]
+    figures = ["dice", "dice_low", "dice_high", *METRICS[1:], "hd95_missing", "cases"]
+    return pd.DataFrame(rows, columns=[*keys, "patients", *figures])
+
+
 def examples(cases: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The cases to look at: best, typical and worst, no slice twice within a group.
+    """The cases to look at: best, typical and worst, no slice twice within a group; slices rotated by an angle aside.
 
     Returns:
         Rows of `cases` with a column `group`, `count` of each group where there are enough.
     """
+    cases = cases[cases["transform"] != ROTATED]
     shown = cases[cases["kind"] != ABSENT]
     large = shown[shown["area_mm2"] >= shown["area_mm2"].quantile(0.25)]
     ordered = cases.sort_values(["dice", "slice_id", "prompt_id"])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
+from model.asked import read_prompts
 from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
-from model.evaluation import read_prompts
 from model.inference import Segmenter
 from pipelines.stage import DATASET, SLICES, cohort, console, progress
 

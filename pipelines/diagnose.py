@@ -15,13 +15,14 @@ from pathlib import Path
 import pandas as pd
 
 from corpus.errors import InputError
+from model.asked import TestPrompts, read_prompts
 from model.checkpoint import WEIGHTS
 from model.counterproof import ask_with_right_pose
 from model.data import SplitData
 from model.diagnosis import Finding, diagnose, load_thresholds, names_known
 from model.drawing import draw_examples
-from model.evaluation import TestPrompts, read_prompts
 from model.inference import Segmenter
+from model.views import ROTATED
 from pipelines.reporting import read_json, read_table
 from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, SLICES, cohort, console
@@ -47,6 +48,7 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
         InputError: There is no such run or checkpoint, or the run is another checkpoint's.
     """
     cases = read_table(run / CASES, "evaluate", COLUMNS)
+    cases = cases[cases["transform"] != ROTATED]
     segmenter = Segmenter.from_pretrained(checkpoint)
     if (run / RUN).is_file():
         made = read_json(run / RUN, "evaluate", ["checkpoint"])["checkpoint"]

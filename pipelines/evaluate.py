@@ -1,6 +1,15 @@
-"""Stage `evaluate`: every held-out prompt on every held-out slice, as it lies and turned -> metrics and pictures.
+"""Stage `evaluate`: every held-out prompt on every held-out slice, as it lies, turned and rotated; whole volumes; and
+the robustness card -> metrics, tables and pictures.
 
 python -m pipelines.evaluate
+
+metrics.json holds macro means over organs; empty masks count as `model.metrics` says:
+  original, transformed (D4), rotated   by kind: dice with its interval over patients, nsd (at the organ's tolerance),
+                nsd_1mm, hd95 in mm and hd95_missing (cases without); absent.empty; pose
+  volume        the same of whole volumes, by name; see `model.stacks`
+  intent, calibration.ece   of the held-out requests
+  leak          what was looked at; had anything been on both sides, there would be no figures
+  organ_dice, patients, slices; out_of_domain where a source is held out (`dataset.out_of_domain`)
 """
 
 from __future__ import annotations
@@ -8,75 +17,108 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from corpus.params import load_params
+from model.asked import TestPrompts, read_prompts, reads, variants_understood
 from model.data import SplitData
 from model.drawing import draw_examples
-from model.evaluation import EvaluateParams, TestPrompts, evaluate, read_prompts, variants_understood
+from model.evaluation import Evaluated, EvaluateParams, evaluate
 from model.inference import Segmenter
-from model.scoring import examples, score, tables
+from model.robustness import robustness
+from model.scoring import OUT, calibration, examples, score, score_volumes, tables
 from model.training import TrainParams
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, stage
+from prompts.dataset import DatasetParams
 from prompts.kinds import kinds
+from prompts.leaks import check_leaks
+from prompts.targets import TargetParams
 
 
 @stage
 def main() -> None:
     """Evaluate models/flans on the test split."""
     params = load_params("evaluate", EvaluateParams)
+    targets = load_params("targets", TargetParams)
     torch.set_num_threads(load_params("train_joint", TrainParams).threads)
-    segmenter = Segmenter.from_pretrained(MODELS / "flans")
     data = SplitData(DATASET, SLICES / cohort(), "test")
-    texts = pd.read_parquet(DATASET / "texts.parquet")
+    slices, texts, variants = (pd.read_parquet(DATASET / f"{name}.parquet") for name in ("slices", "texts", "variants"))
+    leak = check_leaks(
+        slices,
+        pd.concat([texts, variants], ignore_index=True),
+        lambda row: data.stores[row["source"]].image(row["shard"], int(row["row"])),
+        load_params("dataset", DatasetParams).near_copy,
+        DATASET,
+    )
+    segmenter = Segmenter.from_pretrained(MODELS / "flans")
     prompts = read_prompts(segmenter, texts)
     with progress("evaluate", len(data.table)) as advance:
-        cases = evaluate(segmenter, data, prompts, params, advance)
-    variants = pd.read_parquet(DATASET / "variants.parquet")
-    write_results(cases, segmenter, data, texts, prompts, params, EVALUATION, variants)
+        found = evaluate(segmenter, data, prompts, params, targets, advance)
+    trained = set(slices.loc[slices["split"] == "train", "source"])
+    found = found.of_domains({source: "in" if source in trained else OUT for source in data.stores})
+    understood = variants_understood(segmenter, variants)
+    metrics = write_results(found, segmenter, data, texts, prompts, params, targets, EVALUATION, understood)
+    (EVALUATION / "metrics.json").write_text(json.dumps(metrics | {"leak": leak}, indent=2) + "\n", encoding="utf-8")
 
 
 def write_results(
-    cases: pd.DataFrame,
+    found: Evaluated,
     segmenter: Segmenter,
     data: SplitData,
     texts: pd.DataFrame,
     prompts: TestPrompts,
     params: EvaluateParams,
+    targets: TargetParams,
     out: Path,
-    variants: pd.DataFrame | None = None,
+    variants: dict[str, float] | None = None,
 ) -> dict:
     """Write cases.parquet, metrics.json, tables and pictures, and print the main figures.
 
     Args:
-        cases: What `evaluate` returned for `data` and `prompts`.
+        found: What `evaluate` returned for `data` and `prompts`, with the sources' domains.
         texts: What `prompts` were read from.
-        variants: The data set's variants.parquet.
+        variants: What `variants_understood` returned.
 
     Returns:
         The metrics.
     """
-    nothing = texts[(texts["split"] == "test") & (texts["kind"] == "none")]["prompt_id"]
-    read = [prompts.request.understood[prompts.row[p]].intent.kind for p in nothing]
-    metrics = score(
-        cases,
-        sum(k == "none" for k in read) / len(read) if read else None,
-        {} if variants is None else variants_understood(segmenter, variants),
-    )
+    held_out = texts[texts["split"] == "test"]
+    understood = [prompts.request.understood[prompts.row[prompt]] for prompt in held_out["prompt_id"]]
+    asked = zip(understood, held_out["kind"], held_out["target"], strict=True)
+    right = [u.intent.kind == "none" if kind == "none" else reads(u.intent, kind, target) for u, kind, target in asked]
+    abstained = np.array(right)[held_out["kind"] == "none"]
+    error, calibrated = calibration(np.array([u.confidence for u in understood]), np.array(right))
+    metrics = score(found.cases, abstained.mean() if len(abstained) else None, variants or {})
+    apart = found.volumes["domain"] == OUT
+    if not apart.all():
+        metrics["volume"] = score_volumes(found.volumes[~apart])
+    if apart.any():
+        metrics["out_of_domain"]["volume"] = score_volumes(found.volumes[apart])
+    metrics["calibration"] = {"ece": error}
+    with progress("robustness", params.robustness.slices) as advance:
+        card = robustness(segmenter, data, prompts, params.robustness, targets, params.seed, advance)
 
     out.mkdir(parents=True, exist_ok=True)
-    cases.to_parquet(out / "cases.parquet", index=False)
+    found.cases.to_parquet(out / "cases.parquet", index=False)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     (out / "tables").mkdir(exist_ok=True)
-    for name, table in tables(cases).items():
+    written = tables(found.cases) | {"volumes": found.volumes, "calibration": calibrated, "robustness": card}
+    for name, table in written.items():
         table.to_csv(out / "tables" / f"{name}.csv", index=False)
-    draw_examples(examples(cases, params.examples), segmenter, data, prompts, out / "examples", params.picture_px)
-    for scan in ("original", "transformed"):
-        figures = {kind: values["dice"] for kind, values in metrics.get(scan, {}).items() if kind in kinds()}
-        if figures:
-            console.print(f"{scan}: macro Dice " + ", ".join(f"{kind} {dice:.3f}" for kind, dice in figures.items()))
+    chosen = examples(found.cases, params.examples)
+    draw_examples(chosen, segmenter, data, prompts, out / "examples", params.picture_px)
+    _print(metrics)
     return metrics
+
+
+def _print(metrics: dict) -> None:
+    shown = {scan: metrics.get(scan, {}) for scan in ("original", "transformed", "rotated", "volume")}
+    for scan, figures in shown.items():
+        named = [f"{kind} {found['dice']:.3f}" for kind, found in figures.items() if kind in kinds()]
+        if named:
+            console.print(f"{scan}: macro Dice {', '.join(named)}")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ from corpus.scans.ingest import ingest
 from corpus.scans.ingest_params import IngestParams, SourceParams
 from corpus.scans.store import REJECTS, SliceStore
 from corpus.scans.unfinished import folder_of
+from model.asked import TestPrompts, read_prompts
 from model.checkpoint import WEIGHTS
 from model.data import SplitData
-from model.evaluation import EvaluateParams, TestPrompts, evaluate, read_prompts
+from model.evaluation import Evaluated, EvaluateParams, evaluate
 from model.held_out import held_out_requests, read_requests
 from model.inference import Segmenter
 from pipelines.evaluate import write_results
@@ -36,6 +37,8 @@ from prompts.dataset import DatasetParams, assign, file_hash
 from prompts.measure import measure
 from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
 
+OUTSIDE = "outside"
+"""The domain of a source that isn't one of the data set's."""
 SAMPLES, NOT_ASKED = "samples.parquet", "not_asked.csv"
 
 
@@ -99,11 +102,11 @@ def evaluate_source(
         prepare(name, protocol, texts, work)
     data = SplitData(work, work / "slices", "test")
     prompts = read_prompts(segmenter, texts)
-    cases = _evaluate_volumes(segmenter, data, prompts, protocol.evaluate, work / "cases")
+    found = _evaluate_volumes(segmenter, data, prompts, protocol, work / "cases").of_domains({name: OUTSIDE})
 
     shutil.copy(work / "slices" / name / REJECTS, out / REJECTS)
     shutil.copy(work / NOT_ASKED, out / NOT_ASKED)
-    metrics = write_results(cases, segmenter, data, texts, prompts, protocol.evaluate, out)
+    metrics = write_results(found, segmenter, data, texts, prompts, protocol.evaluate, protocol.targets, out)
     summary = json.loads((work / "slices" / name / "summary.json").read_text(encoding="utf-8"))
     run = {
         "checkpoint": {"folder": checkpoint.name, "sha256": weights},
@@ -148,22 +151,25 @@ def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> N
 
 
 def _evaluate_volumes(
-    segmenter: Segmenter, data: SplitData, prompts: TestPrompts, params: EvaluateParams, parts: Path
-) -> pd.DataFrame:
+    segmenter: Segmenter, data: SplitData, prompts: TestPrompts, protocol: Protocol, parts: Path
+) -> Evaluated:
     """All cases, volume by volume; each volume's are kept in `parts` and not made again."""
     parts.mkdir(exist_ok=True)
     tables = []
     with progress("evaluate", len(data.table)) as advance:
         for number, (_, rows) in enumerate(data.table.groupby("volume", sort=True)):
-            path = parts / f"{number:06d}.parquet"
-            if path.is_file():
+            # The volume's own table is written first: where the cases are there, both are.
+            paths = [parts / f"{number:06d}.{what}.parquet" for what in ("volumes", "cases")]
+            if paths[1].is_file():
                 advance(len(rows))
             else:
-                found = evaluate(segmenter, data, prompts, params, advance, rows.index)
-                found.to_parquet(path.with_suffix(".partial"), index=False)
-                path.with_suffix(".partial").replace(path)
-            tables.append(pd.read_parquet(path))
-    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+                found = evaluate(segmenter, data, prompts, protocol.evaluate, protocol.targets, advance, rows.index)
+                for path, table in zip(paths, (found.volumes, found.cases), strict=True):
+                    table.to_parquet(path.with_suffix(".partial"), index=False)
+                    path.with_suffix(".partial").replace(path)
+            tables.append([pd.read_parquet(path) for path in paths])
+    volumes, cases = ([table for table in same if len(table)] or same[:1] for same in zip(*tables, strict=True))
+    return Evaluated(pd.concat(cases, ignore_index=True), pd.concat(volumes, ignore_index=True))
 
 
 def _report(out: Path, given: bool) -> None:

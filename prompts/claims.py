@@ -16,6 +16,14 @@ _PATHS = re.compile(
     re.IGNORECASE,
 )
 """A way of reading the picture: only where it begins says which structure is meant."""
+_LOW, _HIGH = "smallest|lowest|least|minimum|minimal|min", "largest|biggest|greatest|highest|maximum|maximal|max"
+_COORDINATES = re.compile(
+    rf"\b(?:(?P<low>{_LOW})|(?P<high>{_HIGH})) (?:in )?(?:centroid |bbox\.)?"
+    r"(?:(?P<x>x|column)|(?P<y>y|row))_?(?:min|max)?\b"
+    r"|\b(?:(?P<x2>x|column)|(?P<y2>y|row))_?(?:min|max)? (?:coordinate |index )?(?:is )?"
+    rf"(?:(?P<low2>{_LOW})|(?P<high2>{_HIGH}))\b"
+)
+"""Places as programmers speak of them: x grows to the right, and y downwards."""
 
 
 @lru_cache(maxsize=8)
@@ -32,8 +40,18 @@ def without(text: str, spans: Iterable[Mention], instead: str = "") -> str:
 
 
 def plain_words(text: str) -> str:
-    """The text in lower case, where a way of reading the picture is only what it begins with."""
-    return _PATHS.sub(lambda match: f"first {next(filter(None, match.groups()))}", text.lower().replace("’", "'"))
+    """The text in lower case, where a way of reading the picture is only what it begins with, and the smallest x the
+    leftmost."""
+    plain = _PATHS.sub(lambda match: f"first {next(filter(None, match.groups()))}", text.lower().replace("’", "'"))
+    return _COORDINATES.sub(_placed, plain)
+
+
+def _placed(match: re.Match[str]) -> str:
+    """The extreme that a coordinate stands for."""
+    low, across = match["low"] or match["low2"], match["x"] or match["x2"]
+    if across:
+        return "leftmost" if low else "rightmost"
+    return "topmost" if low else "bottommost"
 
 
 def claims(text: str) -> list[str]:

@@ -12,7 +12,7 @@ import pandera.pandas as pa
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
-from prompts.splits import SPLITS, SplitParams, split_patients, split_texts
+from prompts.splits import SPLITS, SplitParams, kept_apart, split_patients, split_texts
 from prompts.targets import ABSENT, TargetParams, absent, eligible, intent_of, thinned
 from prompts.truth import verified
 from prompts.variants import variants
@@ -31,6 +31,8 @@ class DatasetParams:
     """Requests that each mask gets for each kind and attribute, by split."""
     variants: float
     """Share of the texts that the intent head reads behind a case, misspelt, and of structures elsewhere, too."""
+    out_of_domain: tuple[str, ...] = ()
+    """Sources that training never sees; all their patients are for testing, and they are scored apart."""
 
     def __post_init__(self) -> None:
         if set(self.requests) != set(SPLITS) or min(self.requests.values()) < 1:
@@ -127,8 +129,18 @@ def build_dataset(
 
     Returns:
         The manifest.
+
+    Raises:
+        InputError: A source is too small to be split or isn't there, or a cell of the bank has too few requests.
     """
-    patients = split_patients(slices[["source", "patient"]].drop_duplicates(), params.patients, params.seed)
+    if unknown := set(params.out_of_domain) - set(slices["source"]):
+        raise InputError(
+            "params.yaml dataset.out_of_domain",
+            f"no source is called {', '.join(sorted(unknown))}",
+            f"choose from {', '.join(sorted(set(slices['source'])))}",
+        )
+    named = slices[["source", "patient"]].drop_duplicates()
+    patients = split_patients(named, params.patients, params.seed, params.out_of_domain)
     slices = slices.assign(split=slices["patient"].map(patients))
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
@@ -144,7 +156,8 @@ def build_dataset(
     samples.to_parquet(out / "samples.parquet", index=False)
     kept = [*TEXTS, "style", "cell", "split"]
     texts[kept].to_parquet(out / "texts.parquet", index=False)
-    read = variants(texts.loc[texts["split"].isin(SPLITS), kept], params.variants, params.seed)
+    used = texts.loc[texts["split"].isin(SPLITS), kept]
+    read = kept_apart(variants(used, params.variants, params.seed), used, params.near_copy)
     read.to_parquet(out / "variants.parquet", index=False)
     pd.DataFrame(
         {"patient": patients.keys(), "split": patients.values()},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
 
@@ -18,6 +19,43 @@ def normalised(text: str) -> str:
 def jaccard(a: frozenset[str], b: frozenset[str]) -> Fraction:
     """Words in common over words in either."""
     return Fraction(len(a & b), len(a | b)) if a or b else Fraction(1)
+
+
+def words(text: str) -> frozenset[str]:
+    """The text's words, without case and punctuation."""
+    return frozenset(normalised(text).split())
+
+
+def copies(texts: Sequence[str], of: Sequence[str], threshold: Fraction) -> dict[int, int]:
+    """Which of some texts are copies, or near copies, of others.
+
+    Two sets of words with a Jaccard index of at least `threshold` share one of their first n - ceil(threshold n) + 1
+    words in any fixed order of words (prefix filtering); with the rarest first few pairs are compared.
+
+    Returns:
+        Row in `texts` -> the first row in `of` with which its words have a Jaccard index of at least `threshold`; texts
+        that are the same without case and punctuation are among them.
+    """
+    ours, theirs = ([words(text) for text in side] for side in (texts, of))
+    number = Counter(word for side in (ours, theirs) for found in side for word in found)
+    common, either = threshold.numerator, threshold.denominator
+
+    def first(found: frozenset[str]) -> list[str]:
+        ranked = sorted(found, key=lambda word: (number[word], word))
+        return ranked[: len(ranked) + 1 + -len(ranked) * common // either] or [""]
+
+    by_word: dict[str, list[int]] = defaultdict(list)
+    for row, other in enumerate(theirs):
+        for word in first(other):
+            by_word[word].append(row)
+    found: dict[int, int] = {}
+    for row, one in enumerate(ours):
+        for candidate in sorted({c for word in first(one) for c in by_word.get(word, ())}):
+            shared = len(one & theirs[candidate])
+            if shared * either >= common * (len(one) + len(theirs[candidate]) - shared):
+                found[row] = candidate
+                break
+    return found
 
 
 class Duplicates:
@@ -36,7 +74,7 @@ class Duplicates:
     def add(self, text: str, group: str) -> None:
         """Remember an accepted text."""
         self._texts.setdefault(normalised(text), text)
-        tokens = self._tokens(text)
+        tokens = words(text)
         for word in self._prefix(tokens):
             self._by_word[group, word].append((tokens, text))
 
@@ -46,17 +84,13 @@ class Duplicates:
 
     def near(self, text: str, group: str) -> str | None:
         """The first accepted text of the group that shares nearly all its words with `text`."""
-        tokens = self._tokens(text)
+        tokens = words(text)
         for word in self._prefix(tokens):
             for other, accepted in self._by_word.get((group, word), ()):
                 short, long = sorted((len(tokens), len(other)))
                 if short >= self.threshold * long and jaccard(tokens, other) >= self.threshold:
                     return accepted
         return None
-
-    @staticmethod
-    def _tokens(text: str) -> frozenset[str]:
-        return frozenset(normalised(text).split())
 
     def _prefix(self, tokens: frozenset[str]) -> list[str]:
         ranked = sorted(tokens, key=lambda word: (-len(word), word))

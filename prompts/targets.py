@@ -51,7 +51,7 @@ def intent_of(kind: str, target: str) -> Intent:
     return kinds()["anatomy" if kind == ABSENT else kind].intents[target]
 
 
-def _least(intent: Intent, params: TargetParams) -> float:
+def least_margin(intent: Intent, params: TargetParams) -> float:
     """The margin from which an answer is clear."""
     if intent.relation:
         return params.relation_margin_mm
@@ -72,7 +72,7 @@ def eligible(facts: pd.DataFrame, answers: pd.DataFrame, params: TargetParams) -
         left kidney" doesn't name; `margin` is as in `prompts.rules.Answer`.
     """
     least = {
-        (kind.name, target): _least(intent, params)
+        (kind.name, target): least_margin(intent, params)
         for kind in kinds().values()
         for target, intent in kind.intents.items()
     }

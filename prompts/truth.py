@@ -71,7 +71,9 @@ def verified(samples: pd.DataFrame, facts: pd.DataFrame, slices: pd.DataFrame) -
     for row in samples[["slice_id", "organ", "kind", "attribute", "text"]].itertuples(index=False):
         claimed = of_organ[row.text] if row.kind in ORGAN_KINDS else []
         if row.kind in PICTURE_KINDS:
-            claimed = of_picture[row.text] or [str(row.attribute)]
+            # What is asked for stands beside what isn't: "not the one at the bottom, the one as high up as possible".
+            said = of_picture[row.text]
+            claimed = said if said and row.attribute not in said else [str(row.attribute)]
         wrong = [claim for claim in claimed if (row.slice_id, row.organ, claim) not in true]
         checked += len(claimed)
         if row.text in says_ct:

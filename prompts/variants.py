@@ -65,22 +65,25 @@ def _in_context(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> 
     return rows.assign(text=joined)
 
 
+def misspell(word: str, rng: np.random.Generator) -> str:
+    """One slip of the fingers in a word of four letters or more: a letter is left out, doubled, swapped with the next
+    or another one; the first stays."""
+    i = int(rng.integers(1, len(word) - 1))
+    letter = _LETTERS[rng.integers(len(_LETTERS))]
+    return (
+        word[:i] + word[i + 1 :],
+        word[:i] + word[i] + word[i:],
+        word[:i] + word[i + 1] + word[i] + word[i + 2 :],
+        word[:i] + letter + word[i + 1 :],
+    )[rng.integers(4)]
+
+
 def _misspelt(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
     """A third of the longer words with one slip of the fingers each."""
     rows = _drawn(texts, share, rng)
 
     def slip(match: re.Match[str]) -> str:
-        word = match.group()
-        if rng.random() > 1 / 3:
-            return word
-        i = int(rng.integers(1, len(word) - 1))
-        letter = _LETTERS[rng.integers(len(_LETTERS))]
-        return (
-            word[:i] + word[i + 1 :],
-            word[:i] + word[i] + word[i:],
-            word[:i] + word[i + 1] + word[i] + word[i + 2 :],
-            word[:i] + letter + word[i + 1 :],
-        )[rng.integers(4)]
+        return match.group() if rng.random() > 1 / 3 else misspell(match.group(), rng)
 
     return rows.assign(text=[re.sub(r"[A-Za-z]{4,}", slip, text) for text in rows["text"]])
 

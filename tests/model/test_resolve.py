@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from corpus.anatomy import BY_NAME
-from model.evaluation import TestPrompts as Prompts
-from model.evaluation import turn_intent, turn_prompts
+from model.asked import TestPrompts as Prompts
+from model.asked import turn_intent, turn_prompts
 from model.groups import ORDER, act
 from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.losses import intent_loss

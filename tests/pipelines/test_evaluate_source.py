@@ -19,11 +19,13 @@ from tests.pipelines.outside import run
 
 def test_the_same_tables_as_the_stage(whole: Path) -> None:
     metrics = json.loads((whole / "metrics.json").read_text())
-    assert {"original", "transformed", "intent", "organ_dice", "patients", "slices"} <= set(metrics)
+    sections = {"original", "transformed", "rotated", "volume", "intent", "calibration", "organ_dice"}
+    assert sections | {"patients", "slices"} <= set(metrics)
     assert {"anatomy", "position", "size", "absent", "pose"} <= set(metrics["original"])
     assert "abstains" in metrics["intent"]
     assert metrics["patients"] == 2
-    names = {"organs", "kinds", "transforms", "intents"}
+    names = {"organs", "kinds", "transforms", "angles", "sources", "sizes", "regions", "intents", "poses"}
+    names |= {"calibration", "volumes", "robustness"}
     assert {path.stem for path in (whole / "tables").glob("*.csv")} == names
     cases = pd.read_parquet(whole / "cases.parquet")
     assert cases["slice_id"].nunique() == metrics["slices"]

@@ -61,6 +61,7 @@ def _cases(patients: int = 3, transforms: tuple[str, ...] = ("identity", "rot90"
         )
     cases = pd.DataFrame(rows).assign(source="phantom", text=HOSTILE, confidence=0.9, pose_sure=True, area_mm2=100.0)
     cases = cases.assign(nsd=cases["dice"], nsd_1mm=cases["dice"], answered=cases["organ"])
+    cases = cases.assign(pose_found=cases["transform"], domain="in", region="middle left", degrees=0.0)
     return cases.assign(understood_kind=cases["kind"], understood_right=True, negated_right=True)
 
 

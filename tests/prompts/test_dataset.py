@@ -12,11 +12,13 @@ import pytest
 
 from corpus.anatomy import named_organs
 from corpus.errors import InputError
+from prompts.claims import claims
 from prompts.dataset import DatasetParams, build_dataset
+from prompts.duplicates import words
 from prompts.facts import FACTS, shapes, slice_facts
 from prompts.kinds import Cell, cells, kinds
 from prompts.rules import ANSWERS, Scene, slice_answers
-from prompts.splits import SplitParams, split_patients, split_texts, words
+from prompts.splits import SplitParams, kept_apart, split_patients, split_texts
 from prompts.targets import TargetParams
 from prompts.variants import variants
 
@@ -146,6 +148,34 @@ def test_every_source_is_in_every_split() -> None:
         assert {v for k, v in split.items() if k.startswith(source)} == {"train", "val", "test"}
 
 
+def test_a_source_out_of_domain_is_for_testing_alone(tmp_path: Path) -> None:
+    patients = pd.DataFrame(
+        {"source": ["a"] * 3 + ["b"] * 2, "patient": [f"a/{i}" for i in range(3)] + [f"b/{i}" for i in range(2)]}
+    )
+    split = split_patients(patients, HALF, seed=1, out_of_domain=("b",))
+    assert {v for k, v in split.items() if k.startswith("b")} == {"test"}
+    assert {v for k, v in split.items() if k.startswith("a")} == {"train", "val", "test"}
+    with pytest.raises(InputError, match="expected a source that is left to train on"):
+        split_patients(patients, HALF, seed=1, out_of_domain=("a", "b"))
+    with pytest.raises(InputError, match="no source is called elsewhere"):
+        build_dataset(*inputs(), TARGETS, replace(PARAMS, out_of_domain=("elsewhere",)), tmp_path)
+
+
+def test_texts_made_of_others_bring_no_copy_to_the_other_side() -> None:
+    texts = pd.DataFrame({"text": ["where is the liver now please", "find the spleen"], "split": ["train", "test"]})
+    made = pd.DataFrame(
+        [
+            ("where is the nose now please", "test"),
+            ("where's the toe", "test"),
+            ("the spleen: find!", "train"),
+            ("dizzy, find the aorta in it", "train"),
+            ("find the aorta in it: dizzy", "val"),
+        ],
+        columns=["text", "split"],
+    )
+    assert kept_apart(made, texts, 0.6)["text"].tolist() == ["dizzy, find the aorta in it", "where's the toe"]
+
+
 def test_two_patients_are_too_few() -> None:
     with pytest.raises(InputError, match="at least three patients"):
         split_patients(pd.DataFrame({"source": ["a", "a"], "patient": ["a/1", "a/2"]}), HALF, seed=0)
@@ -175,6 +205,31 @@ def test_a_sample_whose_text_is_false_of_its_mask_is_left_out_and_counted(tmp_pa
     on_ct = samples[samples["text"].str.contains("CT image")]["patient"]
     assert set(on_ct) == {f"s/{i}" for i in range(5, 10)}
     assert whole > sum(manifest["samples"]["train"].values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "claimed"),
+    [
+        ("structure with the smallest x coordinate", ["leftmost"]),
+        ("the mask whose centroid has the highest column index", ["rightmost"]),
+        ("row index lowest: that structure", ["topmost"]),
+        ("select label whose bbox.ymax is maximal", ["bottommost"]),
+        ("smallest organ", ["smallest"]),
+        ("max area", []),
+    ],
+)
+def test_a_coordinate_is_a_place_and_no_size(text: str, claimed: list[str]) -> None:
+    assert claims(text) == claimed
+
+
+def test_what_is_not_meant_is_no_claim_of_what_is(tmp_path: Path) -> None:
+    slices, facts, answers, bank = inputs()
+    leftmost = bank["cell"] == "position/leftmost/lay"
+    bank.loc[leftmost, "text"] = "not the rightmost one, the " + bank.loc[leftmost, "text"]
+    manifest = build_dataset(slices, facts, answers, bank, TARGETS, PARAMS, tmp_path)
+    assert manifest["verified"]["false"] == {}
+    samples = pd.read_parquet(tmp_path / "samples.parquet")
+    assert samples["text"].str.startswith("not the rightmost one").any()
 
 
 def test_kinds_that_could_have_dozens_of_targets_get_a_few(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Nothing that a model is tested with was there when it was trained: neither a patient, nor a slice, nor a request.
+
+The splits are made so (`prompts.splits`); here it is looked for once more in what they left, before anything is scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from corpus.errors import InputError
+from prompts.duplicates import copies
+
+SHOWN = 3
+Pixels = Callable[[pd.Series], np.ndarray]
+"""A row of the slice table -> that slice's image."""
+
+
+def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near: float, where: Path) -> dict[str, int]:
+    """Look for what lies on both sides.
+
+    Patients and slices of the test set are held against those of training and of validation, which chooses among
+    checkpoints; texts against those of training. A slice is known by its name and by its pixels; one that is of one
+    grey value throughout shows nothing, and is left out.
+
+    Args:
+        slices: The data set's slices.parquet.
+        texts: Its texts and their variants: columns text and split.
+        pixels: Reads a slice.
+        near: Texts whose word sets have this Jaccard index or more are near copies, whatever they ask for.
+        where: The data set, for the message.
+
+    Returns:
+        How many patients, slices and texts of the test set were looked at; all are on that side alone.
+
+    Raises:
+        InputError: Something is on both sides.
+    """
+    tested, known = slices[slices["split"] == "test"], slices[slices["split"].isin(("train", "val"))]
+    fix = "make the data set again: dvc repro --force dataset; a scan that is there twice has to leave its source"
+    for what, column in (("patients", "patient"), ("slices", "slice_id")):
+        _refuse(where, what, sorted(set(tested[column]) & set(known[column])), fix)
+    seen = {digest: row["slice_id"] for _, row in known.iterrows() if (digest := _digest(pixels(row)))}
+    again = [(row["slice_id"], seen.get(_digest(pixels(row)) or "")) for _, row in tested.iterrows()]
+    _refuse(where, "slices' pixels", [f"{one} = {other}" for one, other in again if other], fix)
+    asked, learned = (texts.loc[texts["split"] == split, "text"].tolist() for split in ("test", "train"))
+    near_copies = copies(asked, learned, Fraction(str(near)))
+    fix = "make the data set again: dvc repro --force dataset; it drops near copies (dataset.near_copy)"
+    _refuse(where, "requests", [f"{asked[i]!r} ~ {learned[j]!r}" for i, j in near_copies.items()], fix)
+    return {"patients": tested["patient"].nunique(), "slices": len(tested), "texts": len(asked)}
+
+
+def _digest(image: np.ndarray) -> str | None:
+    if image.min() == image.max():
+        return None
+    return hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).hexdigest()
+
+
+def _refuse(where: Path, what: str, found: list[str], fix: str) -> None:
+    if found:
+        shown = "; ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+        problem = f"expected a test set that training never saw, but of its {what} {len(found)} are in both: {shown}"
+        raise InputError(where, problem, fix)

@@ -93,6 +93,11 @@ class Pose:
         return Pose(*(getattr(self, field.name).expand(batch) for field in fields(self)))
 
 
+def known_pose(element: int, degrees: float = 0.0, sure: bool = True) -> Pose:
+    """The pose of a scan that is known to be turned upright by `element`, then by `degrees`."""
+    return Pose(torch.tensor([element]), torch.tensor([degrees]), torch.ones(1), torch.tensor([sure]))
+
+
 class Canonicalizer(nn.Module):
     """Contract: `canonicalize(x) -> (x', pose)`, `restore(y, pose)`; `restore(canonicalize(x)) == x` to the bit
     wherever `pose.degrees` is 0, and up to one resampling there and one back elsewhere."""

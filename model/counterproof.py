@@ -7,7 +7,7 @@ import torch
 
 from corpus.anatomy import BY_NAME
 from model.asked import TestPrompts
-from model.canonicalizer import Pose
+from model.canonicalizer import known_pose
 from model.data import SplitData
 from model.groups import INVERSE, NAMES, act
 from model.inference import Segmenter
@@ -36,7 +36,7 @@ def ask_with_right_pose(
     for (slice_id, transform), rows in groups[:: max(1, -(-len(groups) // SLICES))]:
         element = NAMES.index(transform)
         image, label = (act(element, torch.from_numpy(a)).numpy() for a in data.read(position[slice_id]))
-        pose = Pose(torch.tensor([INVERSE[element]]), torch.zeros(1), torch.ones(1), torch.ones(1, dtype=torch.bool))
+        pose = known_pose(INVERSE[element])
         answer = segmenter.segment(image[None], prompts.of(rows["prompt_id"].tolist()), pose)
         truths = [mask_of(label, BY_NAME[organ].id) for organ in rows["organ"]]
         given = [dice(mask[0], truth) for mask, truth in zip(answer.masks, truths, strict=True)]

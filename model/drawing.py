@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,9 @@ from PIL import Image
 
 from corpus.anatomy import BY_NAME
 from model.asked import TestPrompts
+from model.canonicalizer import Pose, known_pose
 from model.data import SplitData
-from model.groups import NAMES, act, act_direction
+from model.groups import INVERSE, NAMES, act, act_direction
 from model.inference import Segmenter
 from prompts.facts import mask_of
 from prompts.pictures import SIDES, picture, save
@@ -36,7 +39,7 @@ def draw_examples(
     for number, case in enumerate(chosen.to_dict("records")):
         i, element = position[case["slice_id"]], NAMES.index(case["transform"])
         image, label = (act(element, torch.from_numpy(a)).numpy() for a in data.read(i))
-        answer = segmenter.segment(image[None], prompts.of([case["prompt_id"]]))
+        answer = segmenter.segment(image[None], prompts.of([case["prompt_id"]]), _pose(case))
         truth = mask_of(label, BY_NAME[case["organ"]].id)
         info = data.table.iloc[i]
         spacing = (info["spacing_y"], info["spacing_x"])
@@ -46,6 +49,12 @@ def draw_examples(
         names.append(f"{number:02d}-{case['group']}.png")
         save(drawn, out / names[-1])
     chosen.assign(picture=names).to_csv(out / "examples.csv", index=False)
+
+
+def _pose(case: Mapping[Hashable, Any]) -> Pose:
+    """The pose that a case was answered with."""
+    element = INVERSE[NAMES.index(case["pose_found"])]
+    return known_pose(element, float(case["pose_degrees"]), bool(case["pose_sure"]))
 
 
 def montage(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from corpus.params import params_dataclass
 from model.asked import TestPrompts, reads
+from model.canonicalizer import Pose
 from model.data import SplitData
 from model.grading import Grader
 from model.groups import INVERSE, NAMES, ORDER
 from model.inference import Segmentation, Segmenter
 from model.perturbations import RobustnessParams
+from model.poses import VolumePoses
 from model.stacks import VOLUMES, Stack
 from model.views import View, as_it_lies, can_be_rotated, rotated, turned
 from prompts.targets import TargetParams, intent_of
@@ -29,10 +32,13 @@ class EvaluateParams:
     seed: int
     turned: int
     """Of the seven ways to turn or mirror a slice, how many are drawn for each, besides the slice as it lies."""
+    pose: Literal["volume", "slice"]
+    """Whether a slice's pose is judged with all its volume, as in use, or alone; alone, a slice of the pelvis has no
+    left and right to be told by. The pose that a slice has alone is reported either way."""
     rotated: float
     """Share of the slices that are rotated by a random angle, too."""
     degrees: float
-    """That angle's limit, to either side."""
+    """That angle's limit, to either side; the slices of one volume are rotated by the same."""
     robustness: RobustnessParams
     examples: int
     """Pictures of each of the best, typical and worst cases."""
@@ -85,8 +91,11 @@ def evaluate(
     chosen = data.table if slices is None else data.table.loc[list(slices)]
     for _, rows in chosen.groupby(["source", "volume"], sort=False):
         stack = Stack(rows, prompts, params.seed)
+        poses = VolumePoses(segmenter, data, rows) if params.pose == "volume" else None
+        rng = np.random.Generator(np.random.PCG64([params.seed, 1, int(rows.index[0])]))
+        degrees = round(float(rng.uniform(-params.degrees, params.degrees)), 2)
         for i in rows.index:
-            cases += _slice(i, segmenter, data, prompts, params, targets, stack)
+            cases += _slice(i, segmenter, data, prompts, params, targets, stack, poses, degrees)
             advance(1)
         volumes += stack.rows(prompts)
     return Evaluated(pd.DataFrame(cases), pd.DataFrame(volumes, columns=VOLUMES))
@@ -100,23 +109,26 @@ def _slice(
     params: EvaluateParams,
     targets: TargetParams,
     stack: Stack,
+    poses: VolumePoses | None,
+    degrees: float,
 ) -> list[dict]:
     """The cases of slice `i`; its answers to the volume's requests go onto the stack."""
     info, (image, label) = data.table.iloc[i], data.read(i)
     standing = list(stack.request.values())
     upright = as_it_lies(image, label, data.by_slice.get(info["slice_id"], data.samples.iloc[:0]))
     grader, cases = Grader(label, _spacing(info)), []
-    for view in _views(i, upright, info, prompts, params, targets):
+    for view in _views(i, upright, info, prompts, params, targets, degrees):
         lies = view is upright
         asked = list(dict.fromkeys([*(standing if lies else ()), *view.samples["prompt_id"]]))
         if not asked:
             continue
-        answer = segmenter.segment(view.image[None], prompts.of(asked))
+        alone = segmenter.pose(view.image[None])
+        answer = segmenter.segment(view.image[None], prompts.of(asked), poses.of(view) if poses else alone)
         masks = view.judged(answer.masks[:, 0])
         if lies and standing:
             stack.add(int(info["z"]), label, masks[: len(standing)])
         grade = grader if view.label is label else Grader(view.label, _spacing(info))
-        cases += case_rows(view, answer, masks, {prompt: p for p, prompt in enumerate(asked)}, grade)
+        cases += case_rows(view, answer, masks, {prompt: p for p, prompt in enumerate(asked)}, grade, alone)
     return cases
 
 
@@ -125,7 +137,13 @@ def _spacing(info: pd.Series) -> tuple[float, float]:
 
 
 def _views(
-    i: int, upright: View, info: pd.Series, prompts: TestPrompts, params: EvaluateParams, targets: TargetParams
+    i: int,
+    upright: View,
+    info: pd.Series,
+    prompts: TestPrompts,
+    params: EvaluateParams,
+    targets: TargetParams,
+    degrees: float,
 ) -> Iterator[View]:
     """The slice as it lies, turned and rotated, by draws of its own."""
     yield upright
@@ -133,17 +151,19 @@ def _views(
     for element in sorted(rng.permutation(np.arange(1, ORDER))[: params.turned].tolist()):
         yield turned(upright, element, prompts, rng)
     if rng.random() < params.rotated and can_be_rotated(_spacing(info)):
-        degrees = float(rng.uniform(-params.degrees, params.degrees))
-        yield rotated(upright, round(degrees, 2), _spacing(info), {int(o) for o in info["labelled"]}, targets)
+        yield rotated(upright, degrees, _spacing(info), {int(o) for o in info["labelled"]}, targets)
 
 
-def case_rows(view: View, answer: Segmentation, masks: np.ndarray, place: dict[str, int], grade: Grader) -> list[dict]:
+def case_rows(
+    view: View, answer: Segmentation, masks: np.ndarray, place: dict[str, int], grade: Grader, alone: Pose
+) -> list[dict]:
     """One row a sample of a view.
 
     Args:
         masks: The answer's, bool `[P, H, W]`, in the frame in which they are judged.
         place: Prompt id -> its place among them.
         grade: Of that frame.
+        alone: The pose of the slice by itself.
     """
     found = int(answer.pose.element)
     rows = []
@@ -167,6 +187,9 @@ def case_rows(view: View, answer: Segmentation, masks: np.ndarray, place: dict[s
                 "pose_found": NAMES[INVERSE[found]],
                 "pose_right": found == INVERSE[view.element],
                 "pose_sure": bool(answer.pose.sure),
+                "pose_degrees": round(float(answer.pose.degrees), 4),
+                "alone_right": int(alone.element) == INVERSE[view.element],
+                "alone_sure": bool(alone.sure),
             }
             | grade.truth(organ).row
             | grade(masks[p], organ)

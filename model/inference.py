@@ -93,7 +93,7 @@ class Segmenter:
             pose: How the scan lies, if that is known; found from the pixels otherwise.
             advance: Called with the number of slices done since.
         """
-        pose = pose or self.pose(to_network(image, self.model.params)[0])
+        pose = pose or self.pose(image)
         # Turned before it is framed and resized, so that the network sees the same bits however the scan was turned;
         # and rotated at the scan's own resolution, which blurs less.
         upright = act(int(pose.element), torch.from_numpy(image))
@@ -124,9 +124,9 @@ class Segmenter:
         return Segmentation(np.array(act(int(pose.back), masks).numpy()), tuple(organs), request, pose)
 
     @torch.inference_mode()
-    def pose(self, x: Tensor) -> Pose:
-        """How the slices `[Z, 1, S, S]` of one scan lie."""
-        return self.model.canonicalizer.volume_pose(x)
+    def pose(self, image: np.ndarray) -> Pose:
+        """How the slices of one scan lie: HU, `[Z, H, W]`, as displayed."""
+        return self.model.canonicalizer.volume_pose(to_network(image, self.model.params)[0])
 
     def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;

@@ -93,17 +93,19 @@ def _scan(cases: pd.DataFrame) -> pd.Series:
 
 
 def _scored(cases: pd.DataFrame) -> dict:
-    """The figures of one way to show slices: by kind, absent organs, pose."""
+    """The figures of one way to show slices: by kind, absent organs, pose. Poses are those of slices alone, but for
+    `used`: the share of the slices whose pose was right as it was used."""
     asked = cases.groupby("kind", sort=True)
     result: dict = {str(kind): _figures(rows) for kind, rows in asked if kind != ABSENT}
     vain = cases[cases["kind"] == ABSENT]
     if len(vain):
         result[ABSENT] = {"empty": _share(vain["dice"] == 1), "cases": len(vain)}
     poses = cases.drop_duplicates(["slice_id", "transform"])
-    sure_poses, sure = poses[poses["pose_sure"]], cases[cases["pose_sure"] & (cases["kind"] == "anatomy")]
-    result["pose"] = {"accuracy": _share(poses["pose_right"]), "sure": _share(poses["pose_sure"])}
-    if len(sure_poses):
-        result["pose"]["accuracy_where_sure"] = _share(sure_poses["pose_right"])
+    alone, sure = poses[poses["alone_sure"]], cases[cases["pose_sure"] & (cases["kind"] == "anatomy")]
+    result["pose"] = {"accuracy": _share(poses["alone_right"]), "sure": _share(poses["alone_sure"])}
+    if len(alone):
+        result["pose"]["accuracy_where_sure"] = _share(alone["alone_right"])
+    result["pose"]["used"] = _share(poses["pose_right"])
     if len(sure):
         result["anatomy_where_pose_sure"] = _figures(sure)
     return result

@@ -73,7 +73,7 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
             return milliseconds
 
         x, _ = to_network(image, params)
-        pose_ms = timed(partial(segmenter.pose, x))
+        pose_ms = timed(partial(segmenter.pose, image))
         rows = []
         for n in prompts:
             texts, intents = _asked(n)

@@ -12,6 +12,7 @@ import torch
 from corpus.anatomy import BY_ID, BY_NAME
 from corpus.scans.intensity import AIR_HU
 from model.asked import TestPrompts as Prompts
+from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY
 from model.inference import Request, Segmentation
 from prompts.facts import mask_of
@@ -48,7 +49,11 @@ class Oracle:
         nothing: Any = torch.zeros(len(prompts))
         return Request(tuple(prompts), nothing, nothing, understood)  # type: ignore[arg-type]
 
-    def segment(self, image: np.ndarray, request: Request) -> Segmentation:
+    def pose(self, image: np.ndarray) -> Pose:
+        """It needs no other."""
+        return known_pose(IDENTITY)
+
+    def segment(self, image: np.ndarray, request: Request, pose: Pose | None = None) -> Segmentation:
         """The organ that each prompt means in this picture, exactly."""
         self.asked += 1
         label = np.where(image > 0, np.rint(image / STEP_HU), 0).astype(np.uint8)
@@ -60,8 +65,7 @@ class Oracle:
             if self.sees_too_much and understood.intent.organ == self.sees_too_much:
                 mask[:, :3, :3] = True
             masks.append(mask)
-        pose: Any = SimpleNamespace(element=torch.tensor([IDENTITY]), sure=torch.tensor([True]))
-        return Segmentation(np.stack(masks), tuple(organs), request, pose)
+        return Segmentation(np.stack(masks), tuple(organs), request, pose or self.pose(image))
 
 
 class Data:

@@ -28,7 +28,9 @@ CARD = RobustnessParams(
     shift=(0, 20),
     resolution=(1, 2),
 )
-PARAMS = EvaluateParams(seed=0, turned=7, rotated=1.0, degrees=30.0, robustness=CARD, examples=1, picture_px=64)
+PARAMS = EvaluateParams(
+    seed=0, turned=7, pose="volume", rotated=1.0, degrees=30.0, robustness=CARD, examples=1, picture_px=64
+)
 TARGETS = TargetParams(position_margin_mm=2.0, size_ratio=1.25, min_area_mm2=10.0, absent=1)
 EMPTY = np.zeros((48, 40), np.uint8)
 SAMPLES = [

@@ -1,0 +1,37 @@
+"""How the volume that a slice is of lies: a scan that is segmented comes whole, and is judged whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from corpus.scans.intensity import AIR_HU
+from model.canonicalizer import Pose
+from model.data import SplitData
+from model.groups import act
+from model.inference import Segmenter
+from model.views import ROTATED, View, rotated_by
+
+
+class VolumePoses:
+    """The pose of one volume, for every way in which its slices are shown.
+
+    Args:
+        rows: The volume's rows of `data.table`.
+    """
+
+    def __init__(self, segmenter: Segmenter, data: SplitData, rows: pd.DataFrame) -> None:
+        self.segmenter = segmenter
+        self.image = torch.from_numpy(np.stack([data.read(i)[0] for i in rows.index]))
+        self._known: dict[tuple[str, float], Pose] = {}
+
+    def of(self, view: View) -> Pose:
+        """The pose of the volume if all of it is turned, mirrored or rotated as the view is."""
+        key = (view.transform, view.degrees)
+        if key not in self._known:
+            shown = act(view.element, self.image)
+            if view.transform == ROTATED:
+                shown = rotated_by(self.image.float(), view.degrees, AIR_HU).round().to(torch.int16)
+            self._known[key] = self.segmenter.pose(shown.numpy())
+        return self._known[key]

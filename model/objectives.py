@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from corpus.params import params_dataclass
-from model.canonicalizer import Canonicalizer
+from model.canonicalizer import Canonicalizer, Pose
 from model.data import Batch
 from model.flans import FLanS, one_hot_organs
-from model.groups import IDENTITY, ORDER, act_batch, rotate
+from model.groups import IDENTITY, INVERSE, ORDER, act_batch, compose, rotate
 from model.intent_head import NO_ORGAN, IntentHead
 from model.losses import intent_loss, mask_loss, organ_loss, organ_targets, presence_loss
 from model.texts import TextBatch, Texts
@@ -123,9 +123,31 @@ class SegmenterObjective(nn.Module):
         return {"loss": torch.as_tensor(total), **losses, "dice": dice}
 
 
+_COMPOSED = torch.tensor([[compose(first, then) for then in range(ORDER)] for first in range(ORDER)])
+
+
+def nearly_upright(pose: Pose, element: Tensor, degrees: Tensor) -> Pose:
+    """A pose that turns slices upright, give or take an angle: where it is out by an eighth of a turn, or mirrors, the
+    true pose.
+
+    Args:
+        element, degrees: The slices were rotated by `degrees` `[B]`, then turned by `element` `[B]`.
+    """
+    net = _COMPOSED.to(element.device)[element, pose.element]
+    off = (90 * (net % 4) + pose.degrees + degrees + 180) % 360 - 180
+    right = (net < 4) & (off.abs() < 45)
+    undone = torch.tensor(INVERSE, device=element.device)[element]
+    # Turned back by `undone`, a slice has the tilt that it had before it was turned.
+    return replace(
+        pose,
+        element=torch.where(right, pose.element, undone),
+        degrees=torch.where(right, pose.degrees, -degrees),
+    )
+
+
 class JointObjective(nn.Module):
-    """Stage 4: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with its
-    errors."""
+    """Stage 4: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with the angle that
+    is left. A slice that it mirrors is put right first: sides that contradict the picture teach nothing."""
 
     def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
         super().__init__()
@@ -138,7 +160,7 @@ class JointObjective(nn.Module):
         turned = act_batch(element, batch.image)
         heads = canonicalizer.heads(turned)
         with torch.no_grad():
-            pose = canonicalizer.pose(*heads)
+            pose = nearly_upright(canonicalizer.pose(*heads), element, batch.degrees)
         canonical, label = (
             rotate(act_batch(pose.element, x), pose.degrees) for x in (turned, act_batch(element, batch.label))
         )

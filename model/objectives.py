@@ -146,8 +146,8 @@ def nearly_upright(pose: Pose, element: Tensor, degrees: Tensor) -> Pose:
 
 
 class JointObjective(nn.Module):
-    """Stage 4: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with the angle that
-    is left. A slice that it mirrors is put right first: sides that contradict the picture teach nothing."""
+    """Stage 4: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with the angle
+    that is left. A slice that it mirrors is put right first: sides that contradict the picture teach nothing."""
 
     def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ WHITE, RIVAL, ASKED = 253, 254, 255
 COLOURS = ((60, 170, 255), (255, 230, 0))
 """Blue and yellow: people who take red for green tell them apart, and both stand out from grey."""
 DASH = 4
-"""Where two outlines run together each shows in dashes of so many pixels, so that neither hides the other."""
+"""Where two equal outlines run together each shows in dashes of so many pixels, so that neither hides the other."""
 SIDES = {"leftmost": "R", "rightmost": "L"}
 """The patient's sides at the edges of the display frame."""
 HUFFMAN_ONLY = 2
@@ -66,6 +66,7 @@ def picture(
     pixels: int,
     rivals: Sequence[np.ndarray] = (),
     sides: Mapping[str, str] = SIDES,
+    equals: bool = False,
 ) -> Image.Image:
     """Draw one mask's outline over its slice.
 
@@ -76,6 +77,7 @@ def picture(
         pixels: The longer side of the picture.
         rivals: Masks that the mask is compared with, outlined in the other colour.
         sides: Letter of each edge that has one; another than `SIDES` where the slice is turned or mirrored.
+        equals: Whether the rivals count as much as the mask: where outlines run together both show, in dashes.
     """
     extent = image.shape[0] * spacing[0], image.shape[1] * spacing[1]
     height, width = (max(1, round(side / max(extent) * pixels)) for side in extent)
@@ -95,8 +97,8 @@ def picture(
     canvas = np.array(drawn)
     asked, rival = line(mask), np.any([np.zeros((height, width), bool), *map(line, rivals)], axis=0)
     dashes = np.indices(rival.shape).sum(0) // DASH % 2 == 0
-    canvas[asked] = ASKED
-    canvas[rival & (dashes | ~asked)] = RIVAL
+    canvas[rival] = RIVAL
+    canvas[asked & ~(rival & dashes & equals)] = ASKED
     result = Image.fromarray(canvas).convert("P")
     result.putpalette(
         [level * 255 // WHITE for level in range(WHITE + 1) for _ in range(3)] + [c for rgb in COLOURS for c in rgb]

@@ -1,4 +1,4 @@
-"""The report's tables that not every run has: how robust the answers are, calibration, pose, baselines, and others.
+"""The report's tables that not every run has: robustness, calibration, pose, baselines, whole volumes, and other cuts.
 
 Each is shown where its file is there. A file that is there and broken is an error.
 """
@@ -11,22 +11,33 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.reporting import TRANSFORMS, known, read_table, records
+from pipelines.reporting import SCANS, TRANSFORMS, read_table, records
 from pipelines.stage import EVALUATION
+from prompts.targets import ABSENT
 
-FOLDER = EVALUATION / "tables"
-PLAIN = {
-    "volumes": ("Whole volumes", "The slices of a volume put together, then measured in three dimensions."),
-    "sources": ("By data set", "Each source of scans on its own."),
-    "sizes": ("By size of the structure", "Small structures are harder: a pixel more or less weighs more."),
+FACTORS = {
+    "paraphrase": "Other words for the same: of several requests the median, the best and the worst",
+    "typo": "Slips of the fingers in a request",
+    "length": "Length of the request",
+    "style": "Who asks",
+    "negation": "A structure by its name, and by what it isn’t",
+    "absent": "Organs that are there, and organs that aren’t",
+    "d4": "The picture turned or mirrored",
+    "angle": "The picture rotated, in degrees",
+    "noise": "Noise added, in HU",
+    "shift": "Brightness shifted, in HU",
+    "resolution": "Coarser pixels, times as large",
 }
-"""File -> title and what it is; shown as it was written."""
-WORDS = {"dice": "Dice", "nsd": "NSD", "nsd_1mm": "NSD at 1 mm", "hd95": "HD95 in mm", "hd95_missing": "without HD95"}
-"""Columns whose names aren't words."""
-WHOLE = ("cases", "organs", "hd95_missing", "patients", "slices", "volumes", "prompts")
-"""Columns that count."""
+"""What is changed for the robustness card, in words; another factor goes by its name."""
+CUTS = {
+    "sizes": ("area_mm2", "By size of the structure, in mm²"),
+    "angles": ("degrees", "By angle of rotation, in degrees"),
+    "regions": ("region", "By place in the picture"),
+}
+"""File -> the column that it cuts the cases by, and its title."""
 OVERALL = ("all", "anatomy")
-"""The kind of request that a chart is drawn for; the first that a table has."""
+"""The kind of request that a chart is drawn for: the first that a table has."""
+FIGURES = ("kind", "dice", "cases")
 
 
 def further() -> dict[str, Any]:
@@ -40,58 +51,82 @@ def further() -> dict[str, Any]:
         "calibration": calibration(),
         "poses": poses(),
         "baselines": baselines(),
-        "plain": {name: plain(name) for name in PLAIN},
+        "cuts": cuts(),
+        "volumes": volumes(),
     }
-    found["plain"] = {name: table for name, table in found["plain"].items() if table}
     return {name: table for name, table in found.items() if table}
 
 
 def _table(name: str, columns: Collection[str]) -> pd.DataFrame | None:
-    """A table, or None where there is no such file, or nothing in it."""
-    path = FOLDER / f"{name}.csv"
+    """A table of evaluation/, or None where there is no such file, or nothing in it."""
+    path = EVALUATION / f"{name}.csv"
     table = read_table(path, "evaluate", columns) if path.exists() else None
     return None if table is None or table.empty else table
 
 
-def robustness() -> dict[str, dict[str, Any]] | None:
-    """Factor -> its levels, each with the figures of every kind of request, and the kind that is drawn."""
-    columns = ("factor", "level", "kind", "dice", "dice_low", "dice_high", "consistency", "understood", "cases")
-    table = _table("robustness", columns)
-    return (
-        None if table is None else {str(n): _by_kind(rows, "level") for n, rows in table.groupby("factor", sort=False)}
-    )
-
-
-def baselines() -> dict[str, dict[str, Any]] | None:
-    """Scan -> its baselines, each with the figures of every kind of request, and the kind that is drawn."""
-    table = _table("baselines", ("baseline", "scan", "kind", "dice", "dice_low", "dice_high", "nsd", "cases"))
-    return (
-        None if table is None else {str(n): _by_kind(rows, "baseline") for n, rows in table.groupby("scan", sort=False)}
-    )
-
-
-def _by_kind(table: pd.DataFrame, name: str) -> dict[str, Any]:
+def _levels(table: pd.DataFrame, name: str, words: dict[str, str] | None = None) -> dict[str, Any]:
+    """A table with a row for each level and kind, as it is drawn: the levels in their order, each kind's figures."""
     kinds = list(dict.fromkeys(table["kind"]))
-    rows: dict[Any, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for row in records(table):
-        rows.setdefault(row[name], {})[row["kind"]] = row
+        rows.setdefault((words or {}).get(row[name], str(row[name])), {})[row["kind"]] = row
     return {"kinds": kinds, "drawn": next((kind for kind in OVERALL if kind in kinds), kinds[0]), "rows": rows}
 
 
-def calibration() -> list[dict[str, Any]] | None:
-    """Bins of confidence with the share of their requests that was understood; without the empty ones."""
-    table = _table("calibration", ("low", "high", "confidence", "accuracy", "prompts"))
+def robustness() -> dict[str, dict[str, Any]]:
+    """What was changed -> its levels."""
+    columns = ("factor", "level", "dice_low", "dice_high", "consistency", "understood", *FIGURES)
+    table = _table("tables/robustness", columns)
     if table is None:
-        return None
+        return {}
+    by_factor = {str(name): rows for name, rows in table.groupby("factor", sort=False)}
+    return {FACTORS.get(name, name): _levels(rows, "level", TRANSFORMS) for name, rows in by_factor.items()}
+
+
+def baselines() -> dict[str, dict[str, Any]]:
+    """How the scans lay -> the baselines."""
+    table = _table("baselines", ("baseline", "scan", "dice_low", "dice_high", "nsd", *FIGURES))
+    if table is None:
+        return {}
+    return {SCANS.get(str(name), str(name)): _levels(rows, "baseline") for name, rows in table.groupby("scan")}
+
+
+def cuts() -> dict[str, dict[str, Any]]:
+    """Title -> the cases, cut by size, angle and place; and by source, with their intervals."""
+    found = {title: (_table(f"tables/{name}", (column, *FIGURES)), column) for name, (column, title) in CUTS.items()}
+    sources = _table("tables/sources", ("domain", "source", "scan", "dice_low", "dice_high", *FIGURES))
+    if sources is not None:
+        lying = sources[sources["scan"] == "original"]
+        apart = lying["domain"].map({"out": " (not in training)"}).fillna("")
+        found["By data set"] = (lying.assign(source=lying["source"] + apart), "source")
+    return {title: _levels(table, column) for title, (table, column) in found.items() if table is not None}
+
+
+def calibration() -> list[dict[str, Any]]:
+    """Bins of confidence with the share of their requests that was understood; without the empty ones."""
+    table = _table("tables/calibration", ("low", "high", "confidence", "accuracy", "prompts"))
+    if table is None:
+        return []
     bins = records(table[table["prompts"] > 0])
     most = max((row["prompts"] for row in bins), default=1)
     return [row | {"weight": row["prompts"] / most} for row in bins]
 
 
-def poses() -> dict[str, Any] | None:
+def volumes() -> list[dict[str, Any]]:
+    """Whole volumes: each organ's mean over the volumes that show it, the best first."""
+    figures = ["dice", "nsd", "hd95", "truth_ml", "answer_ml"]
+    table = _table("tables/volumes", ("volume", "organ", "kind", *figures))
+    if table is None:
+        return []
+    shown = table[table["kind"] != ABSENT].assign(volumes=1)
+    means = shown.groupby("organ").agg(dict.fromkeys(figures, "mean") | {"volumes": "sum"}).reset_index()
+    return records(means.sort_values(["dice", "organ"], ascending=[False, True]))
+
+
+def poses() -> dict[str, Any]:
     """How scans lay against how the model took them to lie, as the cells of a matrix."""
-    table = _table("poses", ("actual", "predicted"))
-    return None if table is None else matrix(table, TRANSFORMS)
+    table = _table("tables/poses", ("actual", "predicted"))
+    return {} if table is None else matrix(table, TRANSFORMS)
 
 
 def matrix(table: pd.DataFrame, order: Collection[str]) -> dict[str, Any]:
@@ -115,21 +150,4 @@ def matrix(table: pd.DataFrame, order: Collection[str]) -> dict[str, Any]:
         "cases": len(table),
         "wrong": sum(cell["count"] for cell in cells if cell["actual"] != cell["predicted"]),
         "cells": cells,
-    }
-
-
-def plain(name: str) -> dict[str, Any] | None:
-    """A table as it was written: its title, its columns in words, and each value with how it is set."""
-    table = _table(name, ())
-    if table is None:
-        return None
-    numbers = [column for column in table if pd.api.types.is_numeric_dtype(table[column])]
-    digits = {column: 0 if column in WHOLE else 1 if column == "hd95" else 3 for column in numbers}
-    # What names a row stands before its figures.
-    columns = sorted(table, key=lambda column: column in numbers)
-    return {
-        "title": PLAIN[name][0],
-        "what": PLAIN[name][1],
-        "columns": [{"name": WORDS.get(c, str(c).replace("_", " ")), "number": c in numbers} for c in columns],
-        "rows": [[{"value": known(row[c]), "digits": digits.get(c)} for c in columns] for row in records(table)],
     }

@@ -77,8 +77,9 @@ def write_evaluation(cases: pd.DataFrame) -> None:
     folder = Path("evaluation")
     write_json(folder / "metrics.json", score(cases, 0.8762, VARIANTS))
     (folder / "tables").mkdir(exist_ok=True)
-    for name, table in tables(cases).items():
-        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
+    written = tables(cases)
+    for name in ("organs", "kinds", "transforms", "intents"):
+        written[name].to_csv(folder / "tables" / f"{name}.csv", index=False)
     chosen = examples(cases, 2)
     names = [f"{number:02d}-{group}.png" for number, group in enumerate(chosen["group"])]
     for name in names:
@@ -158,28 +159,38 @@ def write_prompts() -> None:
 
 
 FURTHER = {
-    "robustness": (
+    "tables/robustness": (
         "factor,level,kind,dice,dice_low,dice_high,consistency,understood,cases",
-        "typo rate,0.05,anatomy,0.7351,0.7,0.76,0.91,0.8462,40",
-        "typo rate,0.05,size,0.41,,,0.8,0.75,20",
-        "typo rate,0.1,anatomy,0.6123,0.5,0.7,0.82,0.7,40",
-        "noise,40 HU,anatomy,0.5432,0.5,0.6,0.7,1.0,40",
+        "typo,1,all,0.7351,0.7,0.76,0.91,0.8462,40",
+        "typo,1,size,0.4123,,,0.8,0.75,20",
+        "typo,2,all,0.6123,0.5,0.7,,0.7,40",
+        "d4,flip,all,0.5432,0.5,0.6,0.7,1.0,40",
     ),
-    "calibration": (
+    "tables/calibration": (
         "low,high,confidence,accuracy,prompts",
         "0.5,0.6,0.5511,0.5022,9",
         "0.6,0.7,,,0",
         "0.9,1.0,0.9633,0.9544,300",
     ),
-    "poses": ("actual,predicted", "identity,identity", "identity,flip", "rot90,rot90"),
+    "tables/poses": ("actual,predicted", "identity,identity", "identity,flip", "rot90,rot90"),
     "baselines": (
         "baseline,scan,kind,dice,dice_low,dice_high,nsd,cases",
         "FLanS,original,anatomy,0.8123,0.79,0.83,0.8,99",
         "keyword lookup,original,anatomy,0.7444,0.7,0.78,0.7,99",
+        "keyword lookup,original,size,,,,,0",
     ),
-    "volumes": ("scan,kind,dice,nsd,hd95,cases", "original,anatomy,0.8642,0.85,12.34,21"),
-    "sources": ("source,scan,kind,cases,dice", "phantom,original,anatomy,1234,0.8"),
-    "sizes": ("kind,size,cases,dice", "anatomy,under 5 cm2,77,0.3333"),
+    "tables/volumes": (
+        "volume,organ,kind,dice,nsd,hd95,truth_ml,answer_ml",
+        "v1,liver,anatomy,0.8,0.85,12.34,1500.5,1400",
+        "v2,liver,anatomy,0.9,0.85,,1500.5,1400",
+        "v1,spleen,absent,0,0,,0,99",
+    ),
+    "tables/sources": (
+        "domain,source,scan,kind,patients,dice,dice_low,dice_high,cases",
+        "in,phantom,original,anatomy,5,0.8,0.7,0.9,1234",
+        "out,abroad,original,anatomy,2,0.5678,0.4,0.7,77",
+    ),
+    "tables/sizes": ("area_mm2,kind,dice,nsd,cases", "0 - 200,anatomy,0.3333,0.4444,77"),
 }
 """The tables that not every run has, as lines of CSV."""
 
@@ -187,7 +198,7 @@ FURTHER = {
 def write_further(*names: str) -> None:
     """Some of them, or all."""
     for name in names or FURTHER:
-        Path(f"evaluation/tables/{name}.csv").write_text("\n".join(FURTHER[name]) + "\n", encoding="utf-8")
+        Path(f"evaluation/{name}.csv").write_text("\n".join(FURTHER[name]) + "\n", encoding="utf-8")
 
 
 def write_run() -> None:

@@ -25,7 +25,8 @@ from prompts.pictures import SIDES, picture, save
 def draw_examples(
     chosen: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: TestPrompts, out: Path, pixels: int
 ) -> None:
-    """Ask the chosen cases again and draw each: prediction in yellow, truth in blue; examples.csv says what was asked.
+    """Ask the chosen cases again and draw each: prediction in yellow, truth in blue, dashes of both where they agree;
+    examples.csv says what was asked.
 
     Args:
         chosen: Rows of `scoring.examples`.
@@ -45,7 +46,7 @@ def draw_examples(
         spacing = (info["spacing_y"], info["spacing_x"])
         sides = {act_direction(element, edge): letter for edge, letter in SIDES.items()}
         spacing = spacing if element % 2 == 0 else spacing[::-1]
-        drawn = picture(image, answer.masks[0, 0], spacing, pixels, (truth,), sides)
+        drawn = picture(image, answer.masks[0, 0], spacing, pixels, (truth,), sides, equals=True)
         names.append(f"{number:02d}-{case['group']}.png")
         save(drawn, out / names[-1])
     chosen.assign(picture=names).to_csv(out / "examples.csv", index=False)
@@ -71,10 +72,12 @@ def montage(
     low, high = (filled[0], filled[-1]) if len(filled) else (0, len(mask) - 1)
     # The ends of an organ show little of it: the slices lie at the middles of equal parts.
     chosen = sorted({int(low + (high - low + 1) * (2 * i + 1) / (2 * count)) for i in range(count)}, reverse=True)
-    tiles = [picture(image[z], mask[z], spacing, pixels).convert("RGB") for z in chosen]
+    tiles = [picture(image[z], mask[z], spacing, pixels) for z in chosen]
     width, height = tiles[0].size
     columns = min(3, len(tiles))
-    sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height))
+    # All tiles have one palette; in it the sheet takes a third of the space.
+    sheet = Image.new("P", (columns * width, -(-len(tiles) // columns) * height))
+    sheet.putpalette(tiles[0].getpalette() or [])
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (i % columns * width, i // columns * height))
     return sheet

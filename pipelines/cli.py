@@ -37,19 +37,22 @@ def segment(
 
     Writes, for each prompt, mask_N.nii.gz in the scan's own geometry (mask_N.png for a slice) and overlay_N.png.
     """
+    from rich.markup import escape
+
     from pipelines.segment import segment_scan
     from pipelines.stage import console
 
     for answer in segment_scan(scan, prompts, out, checkpoint, modality):
         found = answer["organ"] or "nothing"
         console.print(
-            f"[bold]{answer['prompt']}[/]  ->  {answer['kind']}: {found} "
+            f"[bold]{escape(answer['prompt'])}[/]  ->  {answer['kind']}: {found} "
             f"(confidence {answer['confidence']:.2f}), {answer['size']}",
             f"   {answer['mask']}\n   {answer['overlay']}",
             sep="\n",
+            soft_wrap=True,
         )
         for warning in answer["warnings"]:
-            console.print(f"   [yellow]{warning}[/]")
+            console.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
 @command
@@ -92,9 +95,10 @@ def evaluate(
     ] = None,
     params: Annotated[Path, typer.Option(help="What decides which slice is asked what.")] = Path("params.yaml"),
 ) -> None:
-    """Evaluate a checkpoint on any labelled scans, outside the pipeline: Dice, NSD, HD95 by kind, organ and turn.
+    """Evaluate a checkpoint on labelled scans from outside.
 
-    Run again after it was killed, it goes on where it was.
+    Writes the pipeline's own tables: Dice, NSD and HD95 by kind of request, organ and turn. Run again after it
+    was killed, it goes on where it was.
     """
     from pipelines.evaluate_source import evaluate_source
     from pipelines.sources import find_source
@@ -114,7 +118,7 @@ def compare(
         "report/compare"
     ),
 ) -> None:
-    """Compare two runs on one test set, patient by patient: what got worse first."""
+    """Compare two runs, patient by patient: what got worse first."""
     from pipelines.compare import compare_runs, show
 
     show(compare_runs(first, second, out), first, second, out)
@@ -128,7 +132,10 @@ def diagnose(
     checkpoint: Checkpoint = CHECKPOINT,
     out: Annotated[Path, typer.Option(help="Folder of the evidence: tables and pictures.")] = Path("report/diagnosis"),
 ) -> None:
-    """Say which part is at fault in a poor run: canonicalizer, text encoder, intent head or image encoder."""
+    """Say which part is at fault in a poor run.
+
+    Canonicalizer, text encoder, intent head or image encoder; with its figures and worst cases.
+    """
     from pipelines.diagnose import diagnose_run, show
 
     show(diagnose_run(run, checkpoint, out), out)
@@ -144,9 +151,10 @@ def pose(
         Path | None, typer.Option(help="A trained model to ask too; models/flans if it is there.")
     ] = None,
 ) -> None:
-    """Check a data set's headers against its pixels, and list and picture the volumes that contradict theirs.
+    """Hold a data set's headers against its pixels.
 
-    Plain anatomy decides (spine, liver, heart, lungs), and a model that was trained on the source.
+    Lists and pictures the volumes that contradict theirs. Plain anatomy decides (spine, liver, heart, lungs),
+    and a model that was trained on the source.
     """
     from pipelines.pose import check_source, show
     from pipelines.sources import find_source
@@ -168,7 +176,10 @@ def search(
     organ: Annotated[list[str] | None, typer.Option(help="Only passages that name one of these organs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with ids and all fields.")] = False,
 ) -> None:
-    """Show which passages retrieval finds, and where they come from: score, tag, source/report, section, organs."""
+    """Show which passages of the reports retrieval finds.
+
+    Each with where it comes from: score, tag, source/report, section, organs.
+    """
     from pipelines.search import found, shown
 
     for hit in found(query, k, tag, organ):
@@ -179,7 +190,10 @@ def search(
 def configure(
     overlay: Annotated[Path, typer.Argument(help="A YAML file with the parameters that differ; null removes a key.")],
 ) -> None:
-    """Write an overlay's values into params.yaml, comments kept. `git checkout params.yaml` undoes it."""
+    """Write an overlay's values into params.yaml.
+
+    Comments are kept. `git checkout params.yaml` undoes it.
+    """
     from pipelines.configure import apply_overlay
     from pipelines.stage import console
 
@@ -189,11 +203,16 @@ def configure(
 
 @command
 def estimate() -> None:
-    """Say what generation would ask and cost (stages synthesize and generate). Asks nobody, writes nothing."""
-    from pipelines import generate, synthesize
+    """Say what generation would ask and cost.
 
-    synthesize.main(dry_run=True)
-    generate.main(dry_run=True)
+    One line each for the stages synthesize and generate. Asks nobody, writes nothing.
+    """
+    from pipelines import generate, synthesize
+    from pipelines.stage import console
+
+    for name, stage in (("synthesize", synthesize), ("generate", generate)):
+        console.print(f"[bold]{name}[/]: ", end="")
+        stage.main(dry_run=True)
 
 
 @command
@@ -202,9 +221,10 @@ def review(
     port: Annotated[int, typer.Option(help="Where the page is served, on this machine alone.")] = 7860,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Review prompts on a local page: the mask's picture, the prompt, and a key each to accept, reject or edit it.
+    """Review prompts on a local page.
 
-    Every decision is in prompts/review/decisions/<reviewer>.csv at once; the next `dvc repro` honours it.
+    It shows the mask's picture and the prompt; a key each accepts, rejects or edits it. Every decision is in
+    prompts/review/decisions/<reviewer>.csv at once; the next `dvc repro` honours it.
     """
     from pipelines.review import DECISIONS
     from pipelines.review_page import serve

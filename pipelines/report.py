@@ -7,17 +7,19 @@ python -m pipelines.report
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pandas as pd
 
 from corpus.anatomy import BY_NAME
-from corpus.params import PARAMS, load_params
+from corpus.params import load_params
 from corpus.scans.ingest_params import IngestParams
-from corpus.scans.store import REJECTS
+from corpus.scans.store import REJECTS, TABLE
+from pipelines.report_origin import origin
 from pipelines.report_prompts import prompts
+from pipelines.report_tables import further, matrix
 from pipelines.reporting import (
+    SCANS,
     TRANSFORMS,
     Curve,
     asked_for,
@@ -51,6 +53,8 @@ FEW_PATIENTS = 20
 """Below this number of test patients the page warns that its intervals are rough."""
 LISTED_CONFUSIONS = 12
 """More kinds of confusion than this are also drawn as a matrix."""
+LISTED_MENDED = 20
+"""Of the things that were put right in a source, so many are listed, the most frequent first."""
 FIGURES = ("cases", "dice", "nsd", "hd95")
 
 
@@ -74,15 +78,18 @@ def collect(cohort_name: str, ingest: IngestParams) -> dict[str, Any]:
     metrics = read_json(EVALUATION / "metrics.json", "evaluate", keys)
     sources = sorted(ingest.sources)
     examples = example_answers()
-    typical = sorted(examples.get("typical", []), key=lambda case: case["transform"] != "identity")
     return {
         "metrics": metrics,
-        "scans": {scan: metrics[scan] for scan in ("original", "transformed") if scan in metrics},
+        "scans": {scan: metrics[scan] for scan in SCANS if scan in metrics},
         "tested_kinds": [kind for kind in kinds() if kind in metrics["original"]],
         "few_patients": metrics["patients"] < FEW_PATIENTS,
         "phantoms": [name for name in sources if ingest.sources[name].root == DATA / "raw" / "phantom"],
         "sources": sources,
-        "opening": typical[:1],
+        "opening": {
+            # A reader who opens the page should not have to turn the head.
+            group: min(cases, key=lambda case: case["transform"] != "identity")
+            for group, cases in examples.items()
+        },
         "examples": examples,
         "organs": organ_rows(),
         "kinds": kind_rows(),
@@ -91,7 +98,8 @@ def collect(cohort_name: str, ingest: IngestParams) -> dict[str, Any]:
         "curves": {name: learning_curves(name) for name in TRAININGS},
         "data": data(cohort_name, sources),
         "prompts": prompts(),
-        "parameters": without_folders(PARAMS.read_text(encoding="utf-8")),
+        "further": further(),
+        "origin": origin(),
     }
 
 
@@ -99,8 +107,21 @@ def example_answers() -> dict[str, list[dict[str, Any]]]:
     """Group (best, typical, worst) -> its cases, with their pictures and what went wrong."""
     folder = EVALUATION / "examples"
     columns = (
-        *("group", "picture", "text", "organ", "target", "kind", "style", "transform", "slice_id", "dice", "hd95"),
-        *("understood", "understood_right", "answered", "pose_right"),
+        *(
+            "group",
+            "picture",
+            "text",
+            "organ",
+            "target",
+            "kind",
+            "style",
+            "transform",
+            "slice_id",
+            "dice",
+            "nsd",
+            "hd95",
+        ),
+        *("confidence", "understood", "understood_right", "answered", "pose_right"),
     )
     groups: dict[str, list[dict[str, Any]]] = {}
     for case in records(read_table(folder / "examples.csv", "evaluate", columns)):
@@ -113,7 +134,7 @@ def trouble(case: dict[str, Any]) -> str | None:
     """What went wrong before the outline was drawn, the earliest step first; None where nothing did."""
     answered = known(case["answered"])
     if not case["understood_right"]:
-        return f"understood as: {'nothing' if case['understood'] == 'none' else case['understood']}"
+        return "misunderstood"
     if answered not in (None, case["organ"]):
         return f"the wrong organ was chosen: {answered}"
     # A model that has learned to resolve names no organ, but does answer.
@@ -159,22 +180,16 @@ def transform_rows() -> dict[str, dict[str, dict[str, Any]]]:
 def intents() -> dict[str, Any]:
     """What requests ask for against what was understood: the confusions, the most frequent first, and their matrix."""
     table = read_table(EVALUATION / "tables" / "intents.csv", "evaluate", ("actual", "predicted"))
-    counts = Counter(zip(table["actual"], table["predicted"], strict=True))
-    asked = Counter(table["actual"])
-    pairs = sorted(counts, key=lambda pair: (-counts[pair], pair))
-    cells = [{"actual": a, "predicted": p, "count": counts[a, p], "of": asked[a]} for a, p in pairs]
-    wrong = [cell for cell in cells if cell["actual"] != cell["predicted"]]
-    confused = {name for cell in wrong for name in (cell["actual"], cell["predicted"])}
     order = dict.fromkeys(target for kind in kinds().values() for target in kind.intents) | {"none": None}
-    return {
-        "requests": len(table),
-        "wrong": sum(cell["count"] for cell in wrong),
+    found = matrix(table, order)
+    wrong = [cell for cell in found["cells"] if cell["actual"] != cell["predicted"]]
+    confused = {name for cell in wrong for name in (cell["actual"], cell["predicted"])}
+    return found | {
         "confusions": len(wrong),
         "listed": wrong[:LISTED_CONFUSIONS],
-        "names": [name for name in order if name in confused],
-        "cells": [c for c in cells if {c["actual"], c["predicted"]} <= confused]
-        if len(wrong) > LISTED_CONFUSIONS
-        else [],
+        "names": [name for name in found["names"] if name in confused],
+        "cells": [cell for cell in found["cells"] if {cell["actual"], cell["predicted"]} <= confused],
+        "drawn": len(wrong) > LISTED_CONFUSIONS,
     }
 
 
@@ -194,20 +209,30 @@ def learning_curves(training: str) -> dict[str, list[Curve]]:
 
 
 def data(cohort_name: str, sources: list[str]) -> dict[str, Any]:
-    """The data set's counts, each source's, and the volumes that were refused. A refused file's path isn't shown."""
+    """The data set's counts, each source's, the volumes that were refused, and what was put right in the others. A
+    refused file's path isn't shown."""
     keys = ("patients", "slices", "texts", "samples", "masks", "sha256")
     refused: list[dict[str, Any]] = []
     counts = (
         *("volumes", "patients", "slices", "rejected_volumes"),
         *("specks_dropped", "dropped_labels", "labelled_organs"),
     )
-    summaries = {}
+    summaries, put_right = {}, []
     for name in sources:
         folder = SLICES / cohort_name / name
         summaries[name] = read_json(folder / "summary.json", f"ingest@{name}", counts)
         rejects = read_table(folder / REJECTS, f"ingest@{name}", ("source", "volume", "reason"))
         refused += [row | {"reason": without_folders(str(row["reason"]))} for row in records(rejects)]
-    return {"manifest": read_json(DATASET / "manifest.json", "dataset", keys), "sources": summaries, "refused": refused}
+        put_right += mended(read_table(folder / TABLE, f"ingest@{name}", ("source", "volume", "mended")))
+    manifest = read_json(DATASET / "manifest.json", "dataset", keys)
+    return {"manifest": manifest, "sources": summaries, "refused": refused, "mended": put_right}
+
+
+def mended(slices: pd.DataFrame) -> list[dict[str, Any]]:
+    """What was put right in a source's files, with the number of volumes, the most frequent first."""
+    volumes = slices[slices["mended"] != ""].drop_duplicates("volume")
+    counted = volumes.assign(what=volumes["mended"].str.split("; ")).explode("what")[["source", "what"]].value_counts()
+    return records(counted.rename("volumes").reset_index().head(LISTED_MENDED))
 
 
 if __name__ == "__main__":

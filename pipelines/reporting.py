@@ -21,6 +21,12 @@ from prompts.splits import SPLITS
 from prompts.targets import ABSENT
 
 TEMPLATES = Path(__file__).with_name("templates")
+SCANS = {
+    "original": "scans as they lie",
+    "transformed": "the same scans turned or mirrored",
+    "rotated": "the same scans turned by any angle",
+}
+"""How the scans lie that a figure is of, in words."""
 TRANSFORMS = {
     "identity": "as it lies",
     "rot90": "turned 90° anticlockwise",
@@ -205,5 +211,11 @@ def render(page: dict[str, Any], template: str = "report.html.j2") -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": figure, "percent": percent, "known": known}
-    environment.globals |= {"ASKED": asked_for(), "TRANSFORMS": TRANSFORMS, "SPLITS": SPLITS, "Curve": Curve}
+    environment.globals |= {
+        "ASKED": asked_for(),
+        "TRANSFORMS": TRANSFORMS,
+        "SCANS": SCANS,
+        "SPLITS": SPLITS,
+        "Curve": Curve,
+    }
     return environment.get_template(template).render(page)

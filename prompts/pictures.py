@@ -21,7 +21,10 @@ from prompts.targets import intent_of
 
 WHITE, RIVAL, ASKED = 253, 254, 255
 """A picture's palette: the CT in greys from 0 to WHITE, then the colours of the two outlines."""
-COLOURS = ((0, 150, 190), (255, 230, 0))
+COLOURS = ((60, 170, 255), (255, 230, 0))
+"""Blue and yellow: people who take red for green tell them apart, and both stand out from grey."""
+DASH = 4
+"""Where two equal outlines run together each shows in dashes of so many pixels, so that neither hides the other."""
 SIDES = {"leftmost": "R", "rightmost": "L"}
 """The patient's sides at the edges of the display frame."""
 HUFFMAN_ONLY = 2
@@ -63,6 +66,7 @@ def picture(
     pixels: int,
     rivals: Sequence[np.ndarray] = (),
     sides: Mapping[str, str] = SIDES,
+    equals: bool = False,
 ) -> Image.Image:
     """Draw one mask's outline over its slice.
 
@@ -71,8 +75,9 @@ def picture(
         mask: bool `[H, W]`.
         spacing: (y, x) in mm: anatomy keeps its proportions where pixels aren't square.
         pixels: The longer side of the picture.
-        rivals: Masks that the mask is compared with, outlined in a fainter colour.
+        rivals: Masks that the mask is compared with, outlined in the other colour.
         sides: Letter of each edge that has one; another than `SIDES` where the slice is turned or mirrored.
+        equals: Whether the rivals count as much as the mask: where outlines run together both show, in dashes.
     """
     extent = image.shape[0] * spacing[0], image.shape[1] * spacing[1]
     height, width = (max(1, round(side / max(extent) * pixels)) for side in extent)
@@ -86,11 +91,14 @@ def picture(
         y = {"topmost": 2, "bottommost": height - 13}.get(edge, height // 2 - 6)
         letters.text((x, y), letter, fill=WHITE, font=font)
 
+    def line(each: np.ndarray) -> np.ndarray:
+        return outline(np.array(Image.fromarray(each).resize((width, height), Image.Resampling.NEAREST)))
+
     canvas = np.array(drawn)
-    for colour, masks in ((RIVAL, rivals), (ASKED, (mask,))):
-        for each in masks:
-            resized = Image.fromarray(each).resize((width, height), Image.Resampling.NEAREST)
-            canvas[outline(np.array(resized))] = colour
+    asked, rival = line(mask), np.any([np.zeros((height, width), bool), *map(line, rivals)], axis=0)
+    dashes = np.indices(rival.shape).sum(0) // DASH % 2 == 0
+    canvas[rival] = RIVAL
+    canvas[asked & ~(rival & dashes & equals)] = ASKED
     result = Image.fromarray(canvas).convert("P")
     result.putpalette(
         [level * 255 // WHITE for level in range(WHITE + 1) for _ in range(3)] + [c for rgb in COLOURS for c in rgb]

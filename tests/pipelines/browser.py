@@ -21,13 +21,14 @@ KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Escape": 27, "Enter": 13}
 
 
 class Browser:
-    """One tab. `requested`: every address that the page asked for."""
+    """One tab. `requested`: every address that the page asked for; `errors`: what its console reported as wrong."""
 
     def __init__(self, socket: Any) -> None:
         self._socket = socket
         self._number = 0
         self.requested: list[str] = []
-        for domain in ("Page", "Network", "Runtime"):
+        self.errors: list[str] = []
+        for domain in ("Page", "Network", "Runtime", "Log"):
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
@@ -36,11 +37,20 @@ class Browser:
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
         while True:
             message = json.loads(self._socket.recv(timeout=60))
-            if message.get("method") == "Network.requestWillBeSent":
-                self.requested.append(message["params"]["request"]["url"])
+            self._note(message.get("method"), message.get("params", {}))
             if message.get("id") == self._number:
                 assert "error" not in message, message
                 return message["result"]
+
+    def _note(self, event: str | None, params: dict[str, Any]) -> None:
+        if event == "Network.requestWillBeSent":
+            self.requested.append(params["request"]["url"])
+        elif event == "Runtime.exceptionThrown":
+            self.errors.append(params["exceptionDetails"]["text"])
+        elif event == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.errors.append(params["entry"]["text"])
+        elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.errors.append(str(params["args"]))
 
     def size(self, width: int, height: int) -> None:
         """Give the window a size; a narrow one is a phone's."""

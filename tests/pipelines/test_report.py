@@ -4,207 +4,46 @@ from __future__ import annotations
 
 import json
 import shutil
-from html.parser import HTMLParser
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from corpus.anatomy import BY_NAME
 from model.groups import NAMES
-from model.scoring import examples, score, tables
 from pipelines.report import LISTED_CONFUSIONS, main, trouble
 from pipelines.reporting import TRANSFORMS, Curve, asked_for, curve, percent, round_robin, ticks, without_folders
 from prompts.kinds import kinds, styles
-from prompts.pictures import picture
 from prompts.sheets import write_sheet
 from prompts.targets import ABSENT
-
-HOSTILE = "<script>alert(1)</script> the 'liver' \"now\" & here"
-ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt; the &#39;liver&#39; &#34;now&#34; &amp; here"
-ASKED_FOR = (
-    ("anatomy", "liver", "liver"),
-    ("anatomy", "spleen", "spleen"),
-    ("position", "liver", "leftmost"),
-    ("size", "spleen", "smallest"),
+from tests.pipelines.report_run import (
+    ESCAPED,
+    HOSTILE,
+    PARAMETERS,
+    Page,
+    cases,
+    write_evaluation,
+    write_further,
+    write_json,
+    write_run,
 )
-VARIANTS = {"context": 0.9, "elsewhere": 0.8, "misspelt": 0.7}
-PARAMETERS = """
-cohort: phantom
-ingest: {sources: {phantom: {adapter: nnunet, root: ROOT}}, shards: 1, speck_mm2: 20.0, negatives: 0.5}
-"""
 
-
-def _cases(patients: int = 3, transforms: tuple[str, ...] = ("identity", "rot90", "flip")) -> pd.DataFrame:
-    """Cases as model.evaluation.evaluate writes them; Dice differs between them."""
-    rows: list[dict[str, Any]] = []
-    for patient, transform, number in product(range(patients), transforms, range(len(ASKED_FOR))):
-        kind, organ, target = ASKED_FOR[number]
-        rows.append(
-            {
-                "slice_id": f"phantom/p{patient}/0001",
-                "patient": f"phantom/p{patient}",
-                "organ": organ,
-                "kind": kind,
-                "target": target,
-                "style": ("expert", "trainee", "lay")[number % 3],
-                "transform": transform,
-                "prompt_id": f"{number:016x}",
-                "understood": target,
-                "pose_right": not (patient == 0 and transform == "rot90"),
-                "dice": round(0.9 - 0.1 * patient - 0.07 * number - 0.03 * NAMES.index(transform), 4),
-                "hd95": float("nan") if number == 3 else 4.0,
-            }
-        )
-    cases = pd.DataFrame(rows).assign(source="phantom", text=HOSTILE, confidence=0.9, pose_sure=True, area_mm2=100.0)
-    cases = cases.assign(nsd=cases["dice"], nsd_1mm=cases["dice"], answered=cases["organ"])
-    cases = cases.assign(pose_found=cases["transform"], domain="in", region="middle left", degrees=0.0)
-    return cases.assign(understood_kind=cases["kind"], understood_right=True, negated_right=True)
-
-
-def _json(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _png(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mask = np.zeros((24, 24), bool)
-    mask[8:14, 8:16] = True
-    picture(np.where(mask, 60, -20).astype(np.int16), mask, (1.0, 1.0), 64).save(path)
-
-
-def _write_evaluation(cases: pd.DataFrame) -> None:
-    folder = Path("evaluation")
-    _json(folder / "metrics.json", score(cases, 0.8762, VARIANTS))
-    (folder / "tables").mkdir(exist_ok=True)
-    for name, table in tables(cases).items():
-        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
-    chosen = examples(cases, 2)
-    names = [f"{number:02d}-{group}.png" for number, group in enumerate(chosen["group"])]
-    for name in names:
-        _png(folder / "examples" / name)
-    chosen.assign(picture=names).to_csv(folder / "examples" / "examples.csv", index=False)
-
-
-def _write_data() -> None:
-    summary = {"volumes": 3, "rejected_volumes": 1, "patients": 3, "slices": 1234, "specks_dropped": 5}
-    store = Path("data/slices/phantom/phantom")
-    _json(store / "summary.json", summary | {"dropped_labels": ["tumour"], "labelled_organs": ["liver", "spleen"]})
-    reason = f"/home/lovelace/scans/p9.nii.gz: {HOSTILE}"
-    rejects = pd.DataFrame(
-        [{"source": "phantom", "volume": "p9", "file": "/home/lovelace/scans/p9.nii.gz", "reason": reason}]
-    )
-    rejects.to_csv(store / "rejects.csv", index=False)
-    by_split = {"train": 7, "val": 1, "test": 3}
-    manifest = {
-        "patients": by_split,
-        "slices": by_split,
-        "texts": by_split | {"dropped": 2},
-        "masks": {"liver": 9, "spleen": 3},
-    }
-    samples = {split: {"anatomy": n} for split, n in by_split.items()}
-    _json(Path("data/dataset/manifest.json"), manifest | {"samples": samples, "sha256": {"texts.parquet": "0" * 64}})
-
-
-def _write_prompts() -> None:
-    rows = [{"prompt_id": f"{n:016x}", "kind": kind, "target": target} for n, (kind, _, target) in enumerate(ASKED_FOR)]
-    texts = pd.DataFrame(rows).assign(
-        text=[HOSTILE, "NA", "far left", "tiny"], style="lay", split=["train", "test", "val", "dropped"]
-    )
-    texts.to_parquet("data/dataset/texts.parquet", index=False)
-    found = [["p1", "p2"], ["p1"], [], []]
-    accepted = texts.assign(passage_ids=found, passage_scores=[[0.75, 0.5], [0.25], [], []])
-    accepted = accepted.assign(original_text=[None, None, None, "very tiny"])
-    Path("data/review").mkdir(parents=True)
-    accepted.to_parquet("data/review/accepted.parquet", index=False)
-    quality = {"candidates": 4321, "prompts": 4, "self_bleu": 0.6321, "kappa": None, "decisions": {"applied": 1}}
-    by_kind = {kind: {"lay": 1} for kind in (*kinds(), "none")}
-    _json(
-        Path("data/review/metrics.json"),
-        quality | {"acceptance_by_check": {"length": 0.9876}, "prompts_by_kind": by_kind},
-    )
-    cells = list(product(BY_NAME, kinds(), styles()))
-    organs = pd.DataFrame(cells, columns=["organ", "kind", "style"]).assign(prompts=0, masks=0)
-    organs.loc[organs["organ"] == "liver", ["prompts", "masks"]] = [417, 99]
-    organs.loc[0, "prompts"] = 0
-    tables = {
-        "organs": organs,
-        "rejected": pd.DataFrame(
-            [("1" * 16, "=show me the spleen", "anatomy", "lay", "length", "too short")],
-            columns=["prompt_id", "text", "kind", "style", "failed_check", "reason"],
-        ),
-        "conflicts": pd.DataFrame(
-            [("2" * 16, HOSTILE, "Anna", "accept", "Ben", "reject", "reject")],
-            columns=["prompt_id", "text", "reviewer_a", "decision_a", "reviewer_b", "decision_b", "holds"],
-        ),
-        "agreement": pd.DataFrame(
-            [("Anna", "Ben", 12, 0.75, 0.4321), ("Ben", "Cleo", 1, 1.0, None)],
-            columns=["reviewer_a", "reviewer_b", "prompts", "agreement", "kappa"],
-        ),
-    }
-    for name, table in tables.items():
-        write_sheet(table, Path("data/review") / f"{name}.csv")
-    written = {"provider": "offline", "model": "grammar-1", "language_model_used": False}
-    _json(Path("data/prompts/summary.json"), written | {"by_check": {"length": {"passed": 4, "failed": 53}}})
-    _json(Path("data/index/manifest.json"), {"n_passages": 881, "sources": {"builtin": 881}, "encoder": "builtin"})
-    for name in ("anatomy-liver", "position-leftmost", "size-smallest"):
-        _png(Path("data/review/pictures") / f"{name}.png")
-
-
-def _write_run() -> None:
-    """A whole run in the current folder."""
-    Path("params.yaml").write_text(PARAMETERS.replace("ROOT", "data/raw/phantom"), encoding="utf-8")
-    _write_evaluation(_cases())
-    _write_data()
-    _write_prompts()
-    for training, name in (
-        ("canonicalizer", "pose_accuracy"),
-        ("language", "kind_accuracy"),
-        ("segmenter", "dice"),
-        ("joint", "organ"),
-    ):
-        for split in ("train", "val"):
-            folder = Path("models/curves") / training / "plots" / "metrics" / split
-            folder.mkdir(parents=True)
-            (folder / f"{name}.tsv").write_text(f"step\t{name}\n50\t0.5\n100\t0.8642\n", encoding="utf-8")
+SCORED = {
+    "calibration": {"ece": 0.0246},
+    "volume": {"anatomy": {"dice": 0.8, "dice_low": 0.7123, "dice_high": 0.8877}},
+    "leak": {"patients": 4, "slices": 1055, "texts": 99},
+}
+"""Figures of metrics.json that not every run has."""
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The root of a made-up run, entered."""
     monkeypatch.chdir(tmp_path)
-    _write_run()
+    write_run()
     return tmp_path
-
-
-class Page(HTMLParser):
-    """A written report: its tags with their attributes, and the text of the tiles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        main()
-        self.html = Path("report/report.html").read_text(encoding="utf-8")
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.values: list[str] = []
-        self._in_value = False
-        self.feed(self.html)
-
-    def section(self, name: str) -> str:
-        """The HTML of one section."""
-        return self.html[self.html.index(f'<section id="{name}"') :].split("</section>")[0]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._in_value = ("class", "value") in attrs
-
-    def handle_data(self, data: str) -> None:
-        if self._in_value:
-            self.values.append(data)
-        self._in_value = False
 
 
 def test_it_is_one_file_that_loads_nothing(run: Path) -> None:
@@ -226,7 +65,7 @@ def test_pictures_and_tables_can_be_read_aloud(run: Path) -> None:
     page = Page()
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     examples_shown = len(pd.read_csv("evaluation/examples/examples.csv"))
-    assert len(pictures) == 1 + examples_shown + 3  # the opening's, the examples, the masks
+    assert len(pictures) == 3 + examples_shown + 3  # the opening's, the examples, the masks
     assert all(attributes["alt"] for attributes in pictures)
     assert all(attributes["scope"] in ("row", "col") for tag, attributes in page.tags if tag == "th")
     for tag, attributes in page.tags:
@@ -242,7 +81,7 @@ def test_the_figures_are_those_of_the_metrics(run: Path) -> None:
     assert Page().values == expected
 
     metrics["original"]["anatomy"] |= {"dice": 0.1234, "dice_low": 0.0127, "dice_high": 0.2346}
-    _json(Path("evaluation/metrics.json"), metrics)
+    write_json(Path("evaluation/metrics.json"), metrics)
     changed = Page()
     assert changed.values[0] == "0.123"
     assert "95% interval 0.013 to 0.235" in changed.html
@@ -335,6 +174,8 @@ def test_only_a_phantom_is_called_synthetic(run: Path) -> None:
         ("evaluation/examples/examples.csv", "evaluate"),
         ("evaluation/examples/00-best.png", "evaluate"),
         ("models/curves/segmenter", "train_segmenter"),
+        ("models/flans/model.safetensors", "train_joint"),
+        ("data/slices/phantom/phantom/slices.parquet", "ingest@phantom"),
         ("data/slices/phantom/phantom/rejects.csv", "ingest@phantom"),
         ("data/dataset/manifest.json", "dataset"),
         ("data/dataset/texts.parquet", "dataset"),
@@ -374,6 +215,92 @@ def test_a_broken_input_is_named(run: Path, path: str, content: str, capsys: pyt
     assert path in capsys.readouterr().err
 
 
+def test_tables_that_a_run_lacks_leave_no_trace(run: Path) -> None:
+    page = Page()
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    assert not {"robustness", "calibration", "baselines", "volumes", "cuts"} & ids
+    for said in ("How scans lay", ">nan<", "held against what training"):
+        assert said not in page.html
+
+
+def test_tables_that_a_run_has_are_shown(run: Path) -> None:
+    write_further()
+    metrics = json.loads(Path("evaluation/metrics.json").read_text(encoding="utf-8"))
+    write_json(Path("evaluation/metrics.json"), metrics | SCORED)
+    page = Page()
+    for section, said in {
+        "robustness": (
+            "Slips of the fingers",
+            "0.735",
+            "0.700–0.760",
+            "0.910",
+            "84.6%",
+            "0.412",
+            "mirrored left to right",
+        ),
+        "calibration": ("0.025", "0.963", "0.954", "300"),
+        "turned": ("Misjudged: 1 of 3 slices.", "as it lies, taken for mirrored left to right: 1 of 2"),
+        "baselines": ("keyword lookup", "0.744", "0.700–0.780"),
+        "volumes": ("0.712 to 0.888", "0.850", "12.3", "1,500.5", "1,400.0"),
+        "cuts": ("By data set", "1,234", "abroad (not in training)", "0 - 200", "0.333", "0.444"),
+        "data": ("held against what training", "4 patients, 1,055 slices"),
+    }.items():
+        assert [each for each in said if each not in page.section(section)] == []
+    assert page.section("calibration").count("<circle") == 2, "an empty bin has no dot"
+    assert "spleen" not in page.section("volumes"), "an organ that isn't there has no Dice"
+    assert ">nan<" not in page.html
+
+
+def test_each_table_is_shown_alone(run: Path) -> None:
+    sections = {f"tables/{each}": each for each in ("robustness", "calibration", "volumes")}
+    sections |= {"baselines": "baselines", "tables/sizes": "cuts", "tables/sources": "cuts"}
+    for table, section in sections.items():
+        write_further(table)
+        ids = {attributes.get("id") for _, attributes in Page().tags}
+        assert {each for each in ids if each in sections.values()} == {section}
+        Path(f"evaluation/{table}.csv").unlink()
+
+
+def test_a_broken_further_table_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("evaluation/tables/robustness.csv").write_text("factor,level\nnoise,1\n", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main()
+    assert "robustness.csv" in capsys.readouterr().err
+
+
+def test_what_was_put_right_is_counted_by_volume(run: Path) -> None:
+    section = Page().section("data")
+    put_right = section.split("What was put right")[1]
+    assert '<td>gantry tilt of 12.0 degrees undone</td><td class="number">2</td>' in put_right
+    slices = Path("data/slices/phantom/phantom/slices.parquet")
+    pd.read_parquet(slices).assign(mended="").to_parquet(slices, index=False)
+    assert "Nothing had to be put right in the others." in Page().section("data")
+
+
+def test_the_page_says_what_it_was_made_of(run: Path) -> None:
+    section = Page().section("reproduce")
+    weights = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
+    for said in (weights, "7,654,321", "generate.seed", "4711", "torch"):
+        assert said in section
+
+
+def test_headings_leave_out_no_level(run: Path) -> None:
+    write_further()
+    levels = [int(tag[1]) for tag, _ in Page().tags if len(tag) == 2 and tag[0] == "h" and tag[1].isdigit()]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_an_answer_says_what_was_typed_understood_and_right(run: Path) -> None:
+    section = Page().section("examples")
+    assert (
+        'understood: <b class="wrapping">leftmost</b>, 90% sure · true structure: <b class="wrapping">liver</b>'
+        in section
+    )
+    assert section.count("NSD") == section.count("<figure>")
+
+
 def test_no_refused_volume_is_no_error(run: Path) -> None:
     path = Path("data/slices/phantom/phantom/rejects.csv")
     path.write_text("source,volume,file,reason\n", encoding="utf-8")
@@ -382,7 +309,7 @@ def test_no_refused_volume_is_no_error(run: Path) -> None:
 
 def test_one_patient_has_no_interval_and_unturned_scans_no_bars(run: Path) -> None:
     shutil.rmtree("evaluation")
-    _write_evaluation(_cases(patients=1, transforms=("identity",)))
+    write_evaluation(cases(patients=1, transforms=("identity",)))
     page = Page()
     assert "no interval: too few patients" in page.html
     assert len(page.values) == 4
@@ -402,15 +329,14 @@ def test_confusions_are_listed_and_many_are_drawn(run: Path) -> None:
     path.write_text("\n".join(["actual,predicted", *lines]) + "\n", encoding="utf-8")
     html = Page().html
     assert html.count('class="wrong"') == len(lines) == LISTED_CONFUSIONS + 1
-    assert html.count("understood as") >= len(lines)
+    assert html.count("taken for") >= len(lines)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, None),
-        ({"understood": "spleen", "understood_right": False}, "understood as: spleen"),
-        ({"understood": "none", "understood_right": False}, "understood as: nothing"),
+        ({"understood": "spleen", "understood_right": False, "answered": "spleen"}, "misunderstood"),
         ({"answered": "spleen"}, "the wrong organ was chosen: spleen"),
         ({"answered": float("nan"), "dice": 0.0}, "no organ was found that fits"),
         ({"answered": float("nan"), "dice": 0.5}, None),

@@ -393,6 +393,18 @@ def test_a_picture_keeps_proportions_and_outlines_the_mask(label: np.ndarray) ->
     assert canvas[60, 18] == 127  # the window's level is mid-grey
 
 
+def test_equal_outlines_that_run_together_both_show(label: np.ndarray) -> None:
+    image = np.zeros((64, 64), np.int16)
+    equal, unequal = (
+        np.asarray(picture(image, label == 1, (1.0, 1.0), 64, [label == 1], equals=equals)) for equals in (True, False)
+    )
+    line = outline(label == 1)
+    asked, rival = (int((equal == colour).sum()) for colour in (ASKED, RIVAL))
+    assert asked + rival == line.sum()
+    assert min(asked, rival) > 0.4 * line.sum()
+    assert (unequal[line] == ASKED).all(), "a rival never covers what was asked for"
+
+
 def test_representatives_have_the_largest_margin_and_pictures_the_same_bytes(label: np.ndarray, tmp_path: Path) -> None:
     small = np.where(label == 1, np.pad(label, ((0, 0), (4, 0)))[:, :64], 0) + np.where(label == 2, label, 0)
     labels = np.stack([small.astype(np.uint8), label])

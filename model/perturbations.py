@@ -47,7 +47,7 @@ def noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarr
 
 def shift(image: np.ndarray, hu: float, rng: np.random.Generator) -> np.ndarray:
     """Another calibration, or a window that is set too high or low."""
-    return _hu(image + hu)
+    return _hu(image + np.float64(hu))
 
 
 def resolution(image: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:

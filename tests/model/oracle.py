@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 
 from corpus.anatomy import BY_ID, BY_NAME
-from corpus.scans.intensity import AIR_HU
 from model.asked import TestPrompts as Prompts
 from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY
@@ -27,7 +26,7 @@ STEP_HU = 100
 
 def picture(label: np.ndarray) -> np.ndarray:
     """A picture whose grey values say what is where."""
-    return np.where(label > 0, label.astype(np.int16) * STEP_HU, AIR_HU).astype(np.int16)
+    return label.astype(np.int16) * STEP_HU
 
 
 class Oracle:

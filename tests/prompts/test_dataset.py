@@ -41,16 +41,17 @@ def inputs(patients: int = 10) -> tuple[pd.DataFrame, ...]:
         facts += [keys | f for f in slice_facts(shapes(label), (1.0, 1.0), {1, 2})]
         found = slice_answers(Scene(label[None], (1.0, 1.0), {1, 2}))
         answers += [{"slice_id": keys["slice_id"]} | f for f in found]
+    lay = [cell for cell in cells(dict.fromkeys(kinds(), 1)) if cell.style == "lay"]
     bank = [
         {
             "prompt_id": hashlib.sha256(f"{cell.name}{n}".encode()).hexdigest()[:16],
-            "text": f"{cell.target} {cell.kind} request number{n} alpha{n} beta{n}",
+            "text": f"{cell.target} {cell.kind} request alpha{c}x{n} beta{c}x{n} gamma{c}x{n}",
             "kind": cell.kind,
             **cell.intent.row,
             "style": "lay",
             "cell": cell.name,
         }
-        for cell in [*(c for c in cells(dict.fromkeys(kinds(), 1)) if c.style == "lay"), Cell("none", "none", "lay")]
+        for c, cell in enumerate([*lay, Cell("none", "none", "lay")])
         for n in range(12)
     ]
     tables = pd.DataFrame(slices), FACTS.validate(pd.DataFrame(facts)), ANSWERS.validate(pd.DataFrame(answers))

@@ -16,8 +16,8 @@ def model_card(config: dict[str, Any]) -> str:
 
     Args:
         config: A checkpoint's config.json. Its `training` may say `OPTIONAL`: in words which stage, and the stage's
-            parameters; numbers of slices by source, of patients and slices by split; by source its volumes, modality and
-            organs labelled; hashes of the data set's files; figures of the validation by name.
+            parameters; numbers of slices by source, of patients and slices by split; by source its volumes, modality
+            and organs labelled; hashes of the data set's files; figures of the validation by name.
     """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True

@@ -57,7 +57,8 @@ class TokenEmbeddings:
         return len(self.start) - 1
 
     def __getitem__(self, rows: Tensor) -> Tokens:
-        """Some texts, padded to the longest of them, on the rows' device: int64 of any shape `[...]` -> `[..., L, D]`."""
+        """Some texts, padded to the longest of them, on the rows' device: int64 of any shape `[...]` ->
+        `[..., L, D]`."""
         device, rows = rows.device, rows.to(self.start.device)
         first = self.start[rows]
         length = self.start[rows + 1] - first

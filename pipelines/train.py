@@ -117,8 +117,8 @@ def run(
     key: dict[str, Any],
     save: Save = lambda figures: None,
 ) -> None:
-    """Fit one stage's objective, with a progress bar, learning curves in models/curves/<name>, and throughput and memory,
-    which differ from run to run, in data/speed/<name>.
+    """Fit one stage's objective, with a progress bar, learning curves in models/curves/<name>, and throughput and
+    memory, which differ from run to run, in data/speed/<name>.
 
     Of several processes the first alone returns. The others end here: what a stage writes is written once.
 

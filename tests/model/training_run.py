@@ -1,6 +1,6 @@
 """A small training run, for processes that get killed or share their work.
 
-`python -m tests.model.training_run OUT ddp fsdp` trains once with each strategy; the first process writes what came out.
+`python -m tests.model.training_run OUT ddp fsdp` trains with each strategy; the first process writes what came out.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def be_killed(folder: Path, params: TrainParams, moment: int | str) -> None:
 
 
 def batch_losses(index: int, parts: int) -> tuple[Tensor, Tensor]:
-    """The losses of one part of a batch of two slices and two texts, of which the second slice's source labels the liver
-    alone, and the second text asks for nothing; and their gradient by everything that was predicted."""
+    """The losses of one part of a batch of two slices and two texts, of which the second slice's source labels the
+    liver alone, and the second text asks for nothing; and their gradient by everything that was predicted."""
     generator = torch.Generator().manual_seed(3)
     label = torch.randint(N_ORGANS + 1, (2, 8, 8), generator=generator).to(torch.uint8)
     label[1] = torch.where(label[1] == BY_NAME["liver"].id, label[1], 0)

@@ -3,9 +3,11 @@
 # PYTHON=python3.12 chooses another interpreter. PIP_ARGS passes options to pip: PyTorch's CPU build saves gigabytes on Linux,
 #   make repro PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # PROVIDER=local lets a small language model write the prompts (examples/local.yaml; `git checkout params.yaml` undoes it)
+# PROFILE=long trains a larger model for longer (examples/long.yaml); any file of examples/ is a profile
 PYTHON ?= python3.11
 PIP_ARGS ?=
 PROVIDER ?= offline
+PROFILE ?=
 VENV := .venv
 READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -27,6 +29,7 @@ $(VENV)/local: $(READY)
 
 repro: $(READY) $(if $(filter local,$(PROVIDER)),$(VENV)/local)
 	$(if $(filter-out offline,$(PROVIDER)),flans configure examples/$(PROVIDER).yaml)
+	$(if $(PROFILE),flans configure examples/$(PROFILE).yaml)
 	dvc repro
 	flans summary
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.nn.functional import all_reduce
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -106,9 +105,23 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; what each process's loss asks of it is summed as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradients[0])
+
+
 def everywhere(x: Tensor) -> Tensor:
     """`x` summed over all processes; gradients flow to every process's share."""
-    return all_reduce(x) if world_size() > 1 else x
+    return _Sum.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call]
 
 
 def mean_everywhere(total: Tensor, count: Tensor) -> Tensor:

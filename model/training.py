@@ -23,7 +23,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from corpus.errors import InputError
@@ -253,9 +252,11 @@ class _Run:
         if not self.params.ema:
             return
         decay = min(self.params.ema, (1 + self.progress.step) / (10 + self.progress.step))
-        floats = [name for name, x in self.weights.items() if x.is_floating_point()]
-        get_ema_multi_avg_fn(decay)([self.averaged[n] for n in floats], [self.weights[n] for n in floats], None)
-        _set(self.averaged, {n: x for n, x in self.weights.items() if n not in floats})
+        for name, x in self.weights.items():
+            if x.is_floating_point():
+                self.averaged[name].mul_(decay).add_(x, alpha=1 - decay)
+            else:
+                self.averaged[name].copy_(x)
 
     @contextmanager
     def average_in_place(self) -> Iterator[None]:

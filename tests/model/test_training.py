@@ -98,7 +98,7 @@ def test_two_processes_do_what_one_does(
     for name, value in QUIET.items():
         monkeypatch.setenv(name, value)
     train_in_two(tmp_path, launcher, strategy, **env)
-    weights, history = run(tmp_path / "one", replace(EVERYTHING), dropout=0.0)
+    weights, history = run(tmp_path / "one", EVERYTHING, dropout=0.0)
     for name in ("whole", "resumed"):
         shared, shared_history = training_run.read(tmp_path / f"{strategy}-{name}")
         for (step, values), (other_step, others) in zip(history, shared_history, strict=True):
@@ -153,7 +153,7 @@ def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(tmp_pa
 def test_the_average_is_validated_and_kept(tmp_path: Path) -> None:
     needle, history, weights = train_needle(tmp_path, ema=0.6)
     average = 0.0
-    for step, (weight, loss) in enumerate(zip(weights, history, strict=True), 1):
+    for step, (weight, loss) in enumerate(zip(weights, history, strict=True)):
         decay = min(0.6, (1 + step) / (10 + step))
         average = decay * average + (1 - decay) * weight
         assert loss == pytest.approx(abs(average - 0.5), abs=1e-5)

@@ -154,9 +154,8 @@ def batch_losses(index: int, parts: int) -> tuple[Tensor, Tensor]:
     known = torch.ones(2, N_ORGANS, dtype=torch.bool)
     known[1] = torch.arange(N_ORGANS) == BY_NAME["liver"].id - 1
     maps = torch.randn(2, N_ORGANS, 8, 8, generator=generator, requires_grad=True)
-    sizes = {name: 2 + int(name == "kind") for name in PARTS}
-    logits = {name: torch.randn(2, 30, generator=generator, requires_grad=True) for name in sizes}
-    wanted = {name: torch.tensor([1, 0]) for name in sizes}
+    logits = {name: torch.randn(2, 30, generator=generator, requires_grad=True) for name in PARTS}
+    wanted = {name: torch.tensor([1, 0]) for name in PARTS}
     m, x, k = (part(t, index, parts) for t in (maps, label, known))
     read = IntentLogits(**{n: part(t, index, parts) for n, t in logits.items()}, embedding=torch.zeros(1))
     loss = organ_loss(m, x, k) + presence_loss(m.mean((-2, -1)), organ_targets(x), k)

@@ -1,0 +1,101 @@
+"""Checkpoints: the same model comes back, the same bytes go out, and the card says what is known and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from corpus.anatomy import N_ORGANS, ORGANS
+from corpus.errors import InputError
+from model.canonicalizer import build_canonicalizer
+from model.checkpoint import CARD, CONFIG, WEIGHTS, save_canonicalizer
+from model.flans import FLanS
+from tests.model.test_flans import D4, PARAMS, TEXT_DIM
+
+TRAINING: dict[str, Any] = {
+    "stage": "joint",
+    "parameters": {"steps": 7, "ema": 0.5},
+    "sources": {"ours": 30, "theirs": 12},
+    "patients": {"train": 8, "val": 1, "test": 2},
+    "slices": {"train": 30, "val": 4, "test": 8},
+    "labels": {
+        "ours": {"volumes": 9, "modality": ["CT"], "organs": ["liver", "spleen"]},
+        "theirs": {"volumes": 2, "modality": ["CT", "MR"], "organs": ["liver"]},
+    },
+    "dataset_sha256": {"samples.parquet": "0123abcd"},
+    "validation": {"loss": 1.25, "dice": 0.75},
+}
+
+
+@pytest.fixture
+def model() -> FLanS:
+    torch.manual_seed(0)
+    return FLanS(PARAMS, D4, torch.randn(N_ORGANS, TEXT_DIM)).eval()
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    _, head, _ = card.split("---\n", 2)
+    assert card.startswith("---\n")
+    return yaml.safe_load(head)
+
+
+def test_the_model_comes_back_and_the_bytes_are_the_same(model: FLanS, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "a", TRAINING)
+    again = FLanS.from_pretrained(tmp_path / "a")
+    assert not again.training
+    weights, others = model.state_dict(), again.state_dict()
+    assert weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    again.save_pretrained(tmp_path / "b", TRAINING)
+    for name in (WEIGHTS, CONFIG, CARD):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_card_says_data_figures_and_limits(model: FLanS, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path, TRAINING)
+    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    head = front_matter(card)
+    assert head["license"] == "apache-2.0"
+    assert head["pipeline_tag"] == "image-segmentation"
+    (result,) = head["model-index"][0]["results"]
+    assert result["metrics"] == [{"type": "loss", "value": 1.25}, {"type": "dice", "value": 0.75}]
+    assert result["dataset"]["split"] == "validation"
+    for row in (
+        "| patients | 8 | 1 | 2 |",
+        "| slices | 30 | 4 | 8 |",
+        "| ours | 30 | 9 | CT | liver, spleen |",
+        "| theirs | 12 | 2 | CT, MR | liver |",
+        "| steps | 7 |",
+        "| dice | 0.75 |",
+    ):
+        assert f"\n{row}\n" in card
+    for word in ("0123abcd", "## Limits", "not a medical device", "synthetic", *(organ.name for organ in ORGANS)):
+        assert word in card
+
+
+def test_a_card_without_a_history_claims_none(model: FLanS, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    assert "model-index" not in front_matter(card)
+    assert "the weights may be untrained" in card
+    assert "None" not in card
+
+
+def test_a_canonicalizer_has_a_card_too(tmp_path: Path) -> None:
+    save_canonicalizer(build_canonicalizer(D4), tmp_path, TRAINING)
+    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    assert front_matter(card)["pipeline_tag"] == "image-classification"
+    assert "# FLanS canonicalizer" in card
+    assert "Text encoder" not in card
+
+
+def test_another_vocabulary_is_refused(model: FLanS, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    config = (tmp_path / CONFIG).read_text(encoding="utf-8")
+    (tmp_path / CONFIG).write_text(config.replace('"liver"', '"hepar"'), encoding="utf-8")
+    with pytest.raises(InputError, match="the checkpoint's organs are not those"):
+        FLanS.from_pretrained(tmp_path)

@@ -97,8 +97,22 @@ def generate(
 
 
 @command
+def prompts(
+    banks: Annotated[list[Path] | None, typer.Argument(help="Banks, or their folders; data/prompts by default.")] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Prompts of each to show, drawn with a seed.")] = 10,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown on standard output.")] = False,
+) -> None:
+    """Quality figures of what providers wrote, banks side by side, with unedited prompts of each."""
+    from pipelines import bench_prompts
+    from pipelines.stage import BANK
+
+    sides = bench_prompts.bench_prompts(banks or [BANK], sample)
+    typer.echo(bench_prompts.markdown(sides)) if markdown else bench_prompts.show(sides)
+
+
+@command
 def checks(json: Json = False) -> None:
-    """How many of 450 broken prompts the checks catch, by type, and how many of 300 good ones they reject."""
+    """How many of 483 broken prompts the checks catch, by type, and how many of 323 good ones they reject."""
     from pipelines.bench_checks import bench_checks, shares, show
 
     rows = bench_checks()

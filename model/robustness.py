@@ -17,7 +17,7 @@ median, of lengths the sentence): the mean Dice between the two answers to the s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,7 +51,7 @@ class _Question:
     level: str
     place: int
     """The sample's index: questions with the same one ask for the same."""
-    sample: dict[str, Any]
+    sample: Mapping[Hashable, Any]
     text: str
     """A prompt id, or a text that is still to be read."""
 
@@ -129,7 +129,7 @@ def _chosen(data: SplitData, prompts: TestPrompts, params: RobustnessParams, see
 
 def _worded(
     place: int,
-    sample: dict[str, Any],
+    sample: Mapping[Hashable, Any],
     prompts: TestPrompts,
     cases: list[str],
     params: RobustnessParams,

@@ -98,7 +98,9 @@ def generate(
 
 @command
 def prompts(
-    banks: Annotated[list[Path] | None, typer.Argument(help="Banks, or their folders; data/prompts by default.")] = None,
+    banks: Annotated[
+        list[Path] | None, typer.Argument(help="Banks, or their folders; data/prompts by default.")
+    ] = None,
     sample: Annotated[int, typer.Option(min=0, help="Prompts of each to show, drawn with a seed.")] = 10,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown on standard output.")] = False,
 ) -> None:

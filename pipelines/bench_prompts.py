@@ -59,5 +59,5 @@ def show(sides: Sequence[Side]) -> None:
     console.print(table)
     for side in sides:
         console.print(f"\n{side.name}", style="bold", markup=False)
-        for row in side.sample.itertuples():
-            console.print(f"  {row.text}  [{row.cell}]", markup=False, soft_wrap=True)
+        for text, cell in zip(side.sample["text"], side.sample["cell"], strict=True):
+            console.print(f"  {text}  [{cell}]", markup=False, soft_wrap=True)

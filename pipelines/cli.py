@@ -142,6 +142,45 @@ def diagnose(
 
 
 @command
+def baselines(
+    names: Annotated[list[str] | None, typer.Argument(metavar="BASELINE", help="Which; all by default.")] = None,
+    slices: Annotated[int, typer.Option(min=1, help="Slices that LiteMedSAM is asked, seconds each.")] = 24,
+) -> None:
+    """Score what else could answer the test requests, in one table with the model; trains what has to be trained.
+
+    keywords: a look-up of words and the organ head. no_canonicalizer: slices taken as they lie; _augmented: trained on
+    turned ones. unet: closed-set, MONAI's. learned: position and size without geometry. lite_medsam: given true boxes.
+    """
+    from pipelines.baselines import run_baselines, show
+
+    show(run_baselines(names or [], slices))
+
+
+@command
+def study(
+    name: Annotated[str, typer.Argument(help="scaling, prompts, modality or folds (of patients, beside a U-Net).")],
+    levels: Annotated[list[str] | None, typer.Option(help="Such as patients=0.5; may be given again.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each level, with other seeds.")] = 1,
+    dry_run: Annotated[bool, typer.Option(help="Print the experiments' commands, run none.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="folds: the U-Net's training time; as many steps if none.")
+    ] = None,
+    patients: Annotated[int, typer.Option(min=1, help="modality: phantom patients to test on.")] = 8,
+    tested: Annotated[list[str] | None, typer.Option(help="modality: a source to test on, ADAPTER=FOLDER.")] = None,
+) -> None:
+    """Answer a question that takes several trainings, each a DVC experiment, with a curve: report/study/NAME.
+
+    The workspace is put back afterwards. What was trained before with the same parameters comes from DVC's cache.
+    """
+    from pipelines.study import run_study, show
+    from pipelines.study_cases import Options
+
+    table = run_study(name, levels or [], repeats, dry_run, Options(patients, tuple(tested or ()), minutes))
+    if table is not None:
+        show(name, table)
+
+
+@command
 def pose(
     source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
     adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,

@@ -1,7 +1,7 @@
 """Banks side by side: the same quality figures of what each provider wrote, and a seeded sample of it to read.
 
-What people wrote is left out on both sides. Figures that fall as a set grows are taken over as many prompts of each bank
-as the smallest has.
+What people wrote is left out on both sides. Figures that fall as a set grows are taken over as many prompts of each
+bank as the smallest has.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ def compare(banks: Sequence[pd.DataFrame], sample: int, seed: int = 0) -> list[S
     accepted = [bank[bank["accepted"]] for bank in checked]
     for number, prompts in enumerate(accepted, start=1):
         if prompts.empty:
-            raise InputError(
-                f"bank {number}", "holds no accepted prompt of a provider", "fill it: dvc repro generate"
-            )
+            raise InputError(f"bank {number}", "holds no accepted prompt of a provider", "fill it: dvc repro generate")
     over = min(DISTINCT_OVER, *map(len, accepted))
     return [
         Side(_name(bank), _figures(bank, prompts, over, seed), draw(prompts, sample, seed))

@@ -12,7 +12,17 @@ import pandera.pandas as pa
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
-from prompts.splits import SPLITS, SplitParams, kept_apart, split_patients, split_texts
+from prompts.splits import (
+    SPLITS,
+    FoldParams,
+    LimitParams,
+    SplitParams,
+    kept_apart,
+    limit_patients,
+    limit_texts,
+    split_patients,
+    split_texts,
+)
 from prompts.targets import ABSENT, TargetParams, absent, eligible, intent_of, thinned
 from prompts.truth import verified
 from prompts.variants import variants
@@ -33,6 +43,10 @@ class DatasetParams:
     """Share of the texts that the intent head reads behind a case, misspelt, and of structures elsewhere, too."""
     out_of_domain: tuple[str, ...] = ()
     """Sources that training never sees; all their patients are for testing, and they are scored apart."""
+    limit: LimitParams = LimitParams()
+    """How much of the training split is used; everything by default."""
+    fold: FoldParams | None = None
+    """Which patients are tested on, in place of the share `patients.test`."""
 
     def __post_init__(self) -> None:
         if set(self.requests) != set(SPLITS) or min(self.requests.values()) < 1:
@@ -140,14 +154,17 @@ def build_dataset(
             f"choose from {', '.join(sorted(set(slices['source'])))}",
         )
     named = slices[["source", "patient"]].drop_duplicates()
-    patients = split_patients(named, params.patients, params.seed, params.out_of_domain)
+    patients = split_patients(named, params.patients, params.seed, params.out_of_domain, params.fold)
+    patients = limit_patients(named, patients, params.limit)
     slices = slices.assign(split=slices["patient"].map(patients))
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
     )
+    texts["split"] = limit_texts(texts, params.limit)
     clear = thinned(eligible(facts, answers, targets), targets, params.seed)
     found = pd.concat([clear, absent(slices, targets, params.seed)], ignore_index=True)
     found = found.assign(split=found["patient"].map(patients))
+    found = found[found["split"].isin(SPLITS)]
     assigned = assign(found, texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
     samples, claims = verified(assigned, facts, slices)
 

@@ -15,9 +15,9 @@ _PARTS = re.compile(
     r"(?:\.(?!\d)|[,;:!?()/\"“”‘\[\]])+\s*|\s+[-–—]\s+|\s+(?:and|but|with|which|that|because|so|or|if|when|while|although)\s+"
 )
 _ENDS = re.compile(
-    r"^(?:which|that|whether|if|allowing|until|and|or|but|with|of|in|on|at|to|for|from|is|are|was|were|has|have|as|by|than|its?|their|"
-    r"this|these|those|there|then|just|only|even|still|now|both|neither|nowhere|given|the other|besides?|look|leave|grow|took|went|"
-    r"suggests?|recommends?|touching|checking|churns|filter|goes|\w)\b"
+    r"^(?:which|that|whether|if|allowing|until|and|or|but|with|of|in|on|at|to|for|from|is|are|was|were|has|have|as|by|"
+    r"than|its?|their|this|these|those|there|then|just|only|even|still|now|both|neither|nowhere|given|"
+    r"the other|besides?|look|leave|grow|took|went|suggests?|recommends?|touching|checking|churns|filter|goes|\w)\b"
     r"|\b(?:the|an?|of|in|on|at|to|for|from|by|with|and|or|is|are|was|were|be|been|has|have|no|not|as|my|your|than|into|its?|do|does|i|"
     r"very|so|can|will|there|may|one|two|three|\w)$",
     re.IGNORECASE,

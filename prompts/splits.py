@@ -13,6 +13,8 @@ from corpus.params import params_dataclass
 from prompts.duplicates import copies
 
 SPLITS = ("train", "val", "test")
+UNUSED = "unused"
+"""Where `LimitParams` puts what it keeps from training."""
 
 
 @params_dataclass
@@ -27,6 +29,38 @@ class SplitParams:
             raise ValueError("val and test must be positive and sum to less than 1")
 
 
+@params_dataclass
+class FoldParams:
+    """Which of several parts the test patients are, in place of a share: over all folds everybody is tested on once."""
+
+    of: int
+    test: int
+    """From 0 to of - 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test < self.of or self.of < 2:
+            raise ValueError(f"of must be at least 2, and test from 0 to of - 1, found {self.of} and {self.test}")
+
+
+@params_dataclass
+class LimitParams:
+    """How much of the training split is used; validation and test stay as they are, and less is a part of more."""
+
+    patients: float = 1.0
+    """Share of each source's training patients; one at least."""
+    texts: float = 1.0
+    """Share of the distinct training requests for each target; one at least."""
+    words: int | None = None
+    """Only training requests of at most so many words; the shortest where a target has none. None: any length."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.patients <= 1 and 0 < self.texts <= 1):
+            raise ValueError("patients and texts are shares: above 0, at most 1")
+        if self.words is not None and self.words < 1:
+            raise ValueError("words must be at least 1, or null")
+
+
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:
     """A seeded order that doesn't change when names are added elsewhere in it."""
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest())
@@ -38,17 +72,30 @@ def _deal(names: list[str], params: SplitParams) -> dict[str, str]:
     return {n: "test" if i < n_test else "val" if i < n_test + n_val else "train" for i, n in enumerate(names)}
 
 
+def _deal_fold(names: list[str], params: SplitParams, fold: FoldParams) -> dict[str, str]:
+    """The test patients are a fold; validation takes its share of all from the others."""
+    test = names[fold.test :: fold.of]
+    rest = [name for name in names if name not in test]
+    n_val = max(1, round(len(names) * params.val))
+    return dict.fromkeys(test, "test") | {n: "val" if i < n_val else "train" for i, n in enumerate(rest)}
+
+
 def split_patients(
-    patients: pd.DataFrame, params: SplitParams, seed: int, out_of_domain: Collection[str] = ()
+    patients: pd.DataFrame,
+    params: SplitParams,
+    seed: int,
+    out_of_domain: Collection[str] = (),
+    fold: FoldParams | None = None,
 ) -> dict[str, str]:
     """Split patients within each source, so that every source is trained and tested on.
 
     Args:
         patients: Columns source and patient.
         out_of_domain: Sources that no training sees: all their patients are for testing.
+        fold: Who is tested on, in place of a share.
 
     Raises:
-        InputError: A source has fewer than three patients, or no source is left to train on.
+        InputError: A source has fewer than three patients, or too few for its folds, or no source is left to train on.
     """
     result: dict[str, str] = {}
     for source, group in patients.groupby("source", sort=True):
@@ -62,13 +109,33 @@ def split_patients(
                 f"expected at least three patients (training, validation, test), found {len(names)}",
                 "add scans to the source, or take it out of ingest.sources in params.yaml",
             )
-        result |= _deal(names, params)
+        if fold and (len(names) < fold.of or len(names[fold.test :: fold.of]) > len(names) - 2):
+            raise InputError(
+                f"source {source}",
+                f"expected patients for {fold.of} folds and two besides one of them, found {len(names)}",
+                "lower dataset.fold.of in params.yaml, or add scans to the source",
+            )
+        result |= _deal_fold(names, params, fold) if fold else _deal(names, params)
     if "train" not in result.values():
         raise InputError(
             "params.yaml dataset.out_of_domain",
             f"expected a source that is left to train on, found all of {', '.join(sorted(out_of_domain))} named",
             "take one out of the list, or add a source to ingest.sources",
         )
+    return result
+
+
+def limit_patients(patients: pd.DataFrame, splits: dict[str, str], limit: LimitParams) -> dict[str, str]:
+    """Keep a share of each source's training patients; the others are `UNUSED`.
+
+    Args:
+        patients: Columns source and patient.
+        splits: Patient -> split.
+    """
+    result = dict(splits)
+    for _, group in patients.groupby("source", sort=True):
+        names = _shuffled((n for n in group["patient"].unique() if splits[n] == "train"), limit.seed)
+        result |= dict.fromkeys(names[max(1, round(len(names) * limit.patients)) :], UNUSED)
     return result
 
 
@@ -106,8 +173,32 @@ def kept_apart(made: pd.DataFrame, texts: pd.DataFrame, near: float) -> pd.DataF
     threshold = Fraction(str(near))
     held_out, trained = texts["split"].isin(("val", "test")), texts["split"] == "train"
     learned = made[made["split"] == "train"].reset_index(drop=True)
-    learned = learned.drop(index=copies(learned["text"].tolist(), texts.loc[held_out, "text"].tolist(), threshold))
+    learned = learned.drop(
+        index=list(copies(learned["text"].tolist(), texts.loc[held_out, "text"].tolist(), threshold))
+    )
     asked = made[made["split"] != "train"].reset_index(drop=True)
     seen = [*texts.loc[trained, "text"], *learned["text"]]
-    asked = asked.drop(index=copies(asked["text"].tolist(), seen, threshold))
+    asked = asked.drop(index=list(copies(asked["text"].tolist(), seen, threshold)))
     return pd.concat([learned, asked], ignore_index=True)
+
+
+def limit_texts(texts: pd.DataFrame, limit: LimitParams) -> pd.Series:
+    """Keep a share of the training requests for each target, and only short ones; the others are `UNUSED`.
+
+    Args:
+        texts: Columns prompt_id, text, kind, target, split.
+
+    Returns:
+        The split of each row.
+    """
+    result = texts["split"].copy()
+    length = texts["text"].map(lambda text: len(text.split()))
+    for _, group in texts[texts["split"] == "train"].groupby(["kind", "target"], sort=True):
+        allowed = group
+        if limit.words is not None:
+            allowed = group[length[group.index] <= max(limit.words, length[group.index].min())]
+        row = dict(zip(allowed["prompt_id"], allowed.index, strict=True))
+        order = _shuffled(row, limit.seed)
+        kept = {row[prompt] for prompt in order[: max(1, round(len(group) * limit.texts))]}
+        result[[i for i in group.index if i not in kept]] = UNUSED
+    return result

@@ -116,8 +116,8 @@ def write_cohort(
     write_whole(out / "patients.csv", table.getvalue().encode())
     dataset = {
         "name": "FLanS phantom cohort",
-        "description": "Synthetic CT, drawn by a program: for trying the software, not for patients.",
-        "channel_names": {"0": "CT"},
+        "description": f"Synthetic {params.modality}, drawn by a program: for trying the software, not for patients.",
+        "channel_names": {"0": params.modality},
         "labels": {"background": 0, **VALUES},
         "numTraining": params.patients,
         "file_ending": ".nii",

@@ -14,6 +14,7 @@ from corpus.params import params_dataclass, read_yaml
 from corpus.scans.shapes import Draw, Ellipsoid, Loops, Point, Ribbon, Tube
 
 ANATOMY = Path(__file__).with_name("phantom.yaml")
+MODALITIES = ("CT", "MR")
 PHASES = ("native", "arterial", "portal")
 FINE = tuple(organ for organ in ORGANS if not organ.parts)
 """The organs that a label map holds: all but the union."""
@@ -34,8 +35,12 @@ class PhantomParams:
     spacing_mm: float = 2.0
     """Pixel edge. size * spacing_mm is the field of view, and should be about 384."""
     slice_mm: float = 7.0
+    modality: str = "CT"
+    """CT, or MR: the same bodies with the grey values of a T1-weighted scan, in units of no meaning."""
 
     def __post_init__(self) -> None:
+        if self.modality not in MODALITIES:
+            raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, but found {self.modality!r}")
         if not 1 <= self.patients <= 9999:
             raise ValueError(f"patients must be between 1 and 9999, but found {self.patients}")
         if self.seed < 0:
@@ -50,9 +55,10 @@ class PhantomParams:
 
 @params_dataclass
 class Tissue:
-    """HU by phase, and its texture; phantom.yaml explains every key of this class and of `Row`."""
+    """HU by phase, the MR signal, and its texture; phantom.yaml explains every key of this class and of `Row`."""
 
     hu: tuple[float, float, float]
+    mr: float
     vary: float = 0.06
     grain: float = 0.0
     specks: float = 0.0
@@ -163,7 +169,9 @@ def draw_body(params: PhantomParams, index: int) -> Body:
     height = float(rng.uniform(0.94, 1.06)) - (0.03 if sex == "f" else 0.0)
     width = height * float(rng.uniform(0.97, 1.03))
     hu = {
-        name: t.hu[phase] + abs(t.hu[phase]) * float(rng.uniform(-t.vary, t.vary)) for name, t in table.tissues.items()
+        name: value + abs(value) * float(rng.uniform(-t.vary, t.vary))
+        for name, t in table.tissues.items()
+        for value in (t.mr if params.modality == "MR" else t.hu[phase],)
     }
     if rng.random() < 0.25:  # oral contrast
         hu["chyme"] = hu["contrast medium"]

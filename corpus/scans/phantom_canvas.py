@@ -13,6 +13,7 @@ from corpus.scans.phantom_body import Body, PhantomParams, Row, anatomy
 from corpus.scans.shapes import Array, Box, Draw, Grid, stretch, union
 
 HU_AIR = -1000.0
+MR_AIR = 0.0
 SLACK_MM = 9.0  # how far the smooth bending of the atlas may carry a point
 
 
@@ -108,7 +109,7 @@ class Canvas:
         shape = self.grid.x.shape
         cells = [(mm / params.slice_mm, mm / params.spacing_mm, mm / params.spacing_mm) for mm in (18, 5)]
         self.bulge, self.mottle = (smooth_noise(body.rng, shape, tuple(max(c, 1.0) for c in cell)) for cell in cells)
-        self.hu = np.full(shape, HU_AIR)
+        self.hu = np.full(shape, MR_AIR if params.modality == "MR" else HU_AIR)
         self.label = np.zeros(shape, np.uint8)
 
     def paint_table(self) -> None:
@@ -198,4 +199,6 @@ class Canvas:
         image = blur(self.hu, (0.06, plane, plane))
         noise = self.body.rng.standard_normal(image.shape)
         image += blur(noise, (0, 0.24, 0.24)) * (self.body.noise_hu / 0.3856)  # what the blur leaves of the SD
+        if params.modality == "MR":
+            np.abs(image, out=image)  # an MR scan shows magnitudes
         return np.clip(np.rint(image), -1024, 3071).astype(np.int16)

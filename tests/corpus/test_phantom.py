@@ -211,10 +211,20 @@ def test_dataset_json_names_the_values_that_the_files_hold(tmp_path: Path) -> No
             assert counts[values == value].sum() == (label == BY_NAME[name].id).sum()
 
 
+def test_mr_shows_the_same_bodies_in_another_contrast(tmp_path: Path) -> None:
+    ct, mr = (render_patient(replace(TINY, modality=each), 0) for each in ("CT", "MR"))
+    assert np.array_equal(ct.label, mr.label)
+    assert mr.image.min() >= 0
+    subcutaneous = (ct.image > -130) & (ct.image < -80) & (ct.label == 0)
+    assert np.median(mr.image[subcutaneous]) > np.median(mr.image[ct.label == BY_NAME["liver"].id]) > 0
+    write_cohort(replace(TINY, patients=1, modality="MR"), tmp_path)
+    assert json.loads((tmp_path / "dataset.json").read_text())["channel_names"] == {"0": "MR"}
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("patients", 0), ("seed", -1), ("size", 8), ("spacing_mm", 0.0), ("slice_mm", 100.0)],
+    [("patients", 0), ("seed", -1), ("size", 8), ("spacing_mm", 0.0), ("slice_mm", 100.0), ("modality", "PET")],
 )
-def test_bad_parameters_are_refused(key: str, value: float) -> None:
+def test_bad_parameters_are_refused(key: str, value: float | str) -> None:
     with pytest.raises(ValueError, match=f"{key} must"):
         PhantomParams(**{key: value})  # type: ignore[arg-type]

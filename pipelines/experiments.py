@@ -1,0 +1,91 @@
+"""DVC experiments, one after the other in this workspace; afterwards everything lies as it was.
+
+They run here and not in a copy, so that sources under relative paths are found, and a killed training goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from corpus.errors import InputError
+from pipelines.stage import console
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run under another name, with other parameters: dotted name -> value of JSON types."""
+
+    name: str
+    changes: Mapping[str, Any]
+
+    def arguments(self, target: str) -> list[str]:
+        """Of dvc."""
+        changes = [argument for key, value in self.changes.items() for argument in ("-S", f"{key}={_override(value)}")]
+        return ["exp", "run", "-n", self.name, *changes, target]
+
+    def command(self, target: str) -> str:
+        """What somebody would type."""
+        return shlex.join(["dvc", *self.arguments(target)])
+
+
+def _override(value: Any) -> str:
+    """A value as DVC's `-S` reads it: JSON, but for the quotes of a dict's keys."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_override(each)}" for key, each in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@contextmanager
+def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
+    """Give the workspace over to experiments: tracked files and DVC's outputs are put back afterwards.
+
+    Yields what runs an experiment up to a stage; its results lie in the workspace until the next one. What has been run
+    with the same parameters before comes from DVC's cache.
+
+    Raises:
+        InputError: This is no Git and DVC repository with a commit, or an experiment failed.
+    """
+    kept = _git("stash", "create") or _git("rev-parse", "HEAD")
+    console.print(
+        "Until this ends, params.yaml, models and results here are an experiment's. Should it be killed: "
+        f"git restore --source={kept} --worktree -- . && dvc checkout --force",
+        soft_wrap=True,
+    )
+    restore = ("restore", f"--source={kept}", "--worktree", "--", ".")
+
+    def run(experiment: Experiment, target: str) -> None:
+        _git(*restore)  # an experiment changes the parameters that it finds
+        console.print(f"[bold]{experiment.command(target)}[/]", soft_wrap=True)
+        _dvc("exp", "remove", "-q", experiment.name, check=False)  # of an earlier time
+        _dvc(*experiment.arguments(target), said=True)
+
+    try:
+        yield run
+    finally:
+        _git(*restore)
+        _dvc("checkout", "--force", "--quiet", check=False)
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(
+            f"git {' '.join(arguments)}", done.stderr.strip(), "experiments need a Git repository with a commit"
+        )
+    return done.stdout.strip()
+
+
+def _dvc(*arguments: str, check: bool = True, said: bool = False) -> None:
+    """Run dvc; `said`: what it prints is shown."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=not said, text=True, check=False)
+    if check and done.returncode:
+        fix = "correct what is said above; what was done is kept, and the same command goes on"
+        raise InputError(shlex.join(["dvc", *arguments]), f"it ended with exit status {done.returncode}", fix)

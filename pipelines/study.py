@@ -1,0 +1,202 @@
+"""`flans study`: a question that takes several trainings, each a DVC experiment, and the curve that answers it.
+
+report/study/<name>/study.csv    a row for every level and kind of request: Dice, its interval, NSD, understood, cases
+report/study/<name>/study.png    the curve
+report/study/<name>/cases/       one table a level
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from rich.table import Table
+
+from corpus.errors import InputError
+from corpus.params import PARAMS, params_dataclass, read_yaml, validated
+from model.baselines import figures
+from pipelines.experiments import Experiment, workspace_kept
+from pipelines.runs import flat
+from pipelines.stage import REPORT, console
+
+STUDIES = Path(__file__).with_name("studies.yaml")
+ALL = "all"
+"""The level of the rows in which the cases of all folds are taken together."""
+
+
+@params_dataclass
+class Axis:
+    """One parameter of a study."""
+
+    set: str
+    levels: tuple[Any, ...]
+    called: str
+
+
+@params_dataclass
+class Study:
+    """One entry of studies.yaml, which explains the keys."""
+
+    asks: str
+    axes: dict[str, Axis]
+    until: str
+    by: tuple[str, ...]
+    lines: dict[str, tuple[str, ...]]
+    always: dict[str, Any] = field(default_factory=dict)
+    pooled: bool = False
+
+
+@params_dataclass
+class Level:
+    """One value of one axis, and how often it was trained before."""
+
+    axis: str
+    value: Any
+    repeat: int
+
+    @property
+    def text(self) -> str:
+        """The value as the tables have it: of a fold, its number."""
+        return str(self.value["test"] if isinstance(self.value, dict) else self.value)
+
+
+def studies() -> dict[str, Study]:
+    """Every study by name."""
+    return validated(read_yaml(STUDIES), dict[str, Study], STUDIES)
+
+
+def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
+    """The levels to run, axis by axis.
+
+    Args:
+        chosen: As somebody typed them, "patients=0.5" or "fold={of: 2, test: 0}"; none for those of studies.yaml.
+
+    Raises:
+        InputError: One has no value, or an axis that the study lacks.
+    """
+    asked = []
+    for text in chosen:
+        axis, found, value = text.partition("=")
+        if axis not in study.axes or not found:
+            example = next(f"{axis}={study.axes[axis].levels[0]}" for axis in study.axes)
+            raise InputError(
+                "--levels", f"expected one of {', '.join(study.axes)} and a value, found {text!r}", f"such as {example}"
+            )
+        asked.append((axis, yaml.safe_load(value)))
+    asked = asked or [(axis, value) for axis in study.axes for value in study.axes[axis].levels]
+    return [Level(axis, value, repeat) for axis, value in asked for repeat in range(repeats)]
+
+
+def experiment(name: str, study: Study, level: Level) -> Experiment:
+    """The experiment of a level; repeats differ by every seed of training and of what it is limited to."""
+    value = yaml.safe_dump(level.value, default_flow_style=True).replace("...", "")
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{name}-{level.axis}-{value}".lower()).strip("-")
+    changes = {study.axes[level.axis].set: level.value} | study.always
+    if level.repeat:
+        slug += f"-repeat-{level.repeat}"
+        known = [key for key in flat(read_yaml(PARAMS)) if re.fullmatch(r"train_\w+\.seed|dataset\.limit\.seed", key)]
+        changes |= {key: 100 * level.repeat + place for place, key in enumerate(known)}
+    return Experiment(slug, changes)
+
+
+def run_study(name: str, chosen: list[str], repeats: int, dry_run: bool, options: Any) -> pd.DataFrame | None:
+    """Run a study's experiments, and write its table and plot.
+
+    Args:
+        chosen: Levels, see `levels_of`.
+        dry_run: Only print the commands.
+        options: `pipelines.study_cases.Options`.
+
+    Returns:
+        The table; None after a dry run.
+
+    Raises:
+        InputError: No such study or level, or an experiment failed.
+    """
+    if name not in studies():
+        raise InputError("study", f"none is called {name}", f"choose from {', '.join(studies())}")
+    study = studies()[name]
+    levels = levels_of(study, chosen, repeats)
+    if dry_run:
+        for level in levels:
+            print(experiment(name, study, level).command(study.until))
+        return None
+    from pipelines.study_cases import COLLECTORS
+
+    out = REPORT / "study" / name
+    (out / "cases").mkdir(parents=True, exist_ok=True)
+    tables = []
+    with workspace_kept() as run:
+        for level in levels:
+            planned = experiment(name, study, level)
+            run(planned, study.until)
+            cases = COLLECTORS[name](planned.name, out, options)
+            cases = cases.assign(axis=level.axis, level=level.text, repeat=level.repeat)
+            cases.to_parquet(out / "cases" / f"{planned.name}.parquet", index=False)
+            tables.append(cases)
+            summarise(study, pd.concat(tables, ignore_index=True)).to_csv(out / "study.csv", index=False)
+    table = pd.read_csv(out / "study.csv", dtype={"level": str})
+    draw(study, table, out / "study.png")
+    return table
+
+
+def summarise(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
+    """Figures by axis, level, repeat, the study's own columns, scan and kind; and how many requests were understood.
+
+    A study that is `pooled` has rows of the level `ALL` too, with the cases of all its levels.
+    """
+    if study.pooled:
+        cases = pd.concat([cases, cases.assign(level=ALL)], ignore_index=True)
+    keys = ["axis", "level", "repeat", *study.by, "scan", "kind"]
+    return figures(cases, keys)
+
+
+def draw(study: Study, table: pd.DataFrame, path: Path) -> None:
+    """Dice by level, one panel an axis, one line a group; bars are 95% intervals over patients."""
+    from matplotlib.figure import Figure
+
+    wanted = {key: values for key, values in study.lines.items() if key != "by"}
+    for key, values in wanted.items():
+        table = table[table[key].isin(values)]
+    figure = Figure(figsize=(5.2 * len(study.axes) + 1.8, 4.2), layout="constrained")
+    panels = figure.subplots(1, len(study.axes), sharey=True, squeeze=False)[0]
+    for panel, (name, axis) in zip(panels, study.axes.items(), strict=True):
+        rows = table[table["axis"] == name]
+        places = {level: place for place, level in enumerate(dict.fromkeys(rows["level"]))}
+        for group, line in rows.groupby(list(study.lines["by"]), sort=True):
+            at = line["level"].map(places)
+            mean = line.assign(at=at).groupby("at")[["dice", "dice_low", "dice_high"]].mean()
+            bars = [mean["dice"] - mean["dice_low"], mean["dice_high"] - mean["dice"]]
+            bars = [each.fillna(0).clip(lower=0) for each in bars]
+            panel.errorbar(mean.index, mean["dice"], bars, marker="o", capsize=3, label=", ".join(map(str, group)))
+        panel.set_xticks(list(places.values()), list(places))
+        panel.set_xlabel(axis.called)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("macro Dice")
+    panels[0].set_ylim(0, 1)
+    panels[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    figure.suptitle(study.asks)
+    figure.savefig(path, dpi=120)
+
+
+def show(name: str, table: pd.DataFrame) -> None:
+    """Print what the plot shows, and where everything is."""
+    study = studies()[name]
+    for key, values in study.lines.items():
+        if key != "by":
+            table = table[table[key].isin(values)]
+    columns = ["axis", "level", "repeat", *study.by, "scan", "kind"]
+    shown = Table(title=f"{study.asks} (macro Dice)", title_justify="left")
+    for column in (*columns, "dice", "95% interval", "understood", "cases"):
+        shown.add_column(column)
+    for row in table.to_dict("records"):
+        interval = "" if pd.isna(row["dice_low"]) else f"{row['dice_low']:.3f} - {row['dice_high']:.3f}"
+        understood = "" if pd.isna(row["understood"]) else f"{row['understood']:.3f}"
+        cells = [str(row[column]) for column in columns]
+        shown.add_row(*cells, f"{row['dice']:.3f}", interval, understood, str(row["cases"]))
+    console.print(shown)
+    console.print(f"The same, for every kind of request: study.csv and study.png in {REPORT / 'study' / name}")

@@ -1,0 +1,184 @@
+"""Studies: experiments run one after the other in a real Git and DVC repository, and the workspace comes back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from corpus.errors import InputError
+from pipelines import study, study_cases
+from pipelines.cli import app
+from pipelines.experiments import Experiment
+from pipelines.study import ALL, levels_of, run_study, studies, summarise
+from pipelines.study_cases import COLLECTORS, Options
+from tests.model.test_comparison import run
+
+pytestmark = pytest.mark.timeout(300)
+STAGE = """
+import json, pathlib, yaml
+params = yaml.safe_load(open("params.yaml"))
+pathlib.Path("evaluation").mkdir(exist_ok=True)
+pathlib.Path("evaluation/metrics.json").write_text(json.dumps(params["dataset"]))
+pathlib.Path("out").mkdir(exist_ok=True)
+pathlib.Path("out/dataset.json").write_text(json.dumps(params["dataset"]))
+pathlib.Path("../runs").open("a").write("ran\\n")
+"""
+
+
+def cases_of() -> pd.DataFrame:
+    """Cases as `evaluate` writes them, as far as studies look at them."""
+    return run(4).assign(hd95=0.0, nsd_1mm=0.0, understood_right=True)
+
+
+def shell(folder: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One stage, which writes what the data set's parameters are; run and committed."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    params = {"dataset": {"limit": {"patients": 1.0, "texts": 1.0, "words": None, "seed": 0}, "fold": None}}
+    Path("params.yaml").write_text(yaml.safe_dump(params | {"train_joint": {"seed": 7}}))
+    Path("stage.py").write_text(STAGE)
+    made = {"outs": ["out"], "metrics": [{"evaluation/metrics.json": {"cache": False}}]}
+    entry = {"cmd": f"{sys.executable} stage.py", "deps": ["stage.py"], "params": ["dataset", "train_joint"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluate": entry | made}}))
+    for command in (["init", "-q"], ["config", "user.name", "t"], ["config", "user.email", "t@t"]):
+        shell(folder, "git", *command)
+    for command in (["init", "-q"], ["config", "core.analytics", "false"], ["repro", "-q"]):
+        shell(folder, sys.executable, "-m", "dvc", *command)
+    shell(folder, "git", "add", "-A")
+    shell(folder, "git", "commit", "-qm", "first")
+    return folder
+
+
+def test_levels_run_as_experiments_and_the_workspace_comes_back(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("params.yaml").write_text(Path("params.yaml").read_text() + "# not committed\n")
+    before = {path: Path(path).read_bytes() for path in ("params.yaml", "out/dataset.json", "evaluation/metrics.json")}
+    seen = []
+
+    def collect(name: str, out: Path, options: Options) -> pd.DataFrame:
+        made = json.loads(Path("out/dataset.json").read_text())
+        seen.append((name, made["limit"]["patients"], made["limit"]["seed"]))
+        return cases_of().assign(organs="all")
+
+    monkeypatch.setitem(COLLECTORS, "scaling", collect)
+    table = run_study("scaling", ["patients=0.5", "texts=0.25"], 2, False, Options())
+    assert seen == [
+        ("scaling-patients-0-5", 0.5, 0),
+        ("scaling-patients-0-5-repeat-1", 0.5, 100),
+        ("scaling-texts-0-25", 1.0, 0),
+        ("scaling-texts-0-25-repeat-1", 1.0, 100),
+    ]
+    assert {path: Path(path).read_bytes() for path in before} == before
+    assert shell(repository, "git", "status", "--porcelain").split() == ["M", "params.yaml", "??", "report/"]
+    listed = shell(repository, sys.executable, "-m", "dvc", "exp", "list", "--name-only")
+    assert {name for name, _, _ in seen} <= set(listed.split())
+    assert table is not None
+    assert set(table["axis"]) == {"patients", "texts"}
+    assert (table["understood"] == 1).all()
+    assert Path("report/study/scaling/study.png").stat().st_size > 5000
+    assert len(list(Path("report/study/scaling/cases").iterdir())) == 4
+
+    runs = Path("../runs").read_text().count("\n")
+    run_study("scaling", ["patients=0.5"], 1, False, Options())
+    assert Path("../runs").read_text().count("\n") == runs, "what has run before comes from the cache"
+
+
+def test_a_failed_experiment_is_named_and_the_workspace_comes_back(repository: Path) -> None:
+    before = Path("params.yaml").read_bytes()
+    Path("stage.py").write_text("raise SystemExit(3)")
+    with pytest.raises(InputError, match=r"dvc exp run -n scaling-patients-0-5.*exit status"):
+        run_study("scaling", ["patients=0.5"], 1, False, Options())
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_a_dry_run_prints_commands_and_runs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(app, ["study", "folds", "--dry-run", "--levels", "fold={of: 2, test: 1}"])
+    assert result.exit_code == 0, result.output
+    command = "dvc exp run -n folds-fold-of-2-test-1 -S 'dataset.fold={of:2,test:1}' -S evaluate.turned=7 evaluate"
+    assert result.stdout.strip() == command
+    listed = CliRunner().invoke(app, ["study", "prompts", "--dry-run"]).stdout.splitlines()
+    assert len(listed) == len(studies()["prompts"].axes["words"].levels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nothing", "--dry-run"], "choose from scaling, prompts, modality, folds"),
+        (["scaling", "--dry-run", "--levels", "slices=3"], "such as patients=0.125"),
+        (["scaling", "--dry-run", "--levels", "patients"], "one of patients, texts and a value"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments: list[str], problem: str) -> None:
+    result = CliRunner().invoke(app, ["study", *arguments])
+    assert result.exit_code == 1
+    assert problem in result.stderr
+
+
+def test_every_study_sets_parameters_that_there_are() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert COLLECTORS.keys() == studies().keys()
+    for each in studies().values():
+        assert each.until in stages
+        for key in (*(axis.set for axis in each.axes.values()), *each.always):
+            section = params
+            for part in key.split("."):
+                section = section[part]
+        assert set(each.lines["by"]) <= {*each.by, "scan", "kind"}
+        assert levels_of(each, [], 1)
+
+
+def test_folds_are_pooled_over_all_patients() -> None:
+    columns = {"axis": "fold", "repeat": 0, "model": "flans"}
+    folds = [cases_of().assign(level=str(k), patient=cases_of()["patient"] + f"/{k}", **columns) for k in (0, 1)]
+    table = summarise(studies()["folds"], pd.concat(folds, ignore_index=True))
+    pooled, single = (table[table["level"] == level].set_index(["scan", "kind"]) for level in (ALL, "0"))
+    assert (pooled["cases"] == 2 * single["cases"]).all()
+    assert np.allclose(pooled["dice"], single["dice"], atol=1e-3)
+
+
+def test_rare_organs_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = cases_of()
+    common = cases["organ"].mode()[0]
+    monkeypatch.setattr(study_cases, "_cases", lambda: cases)
+    made = study_cases.scaling("x", Path(), Options())
+    assert len(made[made["organs"] == "all"]) == len(cases)
+    rare = set(made.loc[made["organs"] == "rare", "organ"])
+    assert rare
+    assert rare < set(cases["organ"]) or cases["organ"].nunique() == 1
+    masks = cases.drop_duplicates(["slice_id", "organ"])["organ"].value_counts()
+    assert masks[list(rare)].max() <= masks[common]
+
+
+def test_an_experiment_is_what_somebody_would_type() -> None:
+    changes = {"a.b": 0.5, "c": "MR", "d": {"of": 2, "test": 0}, "e": None, "f": [1, 2]}
+    command = "dvc exp run -n x -S a.b=0.5 -S c=MR -S 'd={of:2,test:0}' -S e=null -S 'f=[1, 2]' evaluate"
+    assert Experiment("x", changes).command("evaluate") == command
+
+
+def test_the_plot_has_a_panel_an_axis(tmp_path: Path) -> None:
+    rows = [
+        {"axis": axis, "level": level, "repeat": 0, "organs": "all", "scan": "original", "kind": "anatomy"}
+        | {"dice": 0.5, "dice_low": 0.4, "dice_high": np.nan}
+        for axis in ("patients", "texts")
+        for level in ("0.5", "1.0")
+    ]
+    study.draw(studies()["scaling"], pd.DataFrame(rows), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 5000

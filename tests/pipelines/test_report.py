@@ -81,10 +81,12 @@ def test_the_figures_are_those_of_the_metrics(run: Path) -> None:
     assert Page().values == expected
 
     metrics["original"]["anatomy"] |= {"dice": 0.1234, "dice_low": 0.0127, "dice_high": 0.2346}
+    metrics["original"]["pose"]["used"] = 0.9765
     write_json(Path("evaluation/metrics.json"), metrics)
     changed = Page()
     assert changed.values[0] == "0.123"
     assert "95% interval 0.013 to 0.235" in changed.html
+    assert "judged with its volume, right on 97.7%" in changed.html
 
 
 def test_sections_show_their_files(run: Path) -> None:

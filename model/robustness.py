@@ -2,7 +2,8 @@
 
 Some slices are asked again under one change at a time. `dice` says how good the answers are at a level of a factor,
 `consistency` how much they are those of the level that changes nothing (the first of a factor; of paraphrases the
-median, of lengths the sentence): the mean Dice between the two answers to the same question, whatever the truth.
+median, of lengths the sentence): the mean Dice between the two answers to the same question, whatever the truth; two
+empty masks agree.
 
     paraphrase  the best, the median and the worst of several held-out requests for the same mask
     typo        slips of the fingers in the text

@@ -88,7 +88,7 @@ def write_results(
     understood = [prompts.request.understood[prompts.row[prompt]] for prompt in held_out["prompt_id"]]
     asked = zip(understood, held_out["kind"], held_out["target"], strict=True)
     right = [u.intent.kind == "none" if kind == "none" else reads(u.intent, kind, target) for u, kind, target in asked]
-    abstained = np.array(right)[held_out["kind"] == "none"]
+    abstained = np.array(right)[(held_out["kind"] == "none").to_numpy()]
     error, calibrated = calibration(np.array([u.confidence for u in understood]), np.array(right))
     metrics = score(found.cases, abstained.mean() if len(abstained) else None, variants or {})
     apart = found.volumes["domain"] == OUT

@@ -286,10 +286,11 @@ class _Run:
 
     def give(self) -> None:
         """Give the objective the weights to keep, whole."""
-        if any(isinstance(x, DTensor) for x in self.weights.values()):
-            self.objective.load_state_dict(whole(self.best), assign=True)
-        else:
-            _set(self.weights, self.best)
+        _set(self.weights, self.best)
+        for name, x in whole(self.weights).items():
+            if isinstance(self.weights[name], DTensor):
+                owner, _, parameter = name.rpartition(".")
+                setattr(self.objective.get_submodule(owner), parameter, nn.Parameter(x))
 
 
 def _copy(weights: Weights) -> Weights:

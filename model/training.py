@@ -289,8 +289,9 @@ class _Run:
         _set(self.weights, self.best)
         for name, x in whole(self.weights).items():
             if isinstance(self.weights[name], DTensor):
-                owner, _, parameter = name.rpartition(".")
-                setattr(self.objective.get_submodule(owner), parameter, nn.Parameter(x))
+                path, _, parameter = name.rpartition(".")
+                owner = self.objective.get_submodule(path)
+                setattr(owner, parameter, nn.Parameter(x, getattr(owner, parameter).requires_grad))
 
 
 def _copy(weights: Weights) -> Weights:

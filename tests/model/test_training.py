@@ -136,7 +136,7 @@ def train_needle(folder: Path, **changes: Any) -> tuple[Needle, list, list[float
         state_dir=folder,
         key={},
         log=lambda step, values: history.append(values["val/loss"]),
-        advance=lambda n=1: weights.append(float(needle.weight)),
+        advance=lambda n=1: weights.append(needle.weight.item()),
     )
     return needle, history, weights[1:]
 

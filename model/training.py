@@ -286,10 +286,12 @@ class _Run:
 
     def give(self) -> None:
         """Give the objective the weights to keep, whole."""
-        if any(isinstance(x, DTensor) for x in self.weights.values()):
-            self.objective.load_state_dict(whole(self.best), assign=True)
-        else:
-            _set(self.weights, self.best)
+        _set(self.weights, self.best)
+        for name, x in whole(self.weights).items():
+            if isinstance(self.weights[name], DTensor):
+                path, _, parameter = name.rpartition(".")
+                owner = self.objective.get_submodule(path)
+                setattr(owner, parameter, nn.Parameter(x, getattr(owner, parameter).requires_grad))
 
 
 def _copy(weights: Weights) -> Weights:

@@ -89,7 +89,7 @@ def train_in_two(out: Path, launcher: list[str], *strategies: str, **env: str) -
     ("strategy", "launcher", "env"),
     [
         ("ddp", [], {"FLANS_DEVICES": "2"}),
-        ("fsdp", ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"], {}),
+        ("fsdp", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"], {}),
     ],
 )
 def test_two_processes_do_what_one_does(
@@ -136,7 +136,7 @@ def train_needle(folder: Path, **changes: Any) -> tuple[Needle, list, list[float
         state_dir=folder,
         key={},
         log=lambda step, values: history.append(values["val/loss"]),
-        advance=lambda n=1: weights.append(float(needle.weight)),
+        advance=lambda n=1: weights.append(needle.weight.item()),
     )
     return needle, history, weights[1:]
 

@@ -76,7 +76,7 @@ class Objective(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.network = nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(dropout), nn.Flatten(), nn.Linear(144, 1)
+            nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Dropout(dropout), nn.Flatten(), nn.Linear(144, 1)
         )
 
     def forward(self, batch: Noise) -> dict[str, Tensor]:

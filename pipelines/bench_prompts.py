@@ -33,7 +33,7 @@ def _shown(name: str, value: float) -> str:
 
 def rows(sides: Sequence[Side]) -> Iterator[list[str]]:
     """The table's rows: the writers' names, then a figure a row."""
-    yield ["", *(side.name for side in sides)]
+    yield ["of what each wrote", *(side.name for side in sides)]
     for name in sides[0].figures:
         yield [name, *(_shown(name, side.figures[name]) for side in sides)]
 

@@ -50,7 +50,7 @@ def test_the_sample_is_drawn_by_hash_and_shown_as_it_was_written(banks: list[pd.
     assert everything["text"].tolist()[:4] == large.sample["text"].tolist()
     assert set(everything["text"]) <= set(banks[0]["text"])
     text = markdown([large, small])
-    assert text.splitlines()[0] == "| | offline (grammar-1) | offline (grammar-1) |"
+    assert text.splitlines()[0] == "| of what each wrote | offline (grammar-1) | offline (grammar-1) |"
     assert all(f"- {prompt} " in text for side in (large, small) for prompt in side.sample["text"])
 
 

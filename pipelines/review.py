@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from corpus.params import load_params
-from corpus.reports.encoder import encode
+from corpus.reports.encoder import Precision
+from corpus.reports.index import IndexParams, embed
 from corpus.reports.passages import read_passages
 from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
-from pipelines.stage import BANK, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
+from pipelines.stage import BANK, EMBEDDINGS, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
 from prompts.bank import read_bank
 from prompts.checks.bank import check_bank
 from prompts.decisions import OUTCOMES, read_decisions
@@ -39,7 +42,13 @@ def main() -> None:
     sources = sorted(load_params("ingest", IngestParams).sources)
     bank = read_bank(BANK / "bank.parquet")
     with progress("compare prompts", int((bank["accepted"] & (bank["provider"] != "written")).sum())) as advance:
-        bank = check_bank(bank, advance)
+
+        def embedded(texts: Sequence[str], precision: Precision) -> np.ndarray:
+            """What an earlier run embedded isn't embedded again: after a decision, or for a bank that grew."""
+            shown = advance if precision == "float32" else lambda n: None
+            return embed(texts, IndexParams(precision=precision), EMBEDDINGS, shown)
+
+        bank = check_bank(bank, embedded)
     facts, answers = (
         pd.concat([pd.read_parquet(FACTS / cohort() / name / table) for name in sources], ignore_index=True)
         for table in ("slices.parquet", "answers.parquet")
@@ -52,10 +61,10 @@ def main() -> None:
     accepted = settled.accepted
     duplicates, near = closest_pairs(accepted)
     organs = organ_coverage(accepted, targets)
-    embedded = encode(draw(accepted[accepted["kind"] != "none"], EMBEDDED, params.seed)["text"].tolist())
+    drawn = draw(accepted[accepted["kind"] != "none"], EMBEDDED, params.seed)["text"].tolist()
     outcomes = settled.decisions["outcome"]
     metrics = figures(bank, accepted, near, organs, params.seed) | {
-        "embedding_diversity": round(embedding_diversity(embedded), 4),
+        "embedding_diversity": round(embedding_diversity(embedded(drawn, "float64")), 4),
         "decisions": {name: int((outcomes == name).sum()) for name in OUTCOMES},
         "conflicts": len(settled.conflicts),
         "kappa": settled.kappa,

@@ -11,7 +11,10 @@ from collections.abc import Callable, Sequence
 import faiss
 import numpy as np
 
-from corpus.reports.encoder import GRID, encode, on_grid
+from corpus.reports.encoder import GRID, Precision, encode, on_grid
+
+Embed = Callable[[Sequence[str], Precision], np.ndarray]
+"""Embeds texts as `corpus.reports.encoder.encode` does; another may remember what it did before."""
 
 _SLACK = 0.005
 """Far above what float32 may differ by."""
@@ -21,21 +24,21 @@ def alike(
     texts: Sequence[str],
     groups: Sequence[str],
     least: float,
-    advance: Callable[[int], object] = lambda n: None,
+    embed: Embed = encode,
 ) -> list[tuple[int, int]]:
     """Pairs i < j of texts of one group whose vectors have a cosine similarity of at least `least`, sorted.
 
     Args:
         groups: What each text asks for: others are no copies of it, however near.
-        advance: Called with the number of texts just encoded.
+        embed: Called once with all texts in float32, and once with the few in doubt in float64.
     """
-    vectors = encode(texts, "float32", advance=advance)
+    vectors = embed(texts, "float32")
     members: dict[str, list[int]] = {}
     for i, group in enumerate(groups):
         members.setdefault(group, []).append(i)
     near = [pair for rows in members.values() for pair in _within(vectors, np.array(rows), least - _SLACK)]
     involved = sorted({i for pair in near for i in pair})
-    exact = dict(zip(involved, on_grid(encode([texts[i] for i in involved], "float64")), strict=True))
+    exact = dict(zip(involved, on_grid(embed([texts[i] for i in involved], "float64")), strict=True))
     return sorted((i, j) for i, j in near if float(exact[i] @ exact[j]) >= round(least * GRID * GRID))
 
 

@@ -12,7 +12,8 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-from prompts.meaning import alike
+from corpus.reports.encoder import encode
+from prompts.meaning import Embed, alike
 from prompts.minhash import similar_pairs
 from prompts.round_trip import misread
 
@@ -21,12 +22,12 @@ LEAST_LETTERS = Fraction(3, 4)
 LEAST_MEANING = 0.96
 """Cosine similarity of embeddings from which on it is, too."""
 
-BankCheck = Callable[[Sequence[str], Sequence[str], Callable[[int], object]], dict[int, str]]
-"""Texts, what each asks for, and a report of progress -> position of each text that fails, with the reason. Of two
+BankCheck = Callable[[Sequence[str], Sequence[str], Embed], dict[int, str]]
+"""Texts, what each asks for, and what embeds texts -> position of each text that fails, with the reason. Of two
 copies the later one fails."""
 
 
-def near_letters(texts: Sequence[str], groups: Sequence[str], advance: Callable[[int], object]) -> dict[int, str]:
+def near_letters(texts: Sequence[str], groups: Sequence[str], embed: Embed) -> dict[int, str]:
     """MinHash: texts for one target that are nearly the same letter by letter."""
     members: dict[str, list[int]] = {}
     for i, group in enumerate(groups):
@@ -39,12 +40,12 @@ def near_letters(texts: Sequence[str], groups: Sequence[str], advance: Callable[
     return _later(pairs, texts, "nearly the same as")
 
 
-def near_meaning(texts: Sequence[str], groups: Sequence[str], advance: Callable[[int], object]) -> dict[int, str]:
+def near_meaning(texts: Sequence[str], groups: Sequence[str], embed: Embed) -> dict[int, str]:
     """Embeddings: texts for one target that mean nearly the same."""
-    return _later(alike(texts, groups, LEAST_MEANING, advance), texts, "means the same as")
+    return _later(alike(texts, groups, LEAST_MEANING, embed), texts, "means the same as")
 
 
-def round_trip(texts: Sequence[str], groups: Sequence[str], advance: Callable[[int], object]) -> dict[int, str]:
+def round_trip(texts: Sequence[str], groups: Sequence[str], embed: Embed) -> dict[int, str]:
     """A classifier trained on the others takes the text for a request of another target."""
     read = misread(texts, groups)
     return {i: f"is read as {other}" for i, other in enumerate(read) if other}
@@ -66,12 +67,12 @@ BANK_CHECKS: dict[str, BankCheck] = {
 """By name, in the order in which they run; each sees what the ones before it left."""
 
 
-def check_bank(bank: pd.DataFrame, advance: Callable[[int], object] = lambda n: None) -> pd.DataFrame:
+def check_bank(bank: pd.DataFrame, embed: Embed = encode) -> pd.DataFrame:
     """The bank with what fails marked as rejected, and each check noted with those that passed it.
 
     Args:
         bank: Rows of `prompts.bank.SCHEMA`.
-        advance: Called with the number of texts just encoded.
+        embed: As for `prompts.meaning.alike`.
     """
     checked = bank.copy()
     passed = [list(names) for names in bank["checks"]]
@@ -79,7 +80,7 @@ def check_bank(bank: pd.DataFrame, advance: Callable[[int], object] = lambda n: 
     texts, targets = bank["text"].tolist(), bank["cell"].str.rpartition("/")[0].tolist()
     rejected: dict[int, tuple[str, str]] = {}
     for name, check in BANK_CHECKS.items():
-        failed = check([texts[i] for i in left], [targets[i] for i in left], advance)
+        failed = check([texts[i] for i in left], [targets[i] for i in left], embed)
         for position, i in enumerate(left):
             if position in failed:
                 rejected[i] = name, failed[position]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from corpus.reports.encoder import Precision, encode
 from pipelines.bench_checks import bench_checks, shares
 from prompts.checks.bank import check_bank
 from prompts.checks.measured import GOOD
@@ -93,6 +96,24 @@ def test_of_two_copies_the_later_goes_and_what_people_wrote_is_left_out() -> Non
     assert table.loc["near_letters", ["came", "rejected"]].tolist() == [6, int(table.loc["near_letters", "rejected"])]
     assert table["rejected"].sum() == 2
     assert table["reason"].dropna().str.len().min() > 0
+
+
+def test_the_bank_is_embedded_once_and_exactly_only_where_it_is_close() -> None:
+    asked: list[tuple[Precision, int]] = []
+
+    def embed(texts: Sequence[str], precision: Precision) -> np.ndarray:
+        asked.append((precision, len(texts)))
+        return encode(texts, precision)
+
+    bank = _bank(
+        [
+            ("outline the biggest organ in this image", "size/largest/lay", "openai"),
+            ("outline the largest organ in this image", "size/largest/trainee", "openai"),
+            ("Mark the pancreas for the atlas page", "anatomy/pancreas/expert", "openai"),
+        ]
+    )
+    assert check_bank(bank, embed)["failed_check"].tolist() == [None, "near_meaning", None]
+    assert asked == [("float32", 3), ("float64", 2)]
 
 
 def test_the_checks_catch_what_is_broken_and_spare_what_is_good() -> None:

@@ -3,83 +3,96 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import multiprocessing
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from tests.prompts.fake_server import FakeServer, serving
-
-CONCURRENCY = 3
-RUN = """
-import sys
-from pathlib import Path
+import prompts.kinds
 from prompts.bank import write_bank
 from prompts.generator import GenerateParams, Generator
 from prompts.providers import chat_model
 from prompts.response_store import ResponseStore
+from tests.prompts.fake_server import FakeServer, serving
 
-folder, provider = Path(sys.argv[1]), sys.argv[2]
-if len(sys.argv) > 3:  # other styles than those of kinds.yaml
-    import prompts.kinds
-    every, *others = prompts.kinds._specifications()
-    asked = {name: every[name] for name in sys.argv[3].split(",")}
-    prompts.kinds._specifications = lambda: (asked, *others)
-(folder / "negatives.yaml").write_text("[]")
-params = GenerateParams(provider=provider, model="tiny", per_cell={"size": 24, "position": 12})
-with ResponseStore(folder / "responses.jsonl") as store:
-    generated = Generator(params, chat_model(params), store, None, 3).run(folder / "negatives.yaml")
-write_bank(generated.bank, folder / "bank.parquet")
-print(generated.asked, generated.summary["calls"])
-"""
+CONCURRENCY = 3
+PROCESSES = multiprocessing.get_context("forkserver")  # it imports everything once, for all the processes that it forks
+PROCESSES.set_forkserver_preload([__name__, "prompts.batch", "prompts.openai_chat"])
+
+
+def generate(folder: Path, provider: str, styles: str, environment: dict[str, str], told: Connection) -> None:
+    """Generate, and tell how many calls were asked now and how many there are."""
+    os.environ |= environment
+    if styles:  # other styles than those of kinds.yaml
+        every, *others = prompts.kinds._specifications()
+        asked = {name: every[name] for name in styles.split(",")}
+        prompts.kinds._specifications = lambda: (asked, *others)  # type: ignore[assignment]
+    (folder / "negatives.yaml").write_text("[]")
+    params = GenerateParams(provider=provider, model="tiny", per_cell={"size": 24, "position": 12})
+    with ResponseStore(folder / "responses.jsonl") as store:
+        generated = Generator(params, chat_model(params), store, None, CONCURRENCY).run(folder / "negatives.yaml")
+    write_bank(generated.bank, folder / "bank.parquet")
+    told.send((generated.asked, generated.summary["calls"]))
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+def server() -> Iterator[FakeServer]:
     with serving(FakeServer()) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.address)
-        monkeypatch.setenv("OPENAI_API_KEY", "any")
-        monkeypatch.setenv("FLANS_POLL", "0.05")
-        monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
         yield server
 
 
-def run(folder: Path, provider: str, kill_when: Callable[[], bool] | None = None, styles: str = "") -> str:
-    """Generate in a process of its own; killed as soon as `kill_when` says so."""
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", RUN, str(folder), provider, *([styles] if styles else [])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while kill_when and process.poll() is None:
-        if kill_when():
-            process.kill()
-            break
-        time.sleep(0.002)
-    out, problem = process.communicate(timeout=120)
-    assert kill_when or process.returncode == 0, problem
-    return out
+Run = Callable[..., tuple[int, ...]]
 
 
-def test_a_killed_run_goes_on_and_asks_again_only_what_was_under_way(tmp_path: Path, server: FakeServer) -> None:
+@pytest.fixture
+def run(server: FakeServer) -> Run:
+    """Generates in a process of its own, killed as soon as `kill_when` says so; gives what `generate` told."""
+    environment = {"OPENAI_BASE_URL": server.address, "OPENAI_API_KEY": "any", "FLANS_POLL": "0.05"}
+
+    def run(
+        folder: Path, provider: str, kill_when: Callable[[], bool] | None = None, styles: str = ""
+    ) -> tuple[int, ...]:
+        folder.mkdir(exist_ok=True)
+        told, telling = PROCESSES.Pipe(duplex=False)
+        process = PROCESSES.Process(target=generate, args=(folder, provider, styles, environment, telling))
+        process.start()
+        telling.close()
+        while kill_when and process.is_alive():
+            if kill_when():
+                process.kill()
+                break
+            time.sleep(0.002)
+        process.join(timeout=120)
+        assert kill_when or process.exitcode == 0
+        return told.recv() if process.exitcode == 0 else ()
+
+    return run
+
+
+def test_a_killed_run_goes_on_and_asks_again_only_what_was_under_way(
+    tmp_path: Path, server: FakeServer, run: Run
+) -> None:
     server.delay = 0.02
     for target in (4, 9):
         before = server.answered.total()
-        assert run(tmp_path / "killed", "openai", lambda t=target, b=before: server.answered.total() - b >= t) == ""
-    asked, calls = map(int, run(tmp_path / "killed", "openai").split())
+        assert run(tmp_path / "killed", "openai", lambda t=target, b=before: server.answered.total() - b >= t) == ()
+    asked, calls = run(tmp_path / "killed", "openai")
     again = Counter(server.answered.values())
     assert again.total() == calls
     assert max(again) <= 2
     assert server.answered.total() - calls <= 2 * CONCURRENCY, "what was under way at the two kills"
     assert asked <= calls - 4 - 9 + 2 * CONCURRENCY
-    assert run(tmp_path / "killed", "openai").split()[0] == "0"
+    assert run(tmp_path / "killed", "openai")[0] == 0
     run(tmp_path / "quiet", "openai")
     assert (tmp_path / "killed/bank.parquet").read_bytes() == (tmp_path / "quiet/bank.parquet").read_bytes()
 
 
-def test_a_killed_batch_is_neither_lost_nor_created_twice(tmp_path: Path, server: FakeServer) -> None:
+def test_a_killed_batch_is_neither_lost_nor_created_twice(tmp_path: Path, server: FakeServer, run: Run) -> None:
     server.polls = 4
     moments = (
         lambda: bool(server.files),  # the file is sent, the batch perhaps not yet created
@@ -88,7 +101,7 @@ def test_a_killed_batch_is_neither_lost_nor_created_twice(tmp_path: Path, server
     )
     for moment in moments:
         run(tmp_path / "killed", "openai-batch", moment)
-    asked, calls = map(int, run(tmp_path / "killed", "openai-batch").split())
+    asked, calls = run(tmp_path / "killed", "openai-batch")
     assert asked <= calls
     assert set(server.answered.values()) == {1}
     assert server.answered.total() == calls
@@ -101,7 +114,7 @@ def test_a_killed_batch_is_neither_lost_nor_created_twice(tmp_path: Path, server
     assert list((tmp_path / "killed" / "batches").glob("*.json")) == []
 
 
-def test_a_store_torn_at_any_byte_loses_one_response_at_most(tmp_path: Path, server: FakeServer) -> None:
+def test_a_store_torn_at_any_byte_loses_one_response_at_most(tmp_path: Path, server: FakeServer, run: Run) -> None:
     run(tmp_path / "whole", "openai")
     whole = (tmp_path / "whole/responses.jsonl").read_bytes()
     bank = (tmp_path / "whole/bank.parquet").read_bytes()
@@ -117,7 +130,7 @@ def test_a_store_torn_at_any_byte_loses_one_response_at_most(tmp_path: Path, ser
         assert (folder / "bank.parquet").read_bytes() == bank
 
 
-def test_a_changed_list_of_styles_asks_for_the_new_ones_alone(tmp_path: Path, server: FakeServer) -> None:
+def test_a_changed_list_of_styles_asks_for_the_new_ones_alone(tmp_path: Path, server: FakeServer, run: Run) -> None:
     folder = tmp_path / "styles"
     for styles, new in (("expert,lay", "expert,lay"), ("lay,trainee,expert", "trainee"), ("trainee", "")):
         before = Counter(server.answered)
@@ -130,13 +143,13 @@ def test_a_changed_list_of_styles_asks_for_the_new_ones_alone(tmp_path: Path, se
     assert set(server.answered.values()) == {1}, "nothing is asked twice"
 
 
-def test_a_lost_lock_and_lost_outputs_ask_nothing(tmp_path: Path, server: FakeServer) -> None:
+def test_a_lost_lock_and_lost_outputs_ask_nothing(tmp_path: Path, server: FakeServer, run: Run) -> None:
     """Where dvc.lock is lost, dvc deletes the stage's outputs and runs it again; the response store is no output."""
     folder = tmp_path / "lost"
     run(folder, "openai")
     bank, asked = (folder / "bank.parquet").read_bytes(), server.answered.total()
     assert asked > 0
     (folder / "bank.parquet").unlink()
-    assert run(folder, "openai").split()[0] == "0"
+    assert run(folder, "openai")[0] == 0
     assert server.answered.total() == asked
     assert (folder / "bank.parquet").read_bytes() == bank

@@ -38,7 +38,7 @@ review: $(VENV)/review
 	flans review
 
 test: $(READY)
-	pytest
+	pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	ruff check .

@@ -1,0 +1,16 @@
+"""How the tests share a machine: one process and, beside others, one thread each; the longest file first."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("FLANS_WORKERS", "1")  # starting a cluster takes longer than a test's few volumes
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # read where PyTorch is imported: here, and in what the tests start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the end-to-end tests first, so that no worker waits for them at the end."""
+    items.sort(key=lambda item: "pipeline" not in item.keywords)

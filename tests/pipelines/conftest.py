@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 REPOSITORY = Path(__file__).parents[2]
 Shell = Callable[[str], str]
+Flans = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +53,15 @@ def small(clone: Path, shell: Shell) -> Path:
     """The clone after a whole `dvc repro` on small data, committed."""
     shell("flans configure examples/small.yaml && dvc repro && git add -A && git commit -qm small")
     return clone
+
+
+@pytest.fixture
+def flans(small: Path, monkeypatch: pytest.MonkeyPatch) -> Flans:
+    """Runs `flans` in the clone, in this process: starting one takes seconds. Gives output, errors and exit status."""
+    from pipelines.cli import app
+
+    monkeypatch.chdir(small)
+    return lambda *arguments, typed=None: CliRunner().invoke(app, arguments, input=typed)
 
 
 @pytest.fixture(scope="session")

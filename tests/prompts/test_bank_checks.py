@@ -105,12 +105,14 @@ def test_the_bank_is_embedded_once_and_exactly_only_where_it_is_close() -> None:
         asked.append((precision, len(texts)))
         return encode(texts, precision)
 
-    largest = (
-        "could you draw around the biggest thing in this picture",
-        "in this picture draw around the biggest thing",
+    bank = _bank(
+        [
+            ("outline the biggest organ in this image", "size/largest/lay", "openai"),
+            ("outline the largest organ in this image", "size/largest/trainee", "openai"),
+            ("Mark the pancreas for the atlas page", "anatomy/pancreas/expert", "openai"),
+        ]
     )
-    rows = [(text, "size/largest/lay", "openai") for text in largest] + [("the spleen", "anatomy/spleen/lay", "openai")]
-    check_bank(_bank(rows), embed)
+    assert check_bank(bank, embed)["failed_check"].tolist() == [None, "near_meaning", None]
     assert asked == [("float32", 3), ("float64", 2)]
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from model.text_encoder import CUE_CODES, Tokens
-from prompts.cues import CUES
+from prompts.cues import CUES, UNSIDED
 from prompts.intent import (
     ATTRIBUTES,
     FRAMES,
@@ -125,9 +125,9 @@ class IntentHead(nn.Module):
         embedding = x[:, 0]
         logits = {part: getattr(self, part)(embedding) for part in PARTS}
         # The cues come in this order, and of each part the first class stands for none of them.
-        sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1]
+        sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1, len(UNSIDED)]
         pointed = self._pointed(x[:, 1:], cue).split(sizes, 1)
-        for part, values in zip(("organ", "attribute", "relation", "rank"), pointed, strict=True):
+        for part, values in zip(("organ", "attribute", "relation", "rank"), pointed[:-1], strict=True):
             logits[part] = logits[part] + F.pad(values, (1, 0))
         return IntentLogits(**logits, embedding=embedding)
 

@@ -53,15 +53,19 @@ def test_embedded_requests_come_back(dataset: Path) -> None:
     assert texts.intents.rank.tolist() == 2 * [0, 0, 0, 1, 0]
 
 
-def test_batches_take_kinds_in_turn_from_their_own_split(dataset: Path) -> None:
+def test_batches_are_of_their_own_split_and_of_like_lengths(dataset: Path) -> None:
     embed_texts(dataset, Letters(), dataset / "tokens")
     texts = load_texts(dataset / "tokens")
-    batches = [TextBatches(texts, split, 8, 5, seed=3) for split in ("train", "val", "train")]
+    batches = [TextBatches(texts, split, 16, 8, seed=3) for split in ("train", "val", "train")]
     assert torch.equal(batches[0][4].text, batches[2][4].text)
     assert not torch.equal(batches[0][3].text, batches[0][4].text)
     assert set(batches[1][0].text.tolist()) <= set(range(5, 10))
-    kinds = texts.table["kind"].iloc[batches[0][0].text.numpy()]
-    assert set(kinds.value_counts()) == {2}
+    drawn = torch.cat([batches[0][step].text for step in range(8)])
+    shares = texts.table["kind"].iloc[drawn.numpy()].value_counts(normalize=True)
+    assert shares["anatomy"] > shares["none"] > shares["position"] > shares["ordinal"] > 0
+    lengths = texts.embeddings.start.diff()
+    spread = [int(lengths[batches[0][step].text].max() - lengths[batches[0][step].text].min()) for step in range(8)]
+    assert sum(spread) < 8 * (int(lengths.max()) - int(lengths.min())) / 2
 
 
 def test_the_intent_head_learns_by_itself(dataset: Path) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from corpus.anatomy import N_ORGANS, ORGANS
+from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.text_encoder import CUE_CODES, Tokens
-from prompts.cues import CUES, UNSIDED
+from prompts.cues import CUES, NUMBERS, UNSIDED
 from prompts.intent import (
     ATTRIBUTES,
     FRAMES,
@@ -91,17 +91,23 @@ class IntentHead(nn.Module):
     """A small transformer over frozen token embeddings and their cues, one classifier for each part of the intent.
 
     Organ and attribute are also pointed at (Vinyals et al. 2015, "Pointer networks"): the head learns which of a text's
-    cues is asked for, and what it learns of one structure holds for all of them.
+    cues is asked for. Where a word's cue is a structure, the head sees that, and not which: what it learns of one holds
+    for all of them.
 
     Args:
         text_dim: Width of the text encoder's tokens.
         dim: Width of the head and of its embedding.
     """
 
+    sort: Tensor
+    temperature: Tensor
+    """What logits are divided by in use, so that the confidence can be believed; see `model.calibration`."""
+
     def __init__(self, text_dim: int, dim: int, layers: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
         self.project = nn.Sequential(nn.Linear(text_dim, dim), nn.LayerNorm(dim), nn.Dropout(dropout))
         self.cue = nn.Embedding(CUE_CODES, dim, padding_idx=0)
+        self.register_buffer("sort", _sorts(), persistent=False)
         self.summary = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
@@ -114,11 +120,14 @@ class IntentHead(nn.Module):
         self.negated = nn.Linear(dim, 2)
         self.point = nn.Linear(dim, 1)
         self.trust = nn.Parameter(torch.full((1,), 4.0))
+        self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, text: Tokens) -> IntentLogits:
         """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
         cue = self._seen(text.cue)
-        x = self.project(text.embedding) + self.cue(cue)
+        sort = self.sort[cue]
+        x = self.project(text.embedding).masked_fill((sort < 0)[..., None], 0.0)
+        x = x + self.cue(sort.abs())
         x = torch.cat([self.summary.expand(len(x), -1, -1), x], 1)
         keep = torch.cat([text.mask.new_ones(len(x), 1), text.mask], 1)
         x = self.encoder(x, src_key_padding_mask=~keep)
@@ -129,6 +138,8 @@ class IntentHead(nn.Module):
         pointed = self._pointed(x[:, 1:], cue).split(sizes, 1)
         for part, values in zip(("organ", "attribute", "relation", "rank"), pointed[:-1], strict=True):
             logits[part] = logits[part] + F.pad(values, (1, 0))
+        if not self.training:
+            logits = {part: values / self.temperature for part, values in logits.items()}
         return IntentLogits(**logits, embedding=embedding)
 
     def _seen(self, cue: Tensor) -> Tensor:
@@ -140,6 +151,17 @@ class IntentHead(nn.Module):
         score = self.point(x)[..., 0].float().sigmoid() * self.trust
         strongest = score.new_zeros(len(x), CUE_CODES).scatter_reduce(1, cue, score, "amax")
         return strongest[:, 1 : len(CUES) + 1].to(x)
+
+
+def _sorts() -> Tensor:
+    """What the head sees of each cue, int64 `[CUE_CODES]`: of structures, as a negative number, only that they are one,
+    of which side, and whether negated."""
+    sort = torch.arange(CUE_CODES)
+    for base in (0, len(CUES)):
+        for name in (*BY_NAME, *UNSIDED):
+            first = next(o.name for o in ORGANS if o.side == BY_NAME[name].side) if name in BY_NAME else UNSIDED[0]
+            sort[base + NUMBERS[name]] = -(base + NUMBERS[first])
+    return sort
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def cues(text: str) -> list[Cue]:
     ]
     named = list(mentions(text))
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
-    return found + list(_pairs(text.replace("\u2019", "'"), named))
+    found += _counterparts(text, named)
+    return found + _pairs(text.replace("\u2019", "'"), named)
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,27 @@ def _pairs(text: str, named: list[Mention]) -> list[Cue]:
     return found
 
 
+def _counterparts(text: str, named: list[Mention]) -> list[Cue]:
+    """Where a text rules out one of a pair, and doesn't name the other, the word before speaks of the other."""
+    found = []
+    for mention in named:
+        other = _opposite(mention.organ)
+        if mention.negated and other and all(m.organ != other for m in named):
+            end = len(text[: mention.start].rstrip())
+            found.append(Cue(text[:end].rfind(" ") + 1, end, NUMBERS[other], False))
+    return found
+
+
+def _opposite(name: str) -> str | None:
+    """The other member of the pair, or the other side; None where there is none."""
+    side, _, noun = name.partition(" ")
+    other = {"left": "right", "right": "left"}.get(side)
+    return f"{other} {noun}".strip() if other else None
+
+
 def _side(text: str, noun: re.Match[str], sided: list[Mention]) -> str | None:
-    """The patient's side that a text gives the structure at `noun`, the nearest if it gives several."""
+    """The patient's side that a text gives the structure at `noun`, the nearest if it gives several; else the opposite
+    of one that it rules out."""
     patterns, found = _patterns(), []
     if patterns.both.search(text[max(0, noun.start() - NEAR) : noun.end() + NEAR]):
         return None
@@ -120,9 +140,8 @@ def _side(text: str, noun: re.Match[str], sided: list[Mention]) -> str | None:
                 or patterns.of_something.search(after)
             ):
                 continue
-            if patterns.not_before.search(before) or re.search(r"[.;?!]\s", between):
+            if re.search(r"[.;?!]\s", between) or any(m.start <= start < m.end for m in sided):
                 continue
-            if any(m.start <= start < m.end for m in sided):
-                continue
-            found.append((gap, side))
+            ruled_out = patterns.not_before.search(before)
+            found.append((gap + len(text) * bool(ruled_out), str(_opposite(side)) if ruled_out else side))
     return min(found)[1] if found else None

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from corpus.errors import InputError
+from model.calibration import TEMPERATURES, calibrate, calibration_error
 from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
 from model.texts import TextBatches, embed_texts, load_texts
@@ -92,3 +93,20 @@ def test_missing_embeddings_are_named(tmp_path: Path) -> None:
         load_texts(tmp_path)
     with pytest.raises(InputError, match=r"texts\.parquet"):
         embed_texts(tmp_path, Letters(), tmp_path)
+
+
+def test_confidence_is_calibrated_on_validation_texts(dataset: Path) -> None:
+    embed_texts(dataset, Letters(), dataset / "tokens")
+    texts = load_texts(dataset / "tokens")
+    torch.manual_seed(0)
+    head = IntentHead(TEXT_DIM, 32)
+    for part in ("kind", "organ", "attribute", "frame", "rank"):
+        getattr(head, part).weight.data.mul_(40.0)  # sure of everything, right in next to nothing
+    assert calibrate(head, texts) == max(TEMPERATURES) == head.temperature
+    assert calibrate(head, texts) == max(TEMPERATURES), "a second time starts from the same"
+
+
+def test_calibration_error() -> None:
+    assert calibration_error([0.9, 0.9, 0.9, 0.9], [True, True, True, False]) == pytest.approx(0.15)
+    assert calibration_error([1.0, 1.0, 0.0], [True, True, False]) == 0
+    assert calibration_error([0.75, 0.75, 0.25, 0.25], [True] * 4) == pytest.approx(0.5)

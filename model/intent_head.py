@@ -31,6 +31,8 @@ NO_ORGAN = 0
 NO_ATTRIBUTE = 0
 UNCUED = 0.1
 """Share of the texts that the head sees without cues in training."""
+UNNAMED = 0.5
+"""Share of the texts whose words for structures it sees as such words only."""
 
 
 NO_RELATION = 0
@@ -91,8 +93,7 @@ class IntentHead(nn.Module):
     """A small transformer over frozen token embeddings and their cues, one classifier for each part of the intent.
 
     Organ and attribute are also pointed at (Vinyals et al. 2015, "Pointer networks"): the head learns which of a text's
-    cues is asked for. Where a word's cue is a structure, the head sees that, and not which: what it learns of one holds
-    for all of them.
+    cues is asked for, and what it learns of one structure holds for all of them.
 
     Args:
         text_dim: Width of the text encoder's tokens.
@@ -126,8 +127,7 @@ class IntentHead(nn.Module):
         """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
         cue = self._seen(text.cue)
         sort = self.sort[cue]
-        x = self.project(text.embedding).masked_fill((sort < 0)[..., None], 0.0)
-        x = x + self.cue(sort.abs())
+        x = self.project(text.embedding).masked_fill(self._hidden(sort < 0)[..., None], 0.0) + self.cue(sort.abs())
         x = torch.cat([self.summary.expand(len(x), -1, -1), x], 1)
         keep = torch.cat([text.mask.new_ones(len(x), 1), text.mask], 1)
         x = self.encoder(x, src_key_padding_mask=~keep)
@@ -141,6 +141,11 @@ class IntentHead(nn.Module):
         if not self.training:
             logits = {part: values / self.temperature for part, values in logits.items()}
         return IntentLogits(**logits, embedding=embedding)
+
+    def _hidden(self, named: Tensor) -> Tensor:
+        """In training half of the texts don't show which structures they name: a request for one is like a request for
+        another."""
+        return named & (torch.rand(len(named), 1, device=named.device) < UNNAMED) if self.training else named & False
 
     def _seen(self, cue: Tensor) -> Tensor:
         """In training a tenth of the texts come without cues: a description need not hold any."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from corpus.anatomy import N_ORGANS, ORGANS
+from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.text_encoder import CUE_CODES, Tokens
-from prompts.cues import CUES
+from prompts.cues import CUES, NUMBERS, UNSIDED
 from prompts.intent import (
     ATTRIBUTES,
     FRAMES,
@@ -31,6 +31,8 @@ NO_ORGAN = 0
 NO_ATTRIBUTE = 0
 UNCUED = 0.1
 """Share of the texts that the head sees without cues in training."""
+UNNAMED = 0.5
+"""Share of the texts whose words for structures it sees as such words only."""
 
 
 NO_RELATION = 0
@@ -98,10 +100,15 @@ class IntentHead(nn.Module):
         dim: Width of the head and of its embedding.
     """
 
+    sort: Tensor
+    temperature: Tensor
+    """What logits are divided by in use, so that the confidence can be believed; see `model.calibration`."""
+
     def __init__(self, text_dim: int, dim: int, layers: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
         self.project = nn.Sequential(nn.Linear(text_dim, dim), nn.LayerNorm(dim), nn.Dropout(dropout))
         self.cue = nn.Embedding(CUE_CODES, dim, padding_idx=0)
+        self.register_buffer("sort", _sorts(), persistent=False)
         self.summary = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
@@ -114,22 +121,31 @@ class IntentHead(nn.Module):
         self.negated = nn.Linear(dim, 2)
         self.point = nn.Linear(dim, 1)
         self.trust = nn.Parameter(torch.full((1,), 4.0))
+        self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, text: Tokens) -> IntentLogits:
         """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
         cue = self._seen(text.cue)
-        x = self.project(text.embedding) + self.cue(cue)
+        sort = self.sort[cue]
+        x = self.project(text.embedding).masked_fill(self._hidden(sort < 0)[..., None], 0.0) + self.cue(sort.abs())
         x = torch.cat([self.summary.expand(len(x), -1, -1), x], 1)
         keep = torch.cat([text.mask.new_ones(len(x), 1), text.mask], 1)
         x = self.encoder(x, src_key_padding_mask=~keep)
         embedding = x[:, 0]
         logits = {part: getattr(self, part)(embedding) for part in PARTS}
         # The cues come in this order, and of each part the first class stands for none of them.
-        sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1]
+        sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1, len(UNSIDED)]
         pointed = self._pointed(x[:, 1:], cue).split(sizes, 1)
-        for part, values in zip(("organ", "attribute", "relation", "rank"), pointed, strict=True):
+        for part, values in zip(("organ", "attribute", "relation", "rank"), pointed[:-1], strict=True):
             logits[part] = logits[part] + F.pad(values, (1, 0))
+        if not self.training:
+            logits = {part: values / self.temperature for part, values in logits.items()}
         return IntentLogits(**logits, embedding=embedding)
+
+    def _hidden(self, named: Tensor) -> Tensor:
+        """In training half of the texts don't show which structures they name: a request for one is like a request for
+        another."""
+        return named & (torch.rand(len(named), 1, device=named.device) < UNNAMED) if self.training else named & False
 
     def _seen(self, cue: Tensor) -> Tensor:
         """In training a tenth of the texts come without cues: a description need not hold any."""
@@ -140,6 +156,17 @@ class IntentHead(nn.Module):
         score = self.point(x)[..., 0].float().sigmoid() * self.trust
         strongest = score.new_zeros(len(x), CUE_CODES).scatter_reduce(1, cue, score, "amax")
         return strongest[:, 1 : len(CUES) + 1].to(x)
+
+
+def _sorts() -> Tensor:
+    """What the head sees of each cue, int64 `[CUE_CODES]`: of structures, as a negative number, only that they are one,
+    of which side, and whether negated."""
+    sort = torch.arange(CUE_CODES)
+    for base in (0, len(CUES)):
+        for name in (*BY_NAME, *UNSIDED):
+            first = next(o.name for o in ORGANS if o.side == BY_NAME[name].side) if name in BY_NAME else UNSIDED[0]
+            sort[base + NUMBERS[name]] = -(base + NUMBERS[first])
+    return sort
 
 
 @dataclass(frozen=True)

@@ -109,19 +109,31 @@ class TextBatch:
         return TextBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
+SHARES = {"anatomy": 7, "none": 5, "position": 2, "size": 2}
+"""How often a kind of request is read, where others are read once: what people ask for most, or in most ways."""
+POOLED = 8
+"""Steps whose requests are drawn together and sorted by length, so that little is padded."""
+
+
 class TextBatches(Dataset):
-    """The requests of every step: a pure function of (seed, step), kinds in turn, so that the head sees as many texts
-    that ask for nothing as requests of any kind."""
+    """The requests of every step, a pure function of (seed, step)."""
 
     def __init__(self, texts: Texts, split: str, batch_size: int, steps: int, seed: int) -> None:
-        self.rows = texts.rows_of(split)
-        self.batch_size, self.steps, self.seed = batch_size, steps, seed
-        if not self.rows:
+        rows = texts.rows_of(split)
+        if not rows:
             raise InputError(TABLE, f"expected requests in split {split}, found none", "run dvc repro")
+        kinds = [str(texts.table["kind"].iloc[group[0]]) for group in rows]
+        self.turns = [group for kind, group in zip(kinds, rows, strict=True) for _ in range(SHARES.get(kind, 1))]
+        self.length = texts.embeddings.start.diff().numpy()
+        self.batch_size, self.steps, self.seed = batch_size, steps, seed
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> TextBatch:
-        rng = np.random.Generator(np.random.PCG64([self.seed, step]))
-        return TextBatch(torch.tensor([rng.choice(self.rows[i % len(self.rows)]) for i in range(self.batch_size)]))
+        pool, position = divmod(step, POOLED)
+        rng = np.random.Generator(np.random.PCG64([self.seed, pool]))
+        drawn = np.array([rng.choice(self.turns[i % len(self.turns)]) for i in range(POOLED * self.batch_size)])
+        drawn = drawn[np.argsort(self.length[drawn], kind="stable")]
+        first = int(rng.permutation(POOLED)[position]) * self.batch_size
+        return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]))

@@ -11,6 +11,7 @@ from rich.table import Table
 
 import model
 from corpus.params import params_dataclass, read_yaml, validated
+from model.calibration import calibration_error
 from model.inference import Segmenter
 from model.intent_head import Understanding
 from pipelines.stage import console
@@ -77,7 +78,8 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
 
 
 def show(rows: pd.DataFrame) -> None:
-    """Print the share that was understood, by kind and by voice, and what was misread with the most confidence."""
+    """Print the share that was understood, by kind and by voice, how far confidence is off, and what was misread with
+    the most confidence."""
     table = Table(title=f"{len(rows)} texts, {len(rows) / rows['seconds'].iloc[0]:.0f} a second", title_justify="left")
     for column in ("", "texts", "understood"):
         table.add_column(column, justify="right" if column else "left")
@@ -87,6 +89,8 @@ def show(rows: pd.DataFrame) -> None:
         table.add_section()
     table.add_row("all", str(len(rows)), f"{rows['right'].mean():.1%}")
     console.print(table)
+    error = calibration_error(rows["confidence"].tolist(), rows["right"].tolist())
+    console.print(f"expected calibration error {error:.3f}")
     for row in rows[~rows["right"]].nlargest(10, "confidence").to_dict("records"):
         console.print(
             f"{row['confidence']:.2f}  {row['text'][:80]}  [{row['wanted']}, read as {row['understood']}]", markup=False

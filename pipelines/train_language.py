@@ -8,27 +8,29 @@ from __future__ import annotations
 import torch
 
 from corpus.params import load_params
+from model.calibration import calibrate
 from model.checkpoint import save_intent_head
 from model.flans import ModelParams
 from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
 from model.texts import TextBatches, load_texts
 from model.training import TrainParams
-from pipelines.stage import MODELS, TOKENS, stage
+from pipelines.stage import MODELS, TOKENS, console, stage
 from pipelines.train import VALIDATION_STEPS, provenance, run
 from prompts.dataset import file_hash
 
 
 @stage
 def main() -> None:
-    """Train the intent head alone and save it to models/language."""
+    """Train the intent head alone, calibrate it on the validation texts, and save it to models/language."""
     params = load_params("train_language", TrainParams)
     torch.manual_seed(params.seed)
     texts = load_texts(TOKENS)
     head = IntentHead(texts.embeddings.embedding.shape[1], load_params("model", ModelParams).dim)
 
     def save(figures: dict[str, float]) -> None:
-        save_intent_head(head.eval(), MODELS / "language", provenance("language alone", params, figures))
+        console.print(f"temperature of its confidence: {calibrate(head, texts):g}")
+        save_intent_head(head, MODELS / "language", provenance("language alone", params, figures))
 
     run(
         "language",

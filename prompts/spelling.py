@@ -1,4 +1,5 @@
-"""Typing errors in requests: a word that is no word, and looks like one that requests are made of, is mended.
+"""Typing errors in requests: a word that is no word, and looks like one that requests are made of, is mended; so are
+names that were torn apart ("pan creas") or run together ("leftkidney").
 
 What counts as a word: what the sentence encoder's tokenizer knows whole or with a common ending, what the built-in
 reports and questions are written in, and the vocabulary's own terms.
@@ -7,8 +8,8 @@ reports and questions are written in, and the vocabulary's own terms.
 from __future__ import annotations
 
 import re
-from functools import cache
-from itertools import chain
+from functools import cache, lru_cache
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from corpus import reports
-from corpus.anatomy import ORGANS
+from corpus.anatomy import ORGANS, PAIRED_NOUNS
 from corpus.params import read_yaml
 from corpus.reports.encoder import load_sentence_encoder
 
@@ -26,23 +27,43 @@ BUILTIN_TEXT = Path(reports.__file__).with_name("builtin")
 _ENDINGS = ("s", "es", "d", "ed", "ing", "er", "est", "ly")
 SHORTEST = 3
 """Shorter words are left alone: abbreviations."""
-LONG = 7
+LONG = 6
 """Words of this length may be two letters off if the first is right, shorter ones one."""
+TORN = {7: 1, 10: 2, 13: 3}
+"""How many letters a name of so many may be off where it was torn apart."""
+PIECES = 4
+"""Words that a name may be torn into."""
+KEPT = 4096
+"""Words whose mending is remembered."""
+
+
+@cache
+def _terms() -> tuple[str, ...]:
+    """What structures are called, in lower case."""
+    named = chain.from_iterable((o.name, *o.synonyms, *o.adjectives) for o in ORGANS)
+    return tuple(dict.fromkeys(term.lower() for term in (*named, *chain.from_iterable(PAIRED_NOUNS.values()))))
 
 
 @cache
 def _ours() -> dict[str, None]:
     """The words that requests are made of, in a fixed order (a dictionary keeps it)."""
-    terms = chain.from_iterable((o.name, *o.synonyms, *o.adjectives, *o.lay) for o in ORGANS)
+    terms = (*_terms(), *chain.from_iterable(o.lay for o in ORGANS))
     ours = chain(chain.from_iterable(_WORD.findall(term.lower()) for term in terms), *read_yaml(WORDS).values())
     return dict.fromkeys(word for word in ours if len(word) > SHORTEST)
+
+
+@cache
+def _named() -> frozenset[str]:
+    """The words of structures' names."""
+    return frozenset(chain.from_iterable(map(_WORD.findall, _terms()))) & set(_ours())
 
 
 @cache
 def _english() -> frozenset[str]:
     read = (path.read_text(encoding="utf-8").lower() for path in sorted(BUILTIN_TEXT.glob("*.yaml")))
     transformer: Any = load_sentence_encoder()[0]
-    return frozenset(transformer.tokenizer.get_vocab()).union(*map(_WORD.findall, read))
+    also = chain.from_iterable(_WORD.findall(term.lower()) for o in ORGANS for term in o.also)
+    return frozenset(transformer.tokenizer.get_vocab()).union(also, *map(_WORD.findall, read))
 
 
 def _is_word(word: str) -> bool:
@@ -50,15 +71,53 @@ def _is_word(word: str) -> bool:
     return word in _english() or any(len(stem) > SHORTEST and stem in _english() for stem in stems if stem != word)
 
 
-@cache
+@lru_cache(KEPT)
 def _mended(word: str) -> str:
-    """The word of ours that `word` is a misspelling of, or `word` itself."""
+    """What `word` is a misspelling of, or `word` itself."""
     if len(word) < SHORTEST or word in _ours() or _is_word(word):
         return word
+    if parts := _run_together(word):
+        return " ".join(parts)
     near = process.extract(word, list(_ours()), scorer=OSA.distance, score_cutoff=2, limit=None)
     near = [hit for hit in near if hit[1] == 1 or (len(word) >= LONG and hit[0][0] == word[0])]
-    best = min(near, key=lambda hit: (hit[1], hit[0][0] != word[0]), default=None)
+    best = min(near, key=lambda hit: (hit[1], hit[0][0] != word[0], hit[0] not in _named()), default=None)
     return best[0] if best else word
+
+
+@cache
+def _joinable() -> frozenset[str]:
+    """The words that others are run together with."""
+    return frozenset((*_ours(), *read_yaml(WORDS)["short"]))
+
+
+def _run_together(word: str) -> list[str]:
+    """The words, of a structure's name among them, that `word` is made of; none if it isn't."""
+
+    def split(rest: str) -> list[str] | None:
+        if not rest:
+            return []
+        for end in range(len(rest), 0, -1):
+            if rest[:end] in _joinable() and (after := split(rest[end:])) is not None:
+                return [rest[:end], *after]
+        return None
+
+    parts = split(word) or []
+    return parts if len(parts) > 1 and _named() & set(parts) else []
+
+
+@lru_cache(KEPT)
+def _torn(words: tuple[str, ...]) -> str | None:
+    """The name that a row of words is, torn apart; None if it is none."""
+    joined, names = "".join(words), {term.replace(" ", ""): term for term in _terms()}
+    found = process.extractOne(joined, list(names), scorer=OSA.distance, score_cutoff=max(TORN.values()))
+    if not found or found[0][0] != joined[0]:
+        return None
+    name, distance, _ = found
+    allowed = max((letters for length, letters in TORN.items() if len(name) >= length), default=-1)
+    if distance > 1 and all(word in _ours() or _is_word(word) for word in words):
+        return None
+    term = names[name]
+    return term if distance <= allowed and term not in words and " ".join(words) != term else None
 
 
 def mend(text: str) -> str:
@@ -69,4 +128,16 @@ def mend(text: str) -> str:
         mended = _mended(word.lower())
         return word if mended == word.lower() else mended.upper() if word.isupper() else mended
 
-    return _WORD.sub(mend_word, text)
+    return _join(_WORD.sub(mend_word, text))
+
+
+def _join(text: str) -> str:
+    """The text with names that were torn apart whole again."""
+    words = list(_WORD.finditer(text))
+    for first in range(len(words) - 1):
+        for last in range(min(first + PIECES, len(words)) - 1, first, -1):
+            row = words[first : last + 1]
+            gaps = (text[a.end() : b.start()] for a, b in pairwise(row))
+            if all(gap == " " for gap in gaps) and (term := _torn(tuple(m.group().lower() for m in row))):
+                return text[: row[0].start()] + term + _join(text[row[-1].end() :])
+    return text

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from corpus.anatomy import ORGANS, Organ
+from corpus.anatomy import ORGANS, PAIRED_NOUNS, Organ
 from corpus.errors import InputError
 from corpus.params import read_yaml
+from prompts.intent import PAIRS, pair_of
 from prompts.kinds import Cell, kinds, styles
 from prompts.quality import draw
 
@@ -83,17 +84,43 @@ def forms(number: int, seed: int) -> Iterator[Written]:
         for form in content.get(asks, ()):
             for organ in rng.sample(ORGANS, number):
                 style, names = rng.choice([(style, names) for style, names in _names(organ) if names])
-                text = _filled(form, rng.choice(names))
+                text = _filled(form, rng.choice(names), _other(organ, rng))
                 if asks == "nothing":
                     yield _for_nothing(text, style, ("duplicate",))
                 else:
                     yield Written(text, Cell("anatomy", organ.name, style))
     for text in content.get("chatter", ()):
         yield _for_nothing(text, "lay", ("duplicate",))
+    yield from _of_pairs(content, number, rng)
     for kind in kinds().values():
-        for target in kind.intents:
-            for text in content.get(target, ()):
-                yield Written(text, Cell(kind.name, target, "lay"))
+        for target, intent in kind.intents.items():
+            if intent.relation:
+                ways = content.get(intent.relation, ())
+                yield from (
+                    Written(_filled(form, str(intent.organ)), Cell(kind.name, target, "trainee"))
+                    for form in rng.sample(ways, min(number, len(ways)))
+                )
+            else:
+                yield from (Written(text, Cell(kind.name, target, "lay")) for text in content.get(target, ()))
+
+
+def _of_pairs(content: Mapping[str, Sequence[str]], number: int, rng: random.Random) -> Iterator[Written]:
+    """The members of pairs, asked for by side, by the picture's side, and by the side that isn't meant."""
+    members = [organ for organ in ORGANS if organ.name in PAIRS]
+    for kind, asks in (("anatomy", "pairs"), ("negated", "negated"), ("displayed", "displayed")):
+        for form in content.get(asks, ()):
+            for organ in rng.sample(members, number):
+                side = str(organ.side)
+                slots = {"noun": rng.choice(PAIRED_NOUNS[PAIRS[organ.name]]), "side": side, "S": side[0].upper()}
+                text = _with(form, slots | {"s": side[0], "opposite": "left" if side == "right" else "right"})
+                target = f"{side}most {PAIRS[organ.name]}" if kind == "displayed" else organ.name
+                yield Written(text, Cell(kind, target, "trainee"))
+
+
+def _other(organ: Organ, rng: random.Random) -> str:
+    """The name of a structure that has nothing to do with `organ`."""
+    pair = (organ.name, PAIRS.get(organ.name), *(pair_of(organ.name) or ()))
+    return rng.choice([other.name for other in ORGANS if other.name not in pair])
 
 
 def _names(organ: Organ) -> Iterator[tuple[str, Sequence[str]]]:
@@ -106,11 +133,19 @@ def _names(organ: Organ) -> Iterator[tuple[str, Sequence[str]]]:
     yield "lay", organ.lay
 
 
-def _filled(form: str, name: str) -> str:
-    """The form with a name in its slot, an article that both bring said once."""
+def _filled(form: str, name: str, other: str = "") -> str:
+    """The form with a name in its slot, an article that both bring said once, and another structure's name in the
+    other."""
     if _DETERMINED.search(form):
         name = _ARTICLE.sub("", name)
-    return form.replace("{organ}", name)
+    return _with(form, {"organ": name, "other": other})
+
+
+def _with(form: str, slots: Mapping[str, str]) -> str:
+    """The form with its slots filled; other braces stay, since programs write some."""
+    for slot, value in slots.items():
+        form = form.replace(f"{{{slot}}}", value)
+    return form
 
 
 def bare_names() -> Iterator[Written]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from corpus.errors import InputError
+from model.calibration import TEMPERATURES, calibrate, calibration_error
 from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
 from model.texts import TextBatches, embed_texts, load_texts
@@ -53,15 +54,19 @@ def test_embedded_requests_come_back(dataset: Path) -> None:
     assert texts.intents.rank.tolist() == 2 * [0, 0, 0, 1, 0]
 
 
-def test_batches_take_kinds_in_turn_from_their_own_split(dataset: Path) -> None:
+def test_batches_are_of_their_own_split_and_of_like_lengths(dataset: Path) -> None:
     embed_texts(dataset, Letters(), dataset / "tokens")
     texts = load_texts(dataset / "tokens")
-    batches = [TextBatches(texts, split, 8, 5, seed=3) for split in ("train", "val", "train")]
+    batches = [TextBatches(texts, split, 16, 8, seed=3) for split in ("train", "val", "train")]
     assert torch.equal(batches[0][4].text, batches[2][4].text)
     assert not torch.equal(batches[0][3].text, batches[0][4].text)
     assert set(batches[1][0].text.tolist()) <= set(range(5, 10))
-    kinds = texts.table["kind"].iloc[batches[0][0].text.numpy()]
-    assert set(kinds.value_counts()) == {2}
+    drawn = torch.cat([batches[0][step].text for step in range(8)])
+    shares = texts.table["kind"].iloc[drawn.numpy()].value_counts(normalize=True)
+    assert shares["anatomy"] > shares["none"] > shares["position"] > shares["ordinal"] > 0
+    lengths = texts.embeddings.start.diff()
+    spread = [int(lengths[batches[0][step].text].max() - lengths[batches[0][step].text].min()) for step in range(8)]
+    assert sum(spread) < 8 * (int(lengths.max()) - int(lengths.min())) / 2
 
 
 def test_the_intent_head_learns_by_itself(dataset: Path) -> None:
@@ -88,3 +93,20 @@ def test_missing_embeddings_are_named(tmp_path: Path) -> None:
         load_texts(tmp_path)
     with pytest.raises(InputError, match=r"texts\.parquet"):
         embed_texts(tmp_path, Letters(), tmp_path)
+
+
+def test_confidence_is_calibrated_on_validation_texts(dataset: Path) -> None:
+    embed_texts(dataset, Letters(), dataset / "tokens")
+    texts = load_texts(dataset / "tokens")
+    torch.manual_seed(0)
+    head = IntentHead(TEXT_DIM, 32)
+    for part in ("kind", "organ", "attribute", "frame", "rank"):
+        getattr(head, part).weight.data.mul_(40.0)  # sure of everything, right in next to nothing
+    assert calibrate(head, texts) == max(TEMPERATURES) == head.temperature
+    assert calibrate(head, texts) == max(TEMPERATURES), "a second time starts from the same"
+
+
+def test_calibration_error() -> None:
+    assert calibration_error([0.9, 0.9, 0.9, 0.9], [True, True, True, False]) == pytest.approx(0.15)
+    assert calibration_error([1.0, 1.0, 0.0], [True, True, False]) == 0
+    assert calibration_error([0.75, 0.75, 0.25, 0.25], [True] * 4) == pytest.approx(0.5)

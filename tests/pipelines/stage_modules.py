@@ -23,6 +23,7 @@ DATA_FILES = {
     "prompts.written": ["prompts/forms.yaml"],
     "prompts.spelling": ["prompts/spelling.yaml", "corpus/reports/builtin"],
     "prompts.variants": ["prompts/variants.yaml"],
+    "prompts.cues": ["prompts/cues.yaml"],
     "prompts.local": ["prompts/local.yaml"],
     "prompts.lexicon": [
         *("prompts/local.yaml", "prompts/grammar.yaml", "prompts/grammar_organs.yaml", "prompts/grammar_words.yaml"),

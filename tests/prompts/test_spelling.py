@@ -18,6 +18,11 @@ from prompts.spelling import mend
         ("GALLBLADER!", "GALLBLADDER!"),
         ("segmnt teh bigest organ", "segment teh biggest organ"),
         ("botom most strcture", "bottom most structure"),
+        ("slpene", "spleen"),
+        ("leftkidney", "left kidney"),
+        ("outlinethespleen pls", "outline the spleen pls"),
+        ("my pan creas", "my pancreas"),
+        ("inferor vena kava", "inferior vena cava"),
     ],
 )
 def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
@@ -32,6 +37,7 @@ def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
         "Guten Tag, wie geht es Ihnen?",
         "IVC, GB, RAG, LK and the SMV",
         "He has lived long enough to color the columns.",
+        "my spleen, a liver and the pancreas on the left",
     ],
 )
 def test_words_are_left_alone(text: str) -> None:

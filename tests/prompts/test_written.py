@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 
-from corpus.anatomy import ORGANS, named_organs
+from corpus.anatomy import ORGANS
 from corpus.params import read_yaml
+from prompts.cues import CUES, cues
+from prompts.intent import RELATIONS
 from prompts.written import FORMS, forms
+
+SLOTTED = ("requests", "nothing", "pairs", "displayed", "negated")
 
 
 def test_forms_are_filled_with_every_structures_names() -> None:
     made = list(forms(3, seed=0))
-    assert not any("{organ}" in each.text for each in made)
+    assert not any(slot in each.text for each in made for slot in ("{organ}", "{other}", "{noun}", "{side}", "{S}"))
     content = read_yaml(FORMS)
-    assert len(made) == 3 * len(content["requests"] + content["nothing"]) + sum(
-        len(texts) for name, texts in content.items() if name not in ("requests", "nothing")
-    )
-    asked = [each for each in made if each.cell.intent.kind == "anatomy"]
-    missed = [each.text for each in asked if each.cell.intent.organ not in named_organs(each.text)]
+    assert len(made) == sum(
+        len(texts) * (3 if name in SLOTTED else 1) for name, texts in content.items() if name not in RELATIONS
+    ) + 3 * len(RELATIONS) * len(ORGANS)
+    asked = [each for each in made if each.cell.kind == "anatomy"]
+    missed = [
+        each.text for each in asked if each.cell.intent.organ not in {CUES[cue.number - 1] for cue in cues(each.text)}
+    ]
     assert len(missed) < 0.01 * len(asked), missed
     assert set(Counter(each.cell.intent.organ for each in asked)) == {organ.name for organ in ORGANS}
     assert made == list(forms(3, seed=0)) != list(forms(3, seed=1))

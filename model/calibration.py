@@ -1,0 +1,56 @@
+"""How far an intent head's confidence can be believed, and the temperature that makes it so (Guo et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from model.intent_head import IntentHead, IntentLogits, understand
+from model.texts import Texts
+from prompts.intent import Intent
+
+BINS = 10
+TEMPERATURES = tuple(float(t) for t in np.geomspace(0.5, 4.0, 13).round(3))
+MOST = 1024
+"""Texts that the temperature is fitted on."""
+BATCH = 128
+
+
+def calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
+    """Expected calibration error: how far confidence and the share that is right lie apart, over `BINS` bins of equal
+    width, each weighed by its share of the texts."""
+    sure, correct = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    gaps = [
+        abs(sure[rows].mean() - correct[rows].mean()) * rows.mean() for b in range(BINS) if (rows := bins == b).any()
+    ]
+    return float(sum(gaps))
+
+
+@torch.inference_mode()
+def calibrate(head: IntentHead, texts: Texts) -> float:
+    """Set the head's temperature to the one under which validation texts are likeliest to be understood as often as it
+    says.
+
+    Returns:
+        The temperature.
+    """
+    head.eval()
+    head.temperature.fill_(1.0)
+    rows = np.flatnonzero(texts.table["split"] == "val")
+    rows = rows[:: -(-len(rows) // MOST)]
+    wanted = [Intent.of_row({str(k): v for k, v in row.items()}) for row in texts.table.iloc[rows].to_dict("records")]
+    parts = [head(texts.embeddings[torch.from_numpy(rows[i : i + BATCH])]) for i in range(0, len(rows), BATCH)]
+    logits = IntentLogits(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def loss(temperature: float) -> float:
+        read = understand(IntentLogits(*(values / temperature for values in vars(logits).values())))
+        right = np.array([found.intent == intent for found, intent in zip(read, wanted, strict=True)])
+        sure = np.clip([found.confidence for found in read], 1e-4, 1 - 1e-4)
+        return float(-np.log(np.where(right, sure, 1 - sure)).mean())
+
+    best = min(TEMPERATURES, key=loss)
+    head.temperature.fill_(best)
+    return best

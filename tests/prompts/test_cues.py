@@ -1,0 +1,44 @@
+"""What words point to, sides that stand apart from their nouns among it."""
+
+from __future__ import annotations
+
+import pytest
+
+from prompts.cues import CUES, cues
+
+
+def structures(text: str) -> set[str]:
+    """What a text's cues that aren't extremes or relations point to."""
+    return {CUES[cue.number - 1] for cue in cues(text) if cue.number <= 24 or cue.number > len(CUES) - 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "organ"),
+    [
+        ("kidney, the one on the left please", "left kidney"),
+        ("class = adrenal gland, side = R", "right adrenal gland"),
+        ("segment(class='kidney', side='L')", "left kidney"),
+        ("phaeo on the right, delineate that adrenal", "right adrenal gland"),
+        ("?AVN left hip, delineate the femoral head", "left head of femur"),
+        ("of the kidneys on screen, the kidney on the patient\u2019s left", "left kidney"),
+        ("L renal outline", "left kidney"),
+        ("not the left one but the right adrenal", "right adrenal gland"),
+        ("the kidney that is not on the left", "right kidney"),
+        ("not the left femoral head but the other", "right head of femur"),
+    ],
+)
+def test_a_side_is_found_where_it_stands(text: str, organ: str) -> None:
+    assert organ in structures(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cue"),
+    [
+        ("the kidney on the left of the picture", "kidney"),
+        ("the adrenal gland displayed on the right of the screen", "adrenal gland"),
+        ("both kidneys, left and right", "kidney"),
+        ("the femoral head nearer the leftmost edge", "head of femur"),
+    ],
+)
+def test_the_pictures_side_is_not_the_patients(text: str, cue: str) -> None:
+    assert structures(text) == {cue}

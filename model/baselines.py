@@ -16,7 +16,7 @@ from torch import Tensor
 
 from corpus.anatomy import BY_NAME, N_ORGANS
 from corpus.errors import InputError
-from model.canonicalizer import Pose
+from model.canonicalizer import Pose, known_pose
 from model.data import SplitData
 from model.flans import FLanS, ImageEncoding
 from model.groups import IDENTITY, INVERSE, NAMES, act
@@ -24,6 +24,7 @@ from model.inference import Segmenter
 from model.intent_head import IntentLogits, Understanding
 from model.lite_medsam import LiteMedSAM
 from model.metrics import case_metrics
+from model.poses import pose_of
 from model.scoring import AS_IT_LIES
 from model.statistics import aggregate, bootstrap_interval
 from model.text_encoder import Tokens
@@ -50,6 +51,8 @@ class Asked:
     """What each request means; only for baselines that are told."""
     truths: np.ndarray
     """bool `[P, H, W]`; only for baselines that are told."""
+    pose: Pose
+    """How the model took the slice to lie."""
 
 
 Baseline = Callable[[Asked], np.ndarray]
@@ -84,7 +87,9 @@ def replay(
         if not np.allclose(truths.sum((1, 2)) * spacing[0] * spacing[1], rows["area_mm2"]):
             raise InputError("cases.parquet", f"true masks of {name} have changed since", "run dvc repro")
         shown, told = (act(element, torch.from_numpy(x)).numpy() for x in (image, truths))
-        answers = baseline(Asked(shown, rows["text"].tolist(), rows["organ"].tolist(), told))
+        answers = baseline(
+            Asked(shown, rows["text"].tolist(), rows["organ"].tolist(), told, pose_of(rows.iloc[0].to_dict()))
+        )
         masks = act(INVERSE[element], torch.from_numpy(answers)).numpy()
         known: dict[tuple[str, bytes], dict[str, float]] = {}  # often one mask answers several requests
         figures = []
@@ -98,12 +103,13 @@ def replay(
 
 
 def segmenter_alone(segmenter: Segmenter, upright: bool = False) -> Baseline:
-    """A trained model; with `upright` it takes every slice to lie as it should, and its canonicalizer isn't asked."""
-    straight = Pose(torch.tensor([IDENTITY]), torch.zeros(1), torch.ones(1), torch.tensor([True]))
+    """A trained model; with `upright`, or if it has no canonicalizer, it takes every slice to lie as it should."""
+    straight = upright or segmenter.model.canonicalizer.params.kind == "identity"
 
     def answer(asked: Asked) -> np.ndarray:
         request = segmenter.read(asked.texts)
-        return segmenter.segment(asked.image[None], request, straight if upright else None).masks[:, 0]
+        pose = known_pose(IDENTITY) if straight else asked.pose
+        return segmenter.segment(asked.image[None], request, pose).masks[:, 0]
 
     return answer
 
@@ -130,7 +136,9 @@ def keywords(segmenter: Segmenter) -> Baseline:
 
     def answer(asked: Asked) -> np.ndarray:
         understood = tuple(Understanding(keyword_intent(mend(text)), 1.0) for text in asked.texts)
-        return alone.segment(asked.image[None], replace(alone.read(asked.texts), understood=understood)).masks[:, 0]
+        return alone.segment(
+            asked.image[None], replace(alone.read(asked.texts), understood=understood), asked.pose
+        ).masks[:, 0]
 
     return answer
 

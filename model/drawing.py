@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +12,10 @@ from PIL import Image
 
 from corpus.anatomy import BY_NAME
 from model.asked import TestPrompts
-from model.canonicalizer import Pose, known_pose
 from model.data import SplitData
-from model.groups import INVERSE, NAMES, act, act_direction
+from model.groups import NAMES, act, act_direction
 from model.inference import Segmenter
+from model.poses import pose_of
 from prompts.facts import mask_of
 from prompts.pictures import SIDES, picture, save
 
@@ -40,7 +38,7 @@ def draw_examples(
     for number, case in enumerate(chosen.to_dict("records")):
         i, element = position[case["slice_id"]], NAMES.index(case["transform"])
         image, label = (act(element, torch.from_numpy(a)).numpy() for a in data.read(i))
-        answer = segmenter.segment(image[None], prompts.of([case["prompt_id"]]), _pose(case))
+        answer = segmenter.segment(image[None], prompts.of([case["prompt_id"]]), pose_of(case))
         truth = mask_of(label, BY_NAME[case["organ"]].id)
         info = data.table.iloc[i]
         spacing = (info["spacing_y"], info["spacing_x"])
@@ -50,12 +48,6 @@ def draw_examples(
         names.append(f"{number:02d}-{case['group']}.png")
         save(drawn, out / names[-1])
     chosen.assign(picture=names).to_csv(out / "examples.csv", index=False)
-
-
-def _pose(case: Mapping[Hashable, Any]) -> Pose:
-    """The pose that a case was answered with."""
-    element = INVERSE[NAMES.index(case["pose_found"])]
-    return known_pose(element, float(case["pose_degrees"]), bool(case["pose_sure"]))
 
 
 def montage(

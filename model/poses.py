@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
 
 from corpus.scans.intensity import AIR_HU
-from model.canonicalizer import Pose
+from model.canonicalizer import Pose, known_pose
 from model.data import SplitData
-from model.groups import act
+from model.groups import INVERSE, NAMES, act
 from model.inference import Segmenter
 from model.views import ROTATED, View, rotated_by
+
+
+def pose_of(case: Mapping[Hashable, Any]) -> Pose:
+    """The pose that a case of an evaluation was answered with."""
+    element = INVERSE[NAMES.index(case["pose_found"])]
+    return known_pose(element, float(case["pose_degrees"]), bool(case["pose_sure"]))
 
 
 class VolumePoses:

@@ -74,12 +74,10 @@ class ClosedUNet(nn.Module):
     @torch.inference_mode()
     def labels(self, image: np.ndarray) -> np.ndarray:
         """The label map of a slice: HU `[H, W]` -> uint8 organ ids `[H, W]`."""
-        side = max(image.shape)
-        logits = F.interpolate(
-            self(to_network(image[None], self.model)), (side, side), mode="bilinear", align_corners=False
-        )
-        everywhere = logits.new_ones(1, N_ORGANS)
-        return crop_from_square(predicted_labels(logits, everywhere, self.organs), *image.shape)[0].numpy()
+        x, (frame,) = to_network(image[None], self.model)
+        logits = F.interpolate(self(x), (frame.side, frame.side), mode="bilinear", align_corners=False)
+        labels = predicted_labels(logits, logits.new_ones(1, N_ORGANS), self.organs)
+        return crop_from_square(frame.put_back(labels, 0), *image.shape)[0].numpy()
 
 
 class UNetObjective(nn.Module):

@@ -52,7 +52,8 @@ def compare(banks: Sequence[pd.DataFrame], sample: int, seed: int = 0) -> list[S
     Raises:
         InputError: A bank holds no accepted prompt of a provider.
     """
-    checked = [check_bank(bank[bank["provider"] != "written"].reset_index(drop=True)) for bank in banks]
+    given = [bank[bank["provider"] != "written"].reset_index(drop=True) for bank in banks]
+    checked = [bank if bank.empty else check_bank(bank) for bank in given]
     accepted = [bank[bank["accepted"]] for bank in checked]
     for number, prompts in enumerate(accepted, start=1):
         if prompts.empty:

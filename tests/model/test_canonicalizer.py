@@ -52,7 +52,7 @@ def trained(kind: str = "d4") -> Canonicalizer:
         degrees = 100 * torch.rand(16, generator=torch.Generator().manual_seed(step)) - 50
         degrees[:4] = 0
         image = rotate(pictures(16, 32, step), degrees)
-        loss = objective(Batch(image, nothing, nothing, nothing, nothing, nothing, degrees))["loss"]
+        loss = objective(Batch(image, nothing, nothing, nothing, nothing, degrees))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

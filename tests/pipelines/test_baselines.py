@@ -16,9 +16,10 @@ from corpus.params import PARAMS, load_params, plain
 from corpus.scans.ingest_params import SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
 from model import unet as unet_module
+from model.asked import read_prompts
 from model.baselines import Asked, figures, replay, segmenter_alone, some_slices
 from model.data import SplitData
-from model.evaluation import evaluate, read_prompts
+from model.evaluation import evaluate
 from model.held_out import held_out_requests
 from model.inference import Segmenter
 from pipelines.baselines import TABLE, overlaid, run_baselines
@@ -63,7 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     segmenter = Segmenter.from_pretrained(folder / "models/flans")
     data = SplitData(dataset, folder / "data/slices/phantom", "test")
-    cases = evaluate(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate)
+    cases = evaluate(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate, protocol.targets).cases
     (folder / "evaluation").mkdir()
     cases.to_parquet(folder / "evaluation/cases.parquet", index=False)
     return folder
@@ -77,7 +78,8 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cases(project: Path) -> pd.DataFrame:
-    return pd.read_parquet(project / "evaluation/cases.parquet")
+    cases = pd.read_parquet(project / "evaluation/cases.parquet")
+    return cases[cases["transform"] != "rotated"]
 
 
 @pytest.fixture

@@ -155,6 +155,11 @@ def _sided(side: str, noun: str) -> Iterator[tuple[str, str]]:
         yield "ball of", rf"(?i:\s+{_OWNER}{side}\s+hip)"
 
 
+_DOES = re.compile(r"(?:organ|gland|sac|bag|pouch|tube|pipe|vein|vessel|bowel|gut)s? (?:that|which) ")
+_THINGS = ("thing", "part", "bit", "one", "organ")
+"""People who don't know the word say what "the thing that" does."""
+
+
 def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """(words, pattern of what must follow them, organs that they name) for the whole vocabulary."""
     for organ in ORGANS:
@@ -168,7 +173,10 @@ def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
             *organ.also,
         )
         for phrase in (*phrases, *_ALSO_NAMED.get(organ.name, ())):
-            yield re.sub(r"^(the|my)\s+", "", phrase), "", (organ.name,)
+            term = re.sub(r"^(the|my)\s+", "", phrase)
+            yield term, "", (organ.name,)
+            if loose := _DOES.match(term):
+                yield from ((f"{thing} that {term[loose.end() :]}", "", (organ.name,)) for thing in _THINGS)
         if organ.side:
             for noun in PAIRED_NOUNS[organ.name.removeprefix(f"{organ.side} ")]:
                 for words, after in _sided(organ.side, noun):

@@ -1,0 +1,58 @@
+"""From cases to figures: who is scored with whom, bins, and calibration worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from model.scoring import calibration, score, tables
+
+
+def cases() -> pd.DataFrame:
+    """Three ways to show two patients' slices; a third patient's source is out of domain."""
+    rows = [
+        {"patient": patient, "source": source, "domain": domain, "transform": transform, "degrees": degrees}
+        for patient, source, domain in (("a/1", "a", "in"), ("a/2", "a", "in"), ("b/1", "b", "out"))
+        for transform, degrees in (("identity", 0.0), ("flip", 0.0), ("rotated", -12.0))
+    ]
+    table = pd.DataFrame(rows).assign(slice_id=lambda t: t["patient"], organ="liver", kind="anatomy", target="liver")
+    dice = {"identity": 0.9, "flip": 0.8, "rotated": 0.7}
+    table = table.assign(dice=table["transform"].map(dice) - 0.5 * (table["domain"] == "out"), nsd=0.5, nsd_1mm=0.25)
+    table = table.assign(hd95=2.0, area_mm2=300.0, region="top left", style="lay", prompt_id="p", understood="liver")
+    shown = table["transform"].replace("rotated", "identity")
+    return table.assign(understood_right=True, negated_right=True, pose_found=shown, pose_right=True, pose_sure=True)
+
+
+def test_what_is_out_of_domain_is_scored_apart() -> None:
+    metrics = score(cases(), None, {})
+    found = {scan: metrics[scan]["anatomy"]["dice"] for scan in ("original", "transformed", "rotated")}
+    assert found == {"original": 0.9, "transformed": 0.8, "rotated": 0.7}
+    assert metrics["original"]["anatomy"]["nsd_1mm"] == 0.25
+    apart = metrics["out_of_domain"]
+    assert [apart[scan]["anatomy"]["dice"] for scan in found] == [0.4, 0.3, 0.2]
+    assert (metrics["patients"], apart["patients"]) == (2, 1)
+    assert "out_of_domain" not in score(cases().query("domain == 'in'"), None, {})
+
+
+def test_tables_bin_sizes_and_angles_and_keep_rotations_apart() -> None:
+    found = tables(cases())
+    assert set(found["transforms"]["transform"]) == {"identity", "flip"}
+    assert found["sizes"][["area_mm2", "cases"]].to_numpy().tolist() == [["200 - 500", 3]]
+    assert found["angles"][["degrees", "cases"]].to_numpy().tolist() == [["10 - 20", 3]]
+    assert found["poses"].to_numpy().tolist() == [["flip", "flip"]] * 3 + [["identity", "identity"]] * 3
+    sources = found["sources"].set_index(["domain", "source", "scan"])["dice"]
+    assert sources["out", "b", "original"] == pytest.approx(0.4)
+    assert sources["in", "a", "rotated"] == pytest.approx(0.7)
+
+
+def test_calibration_by_hand() -> None:
+    """Two bins: four texts at 0.9 of which three are right, and one at 1.0 that is; two at 0.35 of which none is."""
+    confidence = np.array([0.9, 0.9, 0.9, 0.9, 1.0, 0.35, 0.35])
+    right = np.array([True, True, True, False, True, False, False])
+    error, table = calibration(confidence, right)
+    assert table.to_dict("records") == [
+        {"low": 0.3, "high": 0.4, "confidence": 0.35, "accuracy": 0.0, "prompts": 2},
+        {"low": 0.9, "high": 1.0, "confidence": 0.92, "accuracy": 0.8, "prompts": 5},
+    ]
+    assert error == pytest.approx((2 * 0.35 + 5 * 0.12) / 7, abs=1e-4)

@@ -34,7 +34,7 @@ def test_too_few_patients_for_the_folds_are_named() -> None:
 
 
 def built(out: Path, limit: LimitParams) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    build_dataset(*inputs(20), TARGETS, replace(PARAMS, limit=limit), out)
+    build_dataset(*inputs(20), replace(TARGETS, absent=0), replace(PARAMS, limit=limit), out)
     return tuple(pd.read_parquet(out / f"{name}.parquet") for name in ("slices", "samples", "texts"))  # type: ignore[return-value]
 
 

@@ -121,7 +121,7 @@ class _Sum(torch.autograd.Function):
 
 def everywhere(x: Tensor) -> Tensor:
     """`x` summed over all processes; gradients flow to every process's share."""
-    return _Sum.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call]
+    return _Sum.apply(x) if world_size() > 1 else x
 
 
 def mean_everywhere(total: Tensor, count: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class IntentTargets:
         )
 
 
-class IntentHead(nn.Module):
+class Reader(nn.Module):
     """A small transformer over frozen token embeddings and their cues, one classifier for each part of the intent.
 
     Organ and attribute are also pointed at (Vinyals et al. 2015, "Pointer networks"): the head learns which of a text's
@@ -101,8 +101,6 @@ class IntentHead(nn.Module):
     """
 
     sort: Tensor
-    temperature: Tensor
-    """What logits are divided by in use, so that the confidence can be believed; see `model.calibration`."""
 
     def __init__(self, text_dim: int, dim: int, layers: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
@@ -121,7 +119,6 @@ class IntentHead(nn.Module):
         self.negated = nn.Linear(dim, 2)
         self.point = nn.Linear(dim, 1)
         self.trust = nn.Parameter(torch.full((1,), 4.0))
-        self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, text: Tokens) -> IntentLogits:
         """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
@@ -138,8 +135,6 @@ class IntentHead(nn.Module):
         pointed = self._pointed(x[:, 1:], cue).split(sizes, 1)
         for part, values in zip(("organ", "attribute", "relation", "rank"), pointed[:-1], strict=True):
             logits[part] = logits[part] + F.pad(values, (1, 0))
-        if not self.training:
-            logits = {part: values / self.temperature for part, values in logits.items()}
         return IntentLogits(**logits, embedding=embedding)
 
     def _hidden(self, named: Tensor) -> Tensor:
@@ -156,6 +151,30 @@ class IntentHead(nn.Module):
         score = self.point(x)[..., 0].float().sigmoid() * self.trust
         strongest = score.new_zeros(len(x), CUE_CODES).scatter_reduce(1, cue, score, "amax")
         return strongest[:, 1 : len(CUES) + 1].to(x)
+
+
+class IntentHead(nn.Module):
+    """Readers that learned apart, from different beginnings, and are averaged: what they don't agree on is less sure
+    (Lakshminarayanan et al. 2017, "Deep ensembles").
+
+    Args:
+        text_dim, dim: As for `Reader`.
+        readers: How many.
+    """
+
+    temperature: Tensor
+    """What logits are divided by, so that the confidence can be believed; see `model.calibration`."""
+
+    def __init__(self, text_dim: int, dim: int, readers: int = 2) -> None:
+        super().__init__()
+        self.readers = nn.ModuleList(Reader(text_dim, dim) for _ in range(readers))
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, text: Tokens) -> IntentLogits:
+        """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
+        read = [vars(reader(text)) for reader in self.readers]
+        mean = {name: torch.stack([each[name] for each in read]).mean(0) for name in read[0]}
+        return IntentLogits(**{part: mean[part] / self.temperature for part in PARTS}, embedding=mean["embedding"])
 
 
 def _sorts() -> Tensor:

@@ -68,12 +68,15 @@ class LanguageObjective(nn.Module):
         self.head, self.texts = head, texts
 
     def forward(self, batch: TextBatch) -> dict[str, Tensor]:
-        """The loss of a batch of requests, and the share whose kind and organ are found."""
-        logits, wanted = self.head(self.texts.embeddings[batch.text]), self.texts.intents[batch.text]
+        """The mean loss of the readers on a batch of requests, and the share whose kind and organ the first one
+        finds."""
+        text, wanted = self.texts.embeddings[batch.text], self.texts.intents[batch.text]
+        read = [reader(text) for reader in self.head.readers]
+        logits = read[0]
         found = [(getattr(logits, part).argmax(-1) == getattr(wanted, part)) for part in ("kind", "organ")]
         named = wanted.organ != NO_ORGAN
         return {
-            "loss": intent_loss(logits, wanted),
+            "loss": torch.stack([intent_loss(each, wanted) for each in read]).mean(),
             "kind_accuracy": found[0].float().mean(),
             "organ_accuracy": found[1][named].float().mean(),
         }

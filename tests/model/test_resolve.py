@@ -13,7 +13,7 @@ from corpus.anatomy import BY_NAME
 from model.asked import TestPrompts as Prompts
 from model.asked import turn_intent, turn_prompts
 from model.groups import ORDER, act
-from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, understand
+from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, Reader, understand
 from model.losses import intent_loss
 from model.resolve import Seen, by_geometry, resolve
 from model.text_encoder import CUE_CODES, Tokens
@@ -74,7 +74,7 @@ def test_specks_do_not_compete_unless_there_is_nothing_else() -> None:
     assert resolve(Seen(torch.zeros_like(label), 1.0), leftmost) is None
 
 
-def sharp(targets: IntentTargets, head: IntentHead) -> IntentLogits:
+def sharp(targets: IntentTargets, head: Reader) -> IntentLogits:
     """Logits that say what the targets are, and nothing else."""
     classes = {part: getattr(head, part).out_features for part in PARTS}
     values = [torch.nn.functional.one_hot(getattr(targets, part), classes[part]) * 30.0 for part in PARTS]
@@ -83,7 +83,7 @@ def sharp(targets: IntentTargets, head: IntentHead) -> IntentLogits:
 
 def test_every_intent_is_read_as_it_was_written() -> None:
     targets = IntentTargets.of([*INTENTS, Intent("none")])
-    logits = sharp(targets, IntentHead(8, 8))
+    logits = sharp(targets, Reader(8, 8))
     read = understand(logits)
     assert [u.intent for u in read] == [*INTENTS, Intent("none")]
     assert min(u.confidence for u in read) > 0.999

@@ -100,8 +100,9 @@ def test_confidence_is_calibrated_on_validation_texts(dataset: Path) -> None:
     texts = load_texts(dataset / "tokens")
     torch.manual_seed(0)
     head = IntentHead(TEXT_DIM, 32)
-    for part in ("kind", "organ", "attribute", "frame", "rank"):
-        getattr(head, part).weight.data.mul_(40.0)  # sure of everything, right in next to nothing
+    for reader in head.readers:
+        for part in ("kind", "organ", "attribute", "frame", "rank"):
+            getattr(reader, part).weight.data.mul_(40.0)  # sure of everything, right in next to nothing
     assert calibrate(head, texts) == max(TEMPERATURES) == head.temperature
     assert calibrate(head, texts) == max(TEMPERATURES), "a second time starts from the same"
 

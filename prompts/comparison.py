@@ -52,12 +52,12 @@ def compare(banks: Sequence[pd.DataFrame], sample: int, seed: int = 0) -> list[S
     Raises:
         InputError: A bank holds no accepted prompt of a provider.
     """
-    given = [bank[bank["provider"] != "written"].reset_index(drop=True) for bank in banks]
-    checked = [bank if bank.empty else check_bank(bank) for bank in given]
-    accepted = [bank[bank["accepted"]] for bank in checked]
-    for number, prompts in enumerate(accepted, start=1):
-        if prompts.empty:
+    written = [bank[bank["provider"] != "written"].reset_index(drop=True) for bank in banks]
+    for number, bank in enumerate(written, start=1):
+        if not bank["accepted"].any():
             raise InputError(f"bank {number}", "holds no accepted prompt of a provider", "fill it: dvc repro generate")
+    checked = [check_bank(bank) for bank in written]
+    accepted = [bank[bank["accepted"]] for bank in checked]
     over = min(DISTINCT_OVER, *map(len, accepted))
     return [
         Side(_name(bank), _figures(bank, prompts, over, seed), draw(prompts, sample, seed))

@@ -100,7 +100,7 @@ def forms(number: int, seed: int) -> Iterator[Written]:
                     Written(_filled(form, str(intent.organ)), Cell(kind.name, target, "trainee"))
                     for form in rng.sample(ways, min(number, len(ways)))
                 )
-            else:
+            elif not intent.negated:  # its target is the one of the same structure asked for by name
                 yield from (Written(text, Cell(kind.name, target, "lay")) for text in content.get(target, ()))
 
 

@@ -141,11 +141,11 @@ def memory(
 def language(
     checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"), json: Json = False
 ) -> None:
-    """How many of 1,168 requests as people type them are understood, by kind and by voice."""
+    """How many of 1,629 requests as people type them are understood, by set, kind and voice."""
     from pipelines.bench_language import bench_language, show
 
     rows = bench_language(checkpoint)
-    by = {name: rows.groupby(name)["right"].mean().round(4).to_dict() for name in ("kind", "voice")}
+    by = {name: rows.groupby(name)["right"].mean().round(4).to_dict() for name in ("set", "kind", "voice")}
     _print_json(by | {"all": round(float(rows["right"].mean()), 4)}) if json else show(rows)
 
 

@@ -17,13 +17,13 @@ from model.intent_head import Understanding
 from pipelines.stage import console
 from prompts.intent import Intent
 
-REQUESTS = Path(model.__file__).with_name("requests.yaml")
+REQUESTS = tuple(Path(model.__file__).with_name(f"{name}.yaml") for name in ("requests", "requests_blind"))
 BATCH = 256
 
 
 @params_dataclass
 class TypedRequest:
-    """One text of requests.yaml, what it asks for, and in whose voice."""
+    """One text of `REQUESTS`, what it asks for, and in whose voice."""
 
     text: str
     kind: str
@@ -45,16 +45,18 @@ class TypedRequest:
 
 
 def bench_language(checkpoint: Path) -> pd.DataFrame:
-    """Read every text of requests.yaml.
+    """Read every text of `REQUESTS`.
 
     Returns:
-        One row a text: the columns of `TypedRequest`, wanted and understood (the organ, the attribute, or "none"),
+        One row a text: its set (the file's name), the columns of `TypedRequest`, wanted and understood (the organ, the attribute, or "none"),
         confidence, right, and seconds (the time for all texts, in each row).
 
     Raises:
         InputError: There is no such checkpoint.
     """
-    wanted = validated(read_yaml(REQUESTS), list[TypedRequest], REQUESTS)
+    sets = {path.stem: validated(read_yaml(path), list[TypedRequest], path) for path in REQUESTS}
+    wanted = [request for requests in sets.values() for request in requests]
+    names = [name for name, requests in sets.items() for _ in requests]
     segmenter = Segmenter.from_pretrained(checkpoint)
     start = time.perf_counter()
     read: list[Understanding] = []
@@ -62,11 +64,12 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
         read += segmenter.read([request.text for request in wanted[first : first + BATCH]]).understood
     seconds = time.perf_counter() - start
     rows = []
-    for request, found in zip(wanted, read, strict=True):
+    for name, request, found in zip(names, wanted, read, strict=True):
         intent = found.intent
         either = request.negated is None and request.intent.frame == "patient"
         rows.append(
-            asdict(request)
+            {"set": name}
+            | asdict(request)
             | {
                 "wanted": request.intent.target or "none",
                 "understood": intent.target or "none",
@@ -78,12 +81,12 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
 
 
 def show(rows: pd.DataFrame) -> None:
-    """Print the share that was understood, by kind and by voice, how far confidence is off, and what was misread with
+    """Print the share that was understood, by set, kind and voice, how far confidence is off, and what was misread with
     the most confidence."""
     table = Table(title=f"{len(rows)} texts, {len(rows) / rows['seconds'].iloc[0]:.0f} a second", title_justify="left")
     for column in ("", "texts", "understood"):
         table.add_column(column, justify="right" if column else "left")
-    for by in ("kind", "voice"):
+    for by in ("set", "kind", "voice"):
         for name, group in rows.groupby(by, sort=False):
             table.add_row(str(name), str(len(group)), f"{group['right'].mean():.1%}")
         table.add_section()

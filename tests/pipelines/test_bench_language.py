@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from corpus.anatomy import ORGANS
 from corpus.params import read_yaml, validated
 from pipelines.bench_language import REQUESTS, TypedRequest
 from prompts.intent import ATTRIBUTES
 
 
-def test_every_request_is_a_valid_intent_of_its_own() -> None:
-    requests = validated(read_yaml(REQUESTS), list[TypedRequest], REQUESTS)
+@pytest.mark.parametrize("path", REQUESTS, ids=lambda path: path.stem)
+def test_every_request_is_a_valid_intent_of_its_own(path: Path) -> None:
+    requests = validated(read_yaml(path), list[TypedRequest], path)
     assert len({request.text for request in requests}) == len(requests)
     for request in requests:
         assert request.intent.kind == request.kind

@@ -158,7 +158,7 @@ def readme_commands() -> list[str]:
 
 def test_the_readmes_commands_run(small: Path, shell: Shell) -> None:
     commands = readme_commands()
-    assert len(commands) == 9
+    assert len(commands) == 10
     printed = {command: shell(command) for command in commands}
     experiments = next(out for command, out in printed.items() if "dvc exp run" in command)
     assert "warmer" in experiments, "dvc exp show lists the experiment"

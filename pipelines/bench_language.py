@@ -48,8 +48,8 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
     """Read every text of `REQUESTS`.
 
     Returns:
-        One row a text: its set (the file's name), the columns of `TypedRequest`, wanted and understood (the organ, the attribute, or "none"),
-        confidence, right, and seconds (the time for all texts, in each row).
+        One row a text: its set (the file's name), the columns of `TypedRequest`, wanted and understood (the organ, the
+        attribute, or "none"), confidence, right, and seconds (the time for all texts, in each row).
 
     Raises:
         InputError: There is no such checkpoint.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -179,17 +180,18 @@ class TrainingBatches(Dataset):
         self.data, self.params, self.augment = data, params, augment
         self.batch_size, self.prompts, self.steps, self.seed = batch_size, prompts, steps, seed
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
-        row = texts.row if texts else {}
-        self.choices = {
-            slice_id: {
-                str(kind): (
-                    group["prompt_id"].map(row).fillna(0).to_numpy(np.int64),
-                    group["organ"].map(lambda n: BY_NAME[n].id).to_numpy(np.int64),
-                )
-                for kind, group in rows.groupby("kind", sort=True)
+        samples = pd.DataFrame(
+            {
+                "slice_id": data.samples["slice_id"],
+                "kind": data.samples["kind"],
+                "row": data.samples["prompt_id"].map(texts.row if texts else {}).fillna(0).astype(np.int64),
+                "organ": data.samples["organ"].map({name: organ.id for name, organ in BY_NAME.items()}),
             }
-            for slice_id, rows in data.by_slice.items()
-        }
+        )
+        self.choices: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+        for (slice_id, kind), group in samples.groupby(["slice_id", "kind"], sort=True):
+            rows, organs = (group[name].to_numpy(np.int64) for name in ("row", "organ"))
+            self.choices.setdefault(str(slice_id), {})[str(kind)] = rows, organs
         ids = data.table["slice_id"]
         self.usable = np.flatnonzero(ids.isin(self.choices.keys()))
         if not len(self.usable):

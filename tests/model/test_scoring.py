@@ -21,7 +21,9 @@ def cases() -> pd.DataFrame:
     table = table.assign(dice=table["transform"].map(dice) - 0.5 * (table["domain"] == "out"), nsd=0.5, nsd_1mm=0.25)
     table = table.assign(hd95=2.0, area_mm2=300.0, region="top left", style="lay", prompt_id="p", understood="liver")
     shown = table["transform"].replace("rotated", "identity")
-    return table.assign(understood_right=True, negated_right=True, pose_found=shown, pose_right=True, pose_sure=True)
+    return table.assign(
+        understood_right=True, negated_right=True, pose_found=shown, pose_right=True, pose_sure=True
+    ).assign(alone_right=True, alone_sure=True)
 
 
 def test_what_is_out_of_domain_is_scored_apart() -> None:

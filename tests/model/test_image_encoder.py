@@ -139,7 +139,9 @@ def test_fine_features_see_single_pixels() -> None:
     nudged = image.clone()
     nudged[..., 9, 13] = 1.0
     change = (net(image).fine - net(nudged).fine).abs().sum(1)[0]
-    assert divmod(int(change.argmax()), SIZE) == pytest.approx((9, 13), abs=2)
+    near = change[7:12, 11:16].mean()
+    assert near > 3 * change.mean(), "where the pixel is, and not all over a step of the embedding"
+    assert near > 10 * change[16:].mean()
 
 
 def test_each_network_sees_what_it_was_trained_on() -> None:

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
-from corpus.anatomy import N_ORGANS
-from corpus.params import params_dataclass
+from corpus.anatomy import N_ORGANS, ORGANS
+from corpus.errors import InputError
+from corpus.params import params_dataclass, plain, validated
 from model.attention import position_encoding
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
+from model.checkpoint import CONFIG, read_config, read_weights, save_checkpoint
 from model.image_encoder import ImageEncoderParams, build_image_encoder
 from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
 from model.organ_head import OrganHead, OrganMaps
 from model.text_encoder import TextEncoderParams, Tokens
+
+_VOCABULARY = [organ.name for organ in ORGANS]
 
 
 def kind_alone(value: Any) -> Any:
@@ -114,22 +119,34 @@ class FLanS(nn.Module):
             text.embedding, text.mask, embedding, query, vector, image.coarse, image.fine, image.position
         )
 
-    def save_pretrained(self, directory: Path, training: dict | None = None) -> None:
+    def save_pretrained(self, directory: Path, training: dict[str, Any] | None = None) -> None:
         """Write a checkpoint: weights, how to build the model, and a card that says what `training` says."""
-        from model import checkpoint  # which builds on this module
+        config = {
+            "model": plain(self.params),
+            "canonicalizer": plain(self.canonicalizer.params),
+            "text_dim": self.mask_decoder.project.in_features,
+            "organs": _VOCABULARY,
+            "parameters": parameter_count(self),
+            "training": training or {},
+        }
+        save_checkpoint(self, config, directory)
 
-        checkpoint.save_pretrained(self, directory, training or {})
-
-    @staticmethod
-    def from_pretrained(directory: Path) -> FLanS:
+    @classmethod
+    def from_pretrained(cls, directory: Path) -> Self:
         """The model of a checkpoint, in evaluation mode, on the CPU.
 
         Raises:
             InputError: A file is missing, or the checkpoint was made with another vocabulary.
         """
-        from model import checkpoint
-
-        return checkpoint.from_pretrained(directory)
+        config = read_config(directory)
+        if config["organs"] != _VOCABULARY:
+            found = "the checkpoint's organs are not those of corpus/organs.yaml"
+            raise InputError(directory / CONFIG, found, "train it again: dvc repro")
+        params = validated(config["model"], ModelParams, directory / CONFIG, "model")
+        canonicalizer = validated(config["canonicalizer"], CanonicalizerParams, directory / CONFIG, "canonicalizer")
+        model = cls(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]))
+        model.load_state_dict(read_weights(directory))
+        return model.eval()
 
 
 def one_hot_organs(ids: Tensor) -> Tensor:

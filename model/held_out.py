@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 import pyarrow
 
 from corpus.errors import InputError
-from model.checkpoint import CONFIG
+from model.checkpoint import read_config
 from prompts.bank import prompt_id
 from prompts.dataset import TEXTS, file_hash
 from prompts.kinds import Cell, kinds
@@ -49,8 +48,7 @@ def held_out_requests(checkpoint: Path, dataset: Path) -> tuple[pd.DataFrame, Pa
     if (own := checkpoint / REQUESTS).is_file():
         return read_requests(own), own
     texts = dataset / "texts.parquet"
-    config = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8"))
-    wanted = config["training"].get("dataset_sha256", {}).get("texts.parquet")
+    wanted = read_config(checkpoint)["training"].get("dataset_sha256", {}).get("texts.parquet")
     if texts.is_file() and file_hash(texts) == wanted:
         return read_requests(texts), texts
     found = f"{texts} is of another data set" if texts.is_file() else "found neither"

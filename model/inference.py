@@ -17,7 +17,6 @@ from torch.nn.utils.rnn import pad_sequence
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Pose
-from model.checkpoint import from_pretrained
 from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
@@ -68,7 +67,7 @@ class Segmenter:
         Raises:
             InputError: The checkpoint or the encoder is missing.
         """
-        model = from_pretrained(directory)
+        model = FLanS.from_pretrained(directory)
         return cls(model, build_text_encoder(model.params.text_encoder))
 
     @torch.inference_mode()

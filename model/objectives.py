@@ -16,6 +16,7 @@ from model.flans import FLanS, one_hot_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act_batch, compose, rotate
 from model.intent_head import NO_ORGAN, IntentHead
 from model.losses import intent_loss, mask_loss, organ_loss, organ_targets, presence_loss
+from model.processes import mean_everywhere
 from model.texts import TextBatch, Texts
 
 
@@ -68,17 +69,19 @@ class LanguageObjective(nn.Module):
         self.head, self.texts = head, texts
 
     def forward(self, batch: TextBatch) -> dict[str, Tensor]:
-        """The mean loss of the readers on a batch of requests, and the share whose kind and organ the first one
-        finds."""
+        """The mean loss of the readers on a batch of requests, and the share whose kind, and of those that name
+        an organ the share whose organ, the first one finds."""
         text, wanted = self.texts.embeddings[batch.text], self.texts.intents[batch.text]
         read = [reader(text) for reader in self.head.readers]
         logits = read[0]
-        found = [(getattr(logits, part).argmax(-1) == getattr(wanted, part)) for part in ("kind", "organ")]
-        named = wanted.organ != NO_ORGAN
+        kind_right, organ_right = (
+            getattr(logits, part).argmax(-1) == getattr(wanted, part) for part in ("kind", "organ")
+        )
+        named = wanted.organ != NO_ORGAN  # a batch of chatter names none
         return {
             "loss": torch.stack([intent_loss(each, wanted) for each in read]).mean(),
-            "kind_accuracy": found[0].float().mean(),
-            "organ_accuracy": found[1][named].float().mean(),
+            "kind_accuracy": kind_right.float().mean(),
+            "organ_accuracy": mean_everywhere((organ_right & named).sum(), named.sum()),
         }
 
 
@@ -98,8 +101,8 @@ class SegmenterObjective(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of a batch of canonical slices, their weighted sum as `loss`, and the mean Dice of its organ
-        maps."""
+        """The losses of a batch of canonical slices, their weighted sum as `loss`, and the mean Dice of the
+        prompts' masks."""
         model, texts = self.model, self.texts
         image = model.encode_image(batch.image)
         targets = organ_targets(batch.label)

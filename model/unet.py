@@ -29,7 +29,8 @@ from model.flans import ModelParams
 from model.groups import crop_from_square
 from model.losses import organ_loss
 from model.resolve import predicted_labels
-from model.training import TrainParams, fit
+from model.training import fit
+from model.training_params import TrainParams
 
 VALIDATION_STEPS = 8
 TRIAL_STEPS = 12

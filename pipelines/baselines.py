@@ -37,7 +37,7 @@ from model.flans import ModelParams
 from model.groups import NAMES
 from model.inference import Segmenter
 from model.lite_medsam import load_lite_medsam
-from model.training import TrainParams
+from model.training_params import TrainParams
 from model.unet import ClosedUNet, train_unet
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.runs import CASES, LOCK, flat

@@ -28,7 +28,8 @@ from model.objectives import LossWeights, SegmenterObjective
 from model.processes import launch
 from model.text_encoder import build_text_encoder
 from model.texts import Texts, name_embeddings
-from model.training import TrainParams, training_step
+from model.training import training_step
+from model.training_params import TrainParams
 from pipelines.stage import console, progress
 from prompts.intent import ATTRIBUTES, SIZES, Intent
 

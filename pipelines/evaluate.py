@@ -29,7 +29,7 @@ from model.evaluation import Evaluated, EvaluateParams, evaluate
 from model.inference import Segmenter
 from model.robustness import robustness
 from model.scoring import OUT, calibration, examples, score, score_volumes, tables
-from model.training import TrainParams
+from model.training_params import TrainParams
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, stage
 from prompts.dataset import DatasetParams
 from prompts.kinds import kinds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ from rich.table import Table
 
 from corpus.scans.adapters import Reject, open_source, read_case
 from corpus.scans.ingest_params import SourceParams
-from model.checkpoint import CONFIG, from_pretrained
+from model.checkpoint import read_config
 from model.drawing import montage
+from model.flans import FLanS
 from model.groups import NAMES, ORDER
 from model.judging import Judgement, judge
 from pipelines.stage import console, progress
@@ -38,7 +38,7 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
         InputError: The source or the checkpoint can't be opened.
     """
     opened = open_source(source.adapter, source.root)
-    model = from_pretrained(checkpoint) if checkpoint else None
+    model = FLanS.from_pretrained(checkpoint) if checkpoint else None
     familiar = checkpoint is not None and name in _trained_on(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("*.png"):
@@ -66,7 +66,7 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
 
 def _trained_on(checkpoint: Path) -> list[str]:
     """Names of the sources that a model was trained on."""
-    return list(json.loads((checkpoint / CONFIG).read_text(encoding="utf-8"))["training"].get("sources", {}))
+    return list(read_config(checkpoint)["training"].get("sources", {}))
 
 
 def _row(found: Judgement) -> dict:

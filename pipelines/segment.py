@@ -17,11 +17,9 @@ from corpus.scans.intensity import harmonise
 from corpus.scans.nifti import read_nifti
 from corpus.scans.orientation import from_display, to_display
 from corpus.scans.volumes import Reject
-from model.checkpoint import from_pretrained
 from model.drawing import montage
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
-from model.text_encoder import build_text_encoder
 from pipelines.stage import console, progress
 from prompts.pictures import picture
 
@@ -82,9 +80,9 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
     Returns:
         One dictionary a prompt: what was understood, where the files are, and warnings.
     """
-    model = from_pretrained(checkpoint)
-    scan = read_scan(path, model.params.level_hu, model.params.width_hu, modality)
-    segmenter = Segmenter(model, build_text_encoder(model.params.text_encoder))
+    segmenter = Segmenter.from_pretrained(checkpoint)
+    params = segmenter.model.params
+    scan = read_scan(path, params.level_hu, params.width_hu, modality)
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
         result = segmenter.segment(scan.image, request, advance=advance)

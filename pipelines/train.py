@@ -18,7 +18,8 @@ from model.data import Augmentation, SplitData, TrainingBatches
 from model.flans import ModelParams
 from model.processes import launch
 from model.texts import Texts
-from model.training import Batches, TrainParams, curves, fit
+from model.training import Batches, curves, fit
+from model.training_params import TrainParams
 from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, progress
 from prompts.dataset import file_hash
 

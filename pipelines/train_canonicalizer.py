@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import torch
 
-from corpus.params import load_params
+from corpus.params import load_params, plain
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
-from model.checkpoint import save_canonicalizer
+from model.checkpoint import save_checkpoint
 from model.objectives import CanonicalizerObjective, LossWeights
-from model.training import TrainParams
+from model.training_params import TrainParams
 from pipelines.stage import MODELS, console, stage
 from pipelines.train import provenance, train
 
@@ -24,8 +24,11 @@ def main() -> None:
     canonicalizer = build_canonicalizer(load_params("canonicalizer", CanonicalizerParams))
 
     def save(figures: dict[str, float]) -> None:
-        training = provenance("canonicalizer alone", params, figures)
-        save_canonicalizer(canonicalizer.eval(), MODELS / "canonicalizer", training)
+        config = {
+            "canonicalizer": plain(canonicalizer.params),
+            "training": provenance("canonicalizer alone", params, figures),
+        }
+        save_checkpoint(canonicalizer.eval(), config, MODELS / "canonicalizer")
 
     if any(True for _ in canonicalizer.parameters()):
         objective = CanonicalizerObjective(canonicalizer, load_params("loss", LossWeights))

@@ -12,7 +12,7 @@ from model.flans import FLanS
 from model.held_out import save_held_out
 from model.objectives import JointObjective, LossWeights
 from model.texts import load_texts, read_table
-from model.training import TrainParams
+from model.training_params import TrainParams
 from pipelines.stage import DATASET, MODELS, TOKENS, stage
 from pipelines.train import provenance, train
 

@@ -9,12 +9,12 @@ import torch
 
 from corpus.params import load_params
 from model.calibration import calibrate
-from model.checkpoint import save_intent_head
+from model.checkpoint import save_checkpoint
 from model.flans import ModelParams
 from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
 from model.texts import TextBatches, load_texts
-from model.training import TrainParams
+from model.training_params import TrainParams
 from pipelines.stage import MODELS, TOKENS, console, stage
 from pipelines.train import VALIDATION_STEPS, provenance, run
 from prompts.dataset import file_hash
@@ -30,7 +30,8 @@ def main() -> None:
 
     def save(figures: dict[str, float]) -> None:
         console.print(f"temperature of its confidence: {calibrate(head, texts):g}")
-        save_intent_head(head, MODELS / "language", provenance("language alone", params, figures))
+        training = provenance("language alone", params, figures)
+        save_checkpoint(head, {"training": training}, MODELS / "language")
 
     run(
         "language",

@@ -6,17 +6,16 @@ python -m pipelines.train_segmenter
 from __future__ import annotations
 
 import torch
-from safetensors.torch import load_file
 
 from corpus.params import load_params
 from model.canonicalizer import CanonicalizerParams
-from model.checkpoint import WEIGHTS
+from model.checkpoint import read_weights
 from model.flans import FLanS, ModelParams
 from model.image_encoder import load_pretrained
 from model.objectives import LossWeights, SegmenterObjective
 from model.text_encoder import build_text_encoder
 from model.texts import load_texts, name_embeddings
-from model.training import TrainParams
+from model.training_params import TrainParams
 from pipelines.stage import MODELS, TOKENS, stage
 from pipelines.train import provenance, train
 
@@ -32,9 +31,9 @@ def main() -> None:
     torch.manual_seed(params.seed)
     model = FLanS(model_params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder))
     load_pretrained(model.image_encoder, model_params.image_encoder)
-    model.canonicalizer.load_state_dict(load_file(MODELS / "canonicalizer" / WEIGHTS))
+    model.canonicalizer.load_state_dict(read_weights(MODELS / "canonicalizer"))
     model.canonicalizer.requires_grad_(False)
-    model.intent_head.load_state_dict(load_file(MODELS / "language" / WEIGHTS))
+    model.intent_head.load_state_dict(read_weights(MODELS / "language"))
     objective = SegmenterObjective(model, texts, load_params("loss", LossWeights))
 
     def save(figures: dict[str, float]) -> None:

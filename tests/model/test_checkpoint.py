@@ -11,8 +11,9 @@ import yaml
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
+from corpus.params import plain
 from model.canonicalizer import build_canonicalizer
-from model.checkpoint import CARD, CONFIG, WEIGHTS, save_canonicalizer
+from model.checkpoint import CARD, CONFIG, WEIGHTS, save_checkpoint
 from model.flans import FLanS
 from tests.model.test_flans import D4, PARAMS, TEXT_DIM
 
@@ -86,7 +87,7 @@ def test_a_card_without_a_history_claims_none(model: FLanS, tmp_path: Path) -> N
 
 
 def test_a_canonicalizer_has_a_card_too(tmp_path: Path) -> None:
-    save_canonicalizer(build_canonicalizer(D4), tmp_path, TRAINING)
+    save_checkpoint(build_canonicalizer(D4), {"canonicalizer": plain(D4), "training": TRAINING}, tmp_path)
     card = (tmp_path / CARD).read_text(encoding="utf-8")
     assert front_matter(card)["pipeline_tag"] == "image-classification"
     assert "# FLanS canonicalizer" in card

@@ -16,7 +16,6 @@ from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from model import evaluation
 from model.canonicalizer import CanonicalizerParams, Pose
-from model.checkpoint import from_pretrained, save_pretrained
 from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
 from model.flans import FLanS, ModelParams, one_hot_organs
@@ -171,8 +170,8 @@ def test_no_request_gives_an_empty_mask(segmenter: Segmenter) -> None:
 
 
 def test_a_checkpoint_gives_the_same_answers(segmenter: Segmenter, tmp_path: Path) -> None:
-    save_pretrained(segmenter.model, tmp_path, {"stage": "test"})
-    again = Segmenter(from_pretrained(tmp_path), Letters())
+    segmenter.model.save_pretrained(tmp_path, {"stage": "test"})
+    again = Segmenter(FLanS.from_pretrained(tmp_path), Letters())
     request = asked(segmenter, Intent("anatomy", "liver", None, "patient"))
     image = hu(SIZE, SIZE)
     assert np.array_equal(again.segment(image, request).masks, segmenter.segment(image, request).masks)
@@ -181,7 +180,7 @@ def test_a_checkpoint_gives_the_same_answers(segmenter: Segmenter, tmp_path: Pat
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json"):
-        from_pretrained(tmp_path)
+        FLanS.from_pretrained(tmp_path)
 
 
 def test_learned_resolution_answers_without_geometry(segmenter: Segmenter) -> None:

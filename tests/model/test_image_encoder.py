@@ -20,7 +20,6 @@ from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from corpus.params import validated
 from model import weights
-from model.checkpoint import from_pretrained, save_pretrained
 from model.data import Batch
 from model.flans import FLanS, ModelParams
 from model.image_encoder import IMAGENET, LiteMedSAMParams, SamParams, build_image_encoder, load_pretrained
@@ -122,8 +121,8 @@ def test_a_checkpoint_needs_nothing_but_itself(kind: str, tmp_path: Path) -> Non
     """Though its parameters name weights that are gone."""
     named = {"conv": {}, "lite_medsam": {"weights": "/gone.pth"}}.get(kind, {"weights": "/gone"})
     model = flans(tiny(kind, **named)).eval()
-    save_pretrained(model, tmp_path, {})
-    again = from_pretrained(tmp_path)
+    model.save_pretrained(tmp_path)
+    again = FLanS.from_pretrained(tmp_path)
     image = torch.rand(1, 1, SIZE, SIZE)
     assert again.params == model.params
     assert torch.equal(again.encode_image(image).fine, model.encode_image(image).fine)

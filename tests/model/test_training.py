@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from corpus.errors import InputError
 from model import processes, training
-from model.training import TrainParams, fit, rate
+from model.training import fit
+from model.training_params import TrainParams, rate
 from tests.model import training_run
 from tests.model.training_run import EVERYTHING, PARAMS, QUIET, Batches, Noise, Stopped, run
 

@@ -23,7 +23,8 @@ from model import training
 from model.intent_head import PARTS, IntentLogits, IntentTargets
 from model.losses import intent_loss, organ_loss, organ_targets, presence_loss
 from model.processes import launch, mean_everywhere, part
-from model.training import TrainParams, fit
+from model.training import fit
+from model.training_params import TrainParams
 
 PARAMS = TrainParams(
     steps=12,

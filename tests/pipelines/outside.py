@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS
 from corpus.scans.phantom import PhantomParams, write_cohort
-from model.checkpoint import save_pretrained
 from model.flans import FLanS
 from model.held_out import save_held_out
 from pipelines.cli import app
@@ -32,7 +31,7 @@ def write_outside(folder: Path) -> None:
     (folder / "scans/imagesTr/phantom_002_0000.nii").write_bytes(b"torn")
     torch.manual_seed(0)
     model = FLanS(SMALL, D4, torch.randn(N_ORGANS, MINILM))
-    save_pretrained(model, folder / "m", {})
+    model.save_pretrained(folder / "m")
     cells = {f"show the {organ.name}": Cell("anatomy", organ.name, "lay") for organ in ORGANS}
     cells |= {f"the {each}": Cell("position" if each in POSITIONS else "size", each, "lay") for each in ATTRIBUTES}
     cells |= {"thank you": Cell("none", "none", "lay")}

@@ -20,7 +20,7 @@ from model.evaluation import EvaluateParams
 from model.flans import ModelParams
 from model.objectives import LossWeights
 from model.texts import EmbedParams
-from model.training import TrainParams
+from model.training_params import TrainParams
 from pipelines.configure import apply_overlay
 from prompts.dataset import DatasetParams
 from prompts.generator import GenerateParams

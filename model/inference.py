@@ -27,6 +27,8 @@ from model.text_encoder import TextEncoder, Tokens, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
 
+NOTHING = -1
+"""In place of a prompt's row where no mask is wanted."""
 NOWHERE = -50.0
 """A mask's logit where it is surely not; finite, so that it can be interpolated."""
 
@@ -100,19 +102,21 @@ class Segmenter:
         x, frames = to_network(rotate(square, pose.degrees.expand(len(square)), AIR_HU).numpy(), self.model.params)
         encodings = self._encodings(x)
         organs = self._resolve(encodings, request, frames, pose)
-        weights = one_hot_organs(torch.tensor([BY_NAME[o].id if o else 0 for o in organs]))
-        nothing = torch.tensor([o is None for o in organs])
-        text, intent = self._spoken(request, organs)
         if self.model.params.resolve == "learned":
             weights = request.intent.organ.softmax(-1)
-            nothing = torch.tensor([u.intent.kind == "none" for u in request.understood])
-        masks = torch.zeros((len(organs), *upright.shape), dtype=torch.bool)
+        else:
+            weights = one_hot_organs(torch.tensor([BY_NAME[o].id if o else 0 for o in organs]))
+        # Prompts of which the decoder is told the same are answered once.
+        rows, first, place = np.unique(self._told(request, organs), return_index=True, return_inverse=True)
+        text, intent = self._spoken(request, rows)
+        weights, nothing = weights[first], torch.from_numpy(rows == NOTHING)
+        masks = torch.zeros((len(rows), *upright.shape), dtype=torch.bool)
         for start, encoding in zip(range(0, len(x), SLICES_AT_ONCE), encodings(), strict=True):
             part = x[start : start + SLICES_AT_ONCE]
             logits = self.model.decode(
                 encoding,
                 text.expand(len(part)),
-                intent[torch.arange(len(organs)).repeat(len(part))],
+                intent[torch.arange(len(rows)).repeat(len(part))],
                 weights.expand(len(part), -1, -1),
             )
             logits[:, nothing] = NOWHERE
@@ -120,7 +124,7 @@ class Segmenter:
                 logits, frames[start : start + len(part)], pose, upright.shape[1:]
             )
             advance(len(part))
-        return Segmentation(np.array(act(int(pose.back), masks).numpy()), tuple(organs), request, pose)
+        return Segmentation(act(int(pose.back), masks).numpy()[place], tuple(organs), request, pose)
 
     @torch.inference_mode()
     def pose(self, image: np.ndarray) -> Pose:
@@ -160,14 +164,24 @@ class Segmenter:
         """The organs' names, read; row i is the organ with id i + 1."""
         return self.read([organ.name for organ in ORGANS])
 
-    def _spoken(self, request: Request, organs: Sequence[str | None]) -> tuple[Tokens, IntentLogits]:
-        """What the decoder is told, a row a prompt: the prompt; or, where geometry has found which organ it means, that
-        organ's name, so that an organ's mask is the same whether it is asked for as "leftmost" or as "topmost"."""
-        rows = [
-            p if organ is None or not by_geometry(understood.intent) else len(organs) + BY_NAME[organ].id - 1
-            for p, (organ, understood) in enumerate(zip(organs, request.understood, strict=True))
-        ]
-        texts, chosen = (request.text, self._names.text), torch.tensor(rows)
+    def _told(self, request: Request, organs: Sequence[str | None]) -> np.ndarray:
+        """What the decoder is told of each prompt, a row of `_spoken`: the prompt; or, where geometry has found which
+        organ it means, that organ's name, so that an organ's mask is the same whether it is asked for as "leftmost" or
+        as "topmost". `NOTHING` where no mask is wanted."""
+
+        def row(p: int, organ: str | None, intent: Intent) -> int:
+            if self.model.params.resolve == "learned":
+                return NOTHING if intent.kind == "none" else p
+            if organ is None:
+                return NOTHING
+            return len(organs) + BY_NAME[organ].id - 1 if by_geometry(intent) else p
+
+        understood = (each.intent for each in request.understood)
+        return np.array([row(p, *each) for p, each in enumerate(zip(organs, understood, strict=True))])
+
+    def _spoken(self, request: Request, rows: np.ndarray) -> tuple[Tokens, IntentLogits]:
+        """The prompts, and after them the organs' names, as the decoder takes them."""
+        texts, chosen = (request.text, self._names.text), torch.from_numpy(rows)
         intents = zip(vars(request.intent).values(), vars(self._names.intent).values(), strict=True)
         tokens = Tokens(
             *(

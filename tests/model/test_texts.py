@@ -12,7 +12,7 @@ from corpus.errors import InputError
 from model.calibration import TEMPERATURES, calibrate, calibration_error
 from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
-from model.texts import TextBatches, embed_texts, load_texts
+from model.texts import TextBatch, TextBatches, embed_texts, load_texts
 from prompts.intent import Intent
 from tests.model.test_flans import TEXT_DIM, Letters
 
@@ -86,6 +86,9 @@ def test_the_intent_head_learns_by_itself(dataset: Path) -> None:
     assert losses[-1] < 0.2 * losses[0]
     found = objective.eval()(batches[0])
     assert found["kind_accuracy"] == found["organ_accuracy"] == 1
+    chatter = torch.tensor(texts.table.index[texts.table["kind"] == "none"][:2])
+    assert len(chatter) == 2
+    assert objective(TextBatch(chatter))["organ_accuracy"] == 0, "of none that is named, not NaN"
 
 
 def test_missing_embeddings_are_named(tmp_path: Path) -> None:

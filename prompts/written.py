@@ -24,6 +24,8 @@ _DETERMINED = re.compile(
     r"(?:\b(?:the|my|your|his|her|an?|that|this|whole|entire|normal|no)|'s) \{organ\}", re.IGNORECASE
 )
 _ARTICLE = re.compile(r"^(?:the|my|both) ")
+_MALE = ("prostate", "seminal vesicles")
+_OF_A_WOMAN = re.compile(r"(?i)\b(?:hers?|she|wife|mum|mother|granny|grandma|nan|woman|lady|cervix|\d\dF)\b")
 FORMS = Path(__file__).with_name("forms.yaml")
 LONGEST = 24
 """Words of a sentence."""
@@ -82,9 +84,10 @@ def forms(number: int, seed: int) -> Iterator[Written]:
     rng, content = random.Random(seed), read_yaml(FORMS) if number else {}
     for asks in ("requests", "nothing"):
         for form in content.get(asks, ()):
-            for organ in rng.sample(ORGANS, number):
+            organs = _speakable(form)
+            for organ in rng.sample(organs, number):
                 style, names = rng.choice([(style, names) for style, names in _names(organ) if names])
-                text = _filled(form, rng.choice(names), _other(organ, rng))
+                text = _filled(form, rng.choice(names), _other(organ, organs, rng))
                 if asks == "nothing":
                     yield _for_nothing(text, style, ("duplicate",))
                 else:
@@ -117,10 +120,15 @@ def _of_pairs(content: Mapping[str, Sequence[str]], number: int, rng: random.Ran
                 yield Written(text, Cell(kind, target, "trainee"))
 
 
-def _other(organ: Organ, rng: random.Random) -> str:
-    """The name of a structure that has nothing to do with `organ`."""
+def _speakable(form: str) -> Sequence[Organ]:
+    """The structures that a form can speak of: nobody asks for his wife's prostate."""
+    return [organ for organ in ORGANS if organ.name not in _MALE] if _OF_A_WOMAN.search(form) else ORGANS
+
+
+def _other(organ: Organ, organs: Sequence[Organ], rng: random.Random) -> str:
+    """The name of one of `organs` that has nothing to do with `organ`."""
     pair = (organ.name, PAIRS.get(organ.name), *(pair_of(organ.name) or ()))
-    return rng.choice([other.name for other in ORGANS if other.name not in pair])
+    return rng.choice([other.name for other in organs if other.name not in pair])
 
 
 def _names(organ: Organ) -> Iterator[tuple[str, Sequence[str]]]:

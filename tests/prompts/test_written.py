@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from corpus.anatomy import ORGANS
@@ -32,3 +33,21 @@ def test_forms_are_filled_with_every_structures_names() -> None:
 
 def test_a_form_and_a_name_do_not_both_bring_an_article() -> None:
     assert not any(article in each.text.lower() for each in forms(6, seed=0) for article in ("the the ", "my my "))
+
+
+def test_no_form_is_both_a_request_and_none() -> None:
+    content = read_yaml(FORMS)
+    wording = {asks: {_wording(form) for form in content[asks]} - {""} for asks in ("requests", "nothing", "chatter")}
+    assert not wording["requests"] & (wording["nothing"] | wording["chatter"])
+
+
+def _wording(form: str) -> str:
+    """The words of a form, without case, punctuation, articles and courtesies."""
+    words = re.sub(r"[^\w{}]+", " ", form.lower())
+    return " ".join(re.sub(r"\b(?:the|an?|my|please|pls|plz|thanks|thank you)\b", " ", words).split())
+
+
+def test_a_woman_is_not_asked_for_a_prostate() -> None:
+    women = [each for each in forms(6, seed=0) if re.search(r"\bgrandma's\b|^her ", each.text)]
+    assert women
+    assert not {each.cell.intent.organ for each in women} & {"prostate", "seminal vesicles"}

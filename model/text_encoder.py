@@ -17,7 +17,8 @@ from torch import Tensor
 
 from corpus.params import params_dataclass
 from model.weights import check_revision, load_transformers
-from prompts.cues import CUES, cues
+from prompts.cues import CUES, Cue
+from prompts.renaming import renamed
 
 MAX_TOKENS = 160
 """Later tokens are cut. People put the request behind half a case history."""
@@ -98,7 +99,10 @@ class TransformerTextEncoder:
         """Embed prompts, tokens beyond the first `MAX_TOKENS` (or the network's own limit) cut. Batches go by length,
         for speed."""
         limit = min(MAX_TOKENS, self.tokenizer.model_max_length)
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=limit, return_offsets_mapping=True)
+        read = [renamed(text) for text in texts]
+        encoded = self.tokenizer(
+            [text for text, _ in read], truncation=True, max_length=limit, return_offsets_mapping=True
+        )
         lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
         start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         embedding = torch.zeros(int(start[-1]), self.dim, dtype=torch.float16)
@@ -112,14 +116,16 @@ class TransformerTextEncoder:
             hidden = network(input_ids=ids, attention_mask=present.long()).last_hidden_state
             for i, values, length in zip(rows, hidden.half(), lengths[rows].tolist(), strict=True):
                 embedding[start[i] : start[i] + length] = values[:length]
-        codes = chain.from_iterable(map(_codes, texts, encoded["offset_mapping"]))
+        codes = chain.from_iterable(
+            _codes(c, offsets) for (_, c), offsets in zip(read, encoded["offset_mapping"], strict=True)
+        )
         return TokenEmbeddings(embedding.clone(), torch.tensor(list(codes)), start.clone())
 
 
-def _codes(text: str, offsets: list[tuple[int, int]]) -> list[int]:
+def _codes(found: Sequence[Cue], offsets: list[tuple[int, int]]) -> list[int]:
     """The cue of each token, by the characters that it stands for."""
     codes = [0] * len(offsets)
-    for cue in cues(text):
+    for cue in found:
         for i, (start, end) in enumerate(offsets):
             if start < cue.end and end > cue.start:
                 codes[i] = cue.number + cue.negated * len(CUES)

@@ -74,7 +74,7 @@ def mend(params: ModelParams, problem: object) -> InputError:
     return InputError(
         f"the provider {params.provider}, model {params.model}",
         f"{problem}",
-        "correct the address (OPENAI_BASE_URL), the key or the model's name, and run again; answers so far are kept",
+        f"{provider(params).remedy}, and run again; answers so far are kept",
     )
 
 
@@ -182,12 +182,3 @@ def response_of(message: AIMessage) -> Response:
         tokens_in=usage["input_tokens"] if usage else None,
         tokens_out=usage["output_tokens"] if usage else None,
     )
-
-
-def asker(params: ModelParams, model: BaseChatModel, store: ResponseStore, concurrency: int) -> Asker:
-    """The way to ask the provider that `params` name."""
-    if provider(params).batch:
-        from prompts.batch import BatchAsker
-
-        return BatchAsker(params, model, store, concurrency)
-    return Asker(params, model, store, concurrency)

@@ -26,6 +26,8 @@ NEAR = 14
 """Characters from a noun, within which "both" and a letter for a side speak of it."""
 _REACH = {"l": NEAR, "r": NEAR, "write": 1, "wright": 1, "rite": 1}
 """How far from the noun, in characters, what may mean a side counts as one; other words as far as the sentence goes."""
+_OPPOSITE = {"left": "right", "right": "left"}
+_SENTENCE_END = re.compile(r"[.;?!]\s")
 CONTENT = Path(__file__).with_suffix(".yaml")
 
 
@@ -50,9 +52,12 @@ def cues(text: str) -> list[Cue]:
         for match in pattern.finditer(text)
     ]
     named = list(mentions(text))
+    unions = _unions(text, named)
+    named = [m for m in named if not _overlapping(unions, m.start, m.end)] + unions
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
     found += _counterparts(text, named)
-    return found + _pairs(text.replace("\u2019", "'"), named)
+    settled = [m for m in named if m in unions or m.organ.startswith(tuple(f"{side} " for side in _OPPOSITE))]
+    return found + _pairs(text.replace("\u2019", "'"), named, settled)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class _Patterns:
     sides: dict[str, re.Pattern[str]]
     nouns: dict[str, re.Pattern[str]]
     hints: dict[str, re.Pattern[str]]
+    unions: dict[str, re.Pattern[str]]
     both: re.Pattern[str]
     not_before: re.Pattern[str]
     of_picture: re.Pattern[str]
@@ -72,6 +78,7 @@ class _Patterns:
 def _patterns() -> _Patterns:
     """cues.yaml, compiled."""
     content: dict[str, Any] = dict(read_yaml(CONTENT))
+    side, conjunction = content.pop("side"), content.pop("and")
 
     def words(pattern: str) -> re.Pattern[str]:
         return re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE)
@@ -80,24 +87,28 @@ def _patterns() -> _Patterns:
         sides={side: words(pattern) for side, pattern in content.pop("sides").items()},
         nouns={noun: words(pattern) for noun, pattern in content.pop("nouns").items()},
         hints={name: words("|".join(patterns)) for name, patterns in content.pop("hints").items()},
+        unions={
+            name: words("|".join(patterns).replace("{side}", side).replace("{and}", conjunction))
+            for name, patterns in content.pop("unions").items()
+        },
         both=words(content.pop("both")),
         **{name: re.compile(pattern, re.IGNORECASE) for name, pattern in content.items()},
     )
 
 
-def _pairs(text: str, named: list[Mention]) -> list[Cue]:
-    """The paired structures whose side, if a text gives one, stands apart from the noun."""
-    patterns, found = _patterns(), []
-    sided = [m for m in named if m.organ.startswith(("left ", "right "))]
-    for noun, pattern in patterns.nouns.items():
+def _overlapping(mentions: list[Mention], start: int, end: int) -> list[Mention]:
+    return [m for m in mentions if m.start < end and start < m.end]
+
+
+def _unions(text: str, named: list[Mention]) -> list[Mention]:
+    """Both of a pair, called by their two sides ("left + right kidney"); names that this takes in belong to it."""
+    found = []
+    for organ, pattern in _patterns().unions.items():
         for match in pattern.finditer(text):
-            if any(m.start < match.end() and match.start() < m.end for m in sided):
-                continue
-            same = [m for m in named if m.start < match.end() and match.start() < m.end]
-            side = _side(text, match, sided)
-            organ = f"{side} {noun}" if side else noun
-            if side or (noun in UNSIDED and not same):
-                found.append(Cue(match.start(), match.end(), NUMBERS[organ], any(m.negated for m in same)))
+            within = _overlapping(named, *match.span())
+            start = min([match.start(), *(m.start for m in within)])
+            end = max([match.end(), *(m.end for m in within)])
+            found.append(Mention(organ, start, end, any(m.negated for m in within)))
     return found
 
 
@@ -105,43 +116,59 @@ def _counterparts(text: str, named: list[Mention]) -> list[Cue]:
     """Where a text rules out one of a pair, and doesn't name the other, the word before speaks of the other."""
     found = []
     for mention in named:
-        other = _opposite(mention.organ)
-        if mention.negated and other and all(m.organ != other for m in named):
+        side, _, noun = mention.organ.partition(" ")
+        other = f"{_OPPOSITE.get(side)} {noun}"
+        if mention.negated and other in NUMBERS and all(m.organ != other for m in named):
             end = len(text[: mention.start].rstrip())
             found.append(Cue(text[:end].rfind(" ") + 1, end, NUMBERS[other], False))
     return found
 
 
-def _opposite(name: str) -> str | None:
-    """The other member of the pair, or the other side; None where there is none."""
-    side, _, noun = name.partition(" ")
-    other = {"left": "right", "right": "left"}.get(side)
-    return f"{other} {noun}".strip() if other else None
+def _pairs(text: str, named: list[Mention], settled: list[Mention]) -> list[Cue]:
+    """The paired structures whose side, if a text gives one, is apart from the noun. `settled` names bring theirs."""
+    found = []
+    for noun, pattern in _patterns().nouns.items():
+        for match in pattern.finditer(text):
+            if _overlapping(settled, *match.span()):
+                continue
+            same = _overlapping(named, *match.span())
+            side = _side(text, match, settled)
+            if side or (noun in UNSIDED and not same):
+                number = NUMBERS[f"{side} {noun}" if side else noun]
+                found.append(Cue(match.start(), match.end(), number, any(m.negated for m in same)))
+    return found
 
 
-def _side(text: str, noun: re.Match[str], sided: list[Mention]) -> str | None:
+def _side(text: str, noun: re.Match[str], settled: list[Mention]) -> str | None:
     """The patient's side that a text gives the structure at `noun`, the nearest if it gives several; else the opposite
     of one that it rules out."""
     patterns, found = _patterns(), []
     if patterns.both.search(text[max(0, noun.start() - NEAR) : noun.end() + NEAR]):
         return None
     for side, pattern in patterns.sides.items():
-        for match in pattern.finditer(text):
-            start, end = match.span()
-            before, after = text[:start], text[end:]
-            gap = max(noun.start() - end, start - noun.end())
-            between = text[min(end, noun.end()) : max(start, noun.start())]
-            if gap > _REACH.get(match.group().lower(), len(text)):
-                continue
-            mine = patterns.owner.search(before)
-            if not mine and (
-                patterns.of_picture.search(after)
-                or patterns.picture_before.search(before)
-                or patterns.of_something.search(after)
-            ):
-                continue
-            if re.search(r"[.;?!]\s", between) or any(m.start <= start < m.end for m in sided):
-                continue
-            ruled_out = patterns.not_before.search(before)
-            found.append((gap + len(text) * bool(ruled_out), str(_opposite(side)) if ruled_out else side))
-    return min(found)[1] if found else None
+        for word in pattern.finditer(text):
+            if _reaches(text, word, noun) and _is_patients(text, word) and not _overlapping(settled, *word.span()):
+                ruled_out = bool(patterns.not_before.search(text[: word.start()]))
+                found.append((ruled_out, _gap(word, noun), _OPPOSITE[side] if ruled_out else side))
+    return min(found)[-1] if found else None
+
+
+def _gap(word: re.Match[str], noun: re.Match[str]) -> int:
+    """Characters between the two."""
+    return max(noun.start() - word.end(), word.start() - noun.end())
+
+
+def _reaches(text: str, word: re.Match[str], noun: re.Match[str]) -> bool:
+    """Whether a word that may mean a side stands near enough to a noun to speak of it, and in the same sentence."""
+    between = text[min(word.end(), noun.end()) : max(word.start(), noun.start())]
+    return _gap(word, noun) <= _REACH.get(word.group().lower(), len(text)) and not _SENTENCE_END.search(between)
+
+
+def _is_patients(text: str, side: re.Match[str]) -> bool:
+    """Whether a side is the patient's: it has an owner, or is neither the picture's nor a direction."""
+    patterns, before, after = _patterns(), text[: side.start()], text[side.end() :]
+    return bool(patterns.owner.search(before)) or not (
+        patterns.of_picture.search(after)
+        or patterns.picture_before.search(before)
+        or patterns.of_something.search(after)
+    )

@@ -21,7 +21,8 @@ from langchain_core.messages import BaseMessage
 
 from corpus.anatomy import ORGANS
 from corpus.params import params_dataclass
-from prompts.asking import asker, mend
+from prompts.askers import asker
+from prompts.asking import mend
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
 from prompts.duplicates import Duplicates

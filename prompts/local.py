@@ -30,10 +30,9 @@ from prompts.grammar import pick
 from prompts.intent import Intent
 from prompts.kinds import kinds
 from prompts.lexicon import known_words
-from prompts.llama import SHA256, Llama, Written
+from prompts.llama import MODEL, SHA256, Llama, Written
 from prompts.offline import grammar_version
 from prompts.phrases import organ_phrases
-from prompts.providers import LOCAL_MODEL
 
 MANNERS = Path(__file__).with_name("local.yaml")
 TRIES = 3
@@ -159,7 +158,7 @@ class LocalChatModel(BaseChatModel):
 
     @property
     def _llm_type(self) -> str:
-        return LOCAL_MODEL
+        return MODEL
 
     def _generate(
         self,

@@ -14,9 +14,10 @@ from langchain_core.language_models.chat_models import BaseChatModel
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
+from prompts import llama
 from prompts.spending import Budget, Prices, Usage
 
-OFFLINE_MODEL, LOCAL_MODEL = "grammar-1", "smollm2-135m"
+OFFLINE_MODEL, LOCAL_MODEL = "grammar-1", llama.MODEL
 """The one model of each provider that needs no server."""
 
 
@@ -52,6 +53,8 @@ class Provider:
     """What decides a response beside the messages and the seed: kept with every prompt, and part of the store's key."""
     family: str
     """Part of the store's key. Providers of one family answer alike: what one has answered, no other is asked."""
+    remedy: str
+    """What to do where it can't be asked, to complete "... and run again"."""
     language_model: bool = True
     billed: bool = True
     """Whether its tokens cost money."""
@@ -130,10 +133,9 @@ def _openai_parameters(params: ModelParams) -> dict[str, Any]:
 
 def _local(params: ModelParams) -> BaseChatModel:
     _only(LOCAL_MODEL, params)
-    from prompts.llama import model_file
     from prompts.local import LocalChatModel
 
-    model_file()  # what is missing is said before the first call
+    llama.model_file()  # what is missing is said before the first call
     return LocalChatModel(temperature=1.0 if params.temperature is None else params.temperature)
 
 
@@ -143,11 +145,16 @@ def _local_parameters(params: ModelParams) -> dict[str, Any]:
     return {"temperature": params.temperature, "writer": writer_version()}
 
 
+_ANOTHER = "choose another provider in generate.provider"
+_FREE_MEMORY = "free memory, lower FLANS_CONCURRENCY (each call under way loads a model of its own)"
+_SERVER = "correct the address (OPENAI_BASE_URL), the key or the model's name"
 PROVIDERS: dict[str, Provider] = {
-    "offline": Provider(_offline, _offline_parameters, "offline", language_model=False, billed=False),
-    "local": Provider(_local, _local_parameters, "local", billed=False),
-    "openai": Provider(_openai, _openai_parameters, "openai", concurrency=8),
-    "openai-batch": Provider(_openai, _openai_parameters, "openai", batch=True),
+    "offline": Provider(
+        _offline, _offline_parameters, "offline", f"mend the grammar or {_ANOTHER}", language_model=False, billed=False
+    ),
+    "local": Provider(_local, _local_parameters, "local", f"{_FREE_MEMORY} or {_ANOTHER}", billed=False),
+    "openai": Provider(_openai, _openai_parameters, "openai", _SERVER, concurrency=8),
+    "openai-batch": Provider(_openai, _openai_parameters, "openai", _SERVER, batch=True),
 }
 
 

@@ -18,7 +18,8 @@ from corpus.params import params_dataclass
 from corpus.reports.passages import passages_of
 from corpus.reports.passages import sentences as sentences_of
 from corpus.reports.readers import SYNTHETIC, Report
-from prompts.asking import asker, mend
+from prompts.askers import asker
+from prompts.asking import mend
 from prompts.kinds import styles
 from prompts.parsing import parse_candidates
 from prompts.providers import ModelParams, provider

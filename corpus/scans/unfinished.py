@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ class Part:
 def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Path:
     """The folder in `directory` for work that depends on a source and parameters, new or begun before; any other work
     in `directory` is stale and removed."""
-    # The bytes of the source hold its label map, and are hashed only, never read back.
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode() + pickle.dumps(source, protocol=5))
+    described = json.dumps({"parameters": parameters, "source": source}, default=_described, sort_keys=True)
+    digest = hashlib.sha256(described.encode())
     for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
         for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
             stat = path.stat()
@@ -43,6 +43,20 @@ def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Pa
             shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _described(value: Any) -> Any:
+    """What JSON says of a part of a source: of a reader its name and what is bound to it, the label map above all."""
+    match value:
+        case Path():
+            return str(value)
+        case partial():
+            return {"reader": value.func, "args": value.args, "keywords": value.keywords}
+        case _ if is_dataclass(value):
+            return {field.name: getattr(value, field.name) for field in fields(value)}
+        case _ if hasattr(value, "__qualname__"):
+            return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(f"{type(value).__name__} has no description")
 
 
 @dataclass(frozen=True)

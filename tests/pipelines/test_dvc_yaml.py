@@ -44,6 +44,12 @@ def test_imports_run_one_way() -> None:
     assert wrong == []
 
 
+def test_no_modules_import_one_another() -> None:
+    upstream = {module: graph().find_upstream_modules(module) for module in graph().modules}
+    circles = [(a, b) for a, behind in upstream.items() for b in behind if a < b and a in upstream[b]]
+    assert circles == []
+
+
 def test_no_file_is_too_long() -> None:
     lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for room in ROOMS for p in Path(room).rglob("*.py")}
     assert {str(path): n for path, n in lengths.items() if n > 400} == {}

@@ -42,3 +42,39 @@ def test_a_side_is_found_where_it_stands(text: str, organ: str) -> None:
 )
 def test_the_pictures_side_is_not_the_patients(text: str, cue: str) -> None:
     assert structures(text) == {cue}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "left + right kidney",
+        "left and right kidney",
+        "the left and the right kidney",
+        "L/R kidney",
+        "R + L kidney",
+        "kidneys, left and right",
+        "kidneys (left and right)",
+        "kidneys L+R",
+        "the kidneys on the left and right",
+        "both my kidneys, left and right",
+        "union of left kidney and right kidney",
+        "left_kidney | right_kidney",
+        "mask = kidney_left + kidney_right",
+    ],
+)
+def test_two_sides_of_a_pair_with_one_name_are_both_of_it(text: str) -> None:
+    assert structures(text) == {"kidney"}
+
+
+@pytest.mark.parametrize(
+    ("text", "cued"),
+    [
+        ("left kidney, right adrenal", {"left kidney", "right adrenal gland"}),
+        ("left and right renal artery", set()),
+        ("both adrenal glands", {"left adrenal gland", "right adrenal gland"}),
+        ("the stress gland on both sides", {"adrenal gland"}),
+        ("left + right kidney, not the spleen", {"kidney", "spleen"}),
+    ],
+)
+def test_other_sides_are_not_both_of_one_pair(text: str, cued: set[str]) -> None:
+    assert structures(text) == cued

@@ -16,7 +16,7 @@ from prompts import asking, pace
 from prompts.generator import Generated, GenerateParams, Generator
 from prompts.openai_chat import retry_after
 from prompts.pace import Busy, Halted, Pace
-from prompts.providers import ModelParams, chat_model, concurrency, cost
+from prompts.providers import PROVIDERS, ModelParams, chat_model, concurrency, cost
 from prompts.response_store import ResponseStore
 from prompts.spending import Budget, Ledger, Prices, Usage
 from tests.prompts.fake_server import ODD, FakeServer, serving
@@ -151,6 +151,13 @@ def test_a_server_that_is_not_there_is_one_clear_error(
         generate(tmp_path / "few", asks(per_cell={"size": 4}))
     with pytest.raises(InputError, match=rf"{asking.HOPELESS} calls in a row failed"):
         generate(tmp_path / "many", asks(per_cell={"anatomy": 4}))
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_what_to_do_about_a_provider_fits_it(name: str) -> None:
+    said = str(asking.mend(ModelParams(provider=name), "it broke"))
+    assert ("OPENAI_BASE_URL" in said) == name.startswith("openai")
+    assert "run again; answers so far are kept" in said
 
 
 def test_as_much_at_once_as_the_server_bears(

@@ -1,0 +1,47 @@
+"""Unfinished work is known by what it depends on: the source's cases, its readers and all that is bound to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from corpus.scans.adapters import ADAPTERS, Layout, load_layout
+from corpus.scans.layouts.dicom_tree import Annotation
+from corpus.scans.unfinished import folder_of
+from corpus.scans.volumes import Case, Grid, LabelMap, Source
+
+
+def read_image(case: Case, layout: Layout) -> Grid:
+    raise NotImplementedError
+
+
+def read_label(case: Case, grid: Grid, layout: Layout) -> LabelMap:
+    raise NotImplementedError
+
+
+def source(layout: Layout, root: Path, series: str = "1.dcm") -> Source:
+    """A source whose readers hold all that a dataset's YAML says."""
+    annotation = Annotation("c", "carl", root, root, files=(root / series,))
+    cases = [Case("a", "anna", root / "a.nii", root / "b.nii"), annotation]
+    return Source(cases, partial(read_image, layout=layout), partial(read_label, layout=layout))
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_same_source_finds_its_work_again(adapter: str, tmp_path: Path) -> None:
+    work, root = tmp_path / "work", tmp_path / "root"
+    begun = folder_of(work, source(load_layout(ADAPTERS[adapter]), root), {"seed": 0})
+    assert folder_of(work, source(load_layout(ADAPTERS[adapter]), root), {"seed": 0}) == begun
+    assert begun.is_dir()
+
+
+def test_whatever_differs_makes_the_work_stale(tmp_path: Path) -> None:
+    work, root = tmp_path / "work", tmp_path / "root"
+    layouts = [load_layout(ADAPTERS[name]) for name in ("btcv", "amos", "totalsegmentator")]
+    sources = [*(source(layout, root) for layout in layouts), source(layouts[0], root, "2.dcm")]
+    sources.append(replace(sources[0], read_image=partial(read_image, layout=layouts[1])))
+    folders = {folder_of(work, each, {"seed": seed}) for each in sources for seed in (0, 1)}
+    assert len(folders) == 2 * len(sources)
+    assert len(list(work.iterdir())) == 1, "stale work is removed"

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from corpus.errors import InputError
 from corpus.params import params_dataclass
 from model.weights import check_revision, load_transformers
 from prompts.cues import CUES, Cue
@@ -147,6 +148,9 @@ class TextEncoderParams:
     commit."""
     revision: str | None = None
     """Commit on the hub; none for a folder."""
+    layers: int | None = None
+    """How many of the network's layers a text goes through; None: all. The last ones of a sentence encoder gather what
+    a sentence is about, and lose the words that tell a request from a remark."""
 
     def __post_init__(self) -> None:
         check_revision(self.weights, self.revision)
@@ -156,7 +160,7 @@ def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
     """The encoder that `params` describe, with its weights.
 
     Raises:
-        InputError: Its files can't be found; it says what to fetch, and where to put it.
+        InputError: Its files can't be found (it says what to fetch, and where to put it), or it has fewer layers.
     """
     if params.kind == "sentence" and params.weights is None:
         from corpus.reports.encoder import load_sentence_encoder
@@ -170,4 +174,16 @@ def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
         loader = AutoModel if params.kind == "sentence" else CLIPTextModel
         network = load_transformers(loader, KEY, params.kind, weights, revision)
         tokenizer = AutoTokenizer.from_pretrained(weights, revision=revision)
+    if params.layers is not None:
+        network = _first_layers(network, params.kind, params.layers)
     return TransformerTextEncoder(tokenizer, network, network.config.hidden_size)
+
+
+def _first_layers(network: Any, kind: str, n: int) -> Any:
+    """A copy (the built-in network serves retrieval, too) without the later layers."""
+    network = copy.deepcopy(network)
+    layers = network.encoder.layers if kind == "clip" else network.encoder.layer
+    if not 1 <= n <= len(layers):
+        raise InputError(f"{KEY}.layers", f"must be from 1 to {len(layers)}, found {n}", "correct it in params.yaml")
+    del layers[n:]
+    return network

@@ -51,13 +51,18 @@ def cues(text: str) -> list[Cue]:
         )
         for match in pattern.finditer(text)
     ]
-    named = list(mentions(text))
-    unions = _unions(text, named)
-    named = [m for m in named if not _overlapping(unions, m.start, m.end)] + unions
+    named, unions = names(text)
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
     found += _counterparts(text, named)
     settled = [m for m in named if m in unions or m.organ.startswith(tuple(f"{side} " for side in _OPPOSITE))]
     return found + _pairs(text.replace("\u2019", "'"), named, settled)
+
+
+def names(text: str) -> tuple[list[Mention], list[Mention]]:
+    """The structures that a text names, and those of them that are both of a pair, called by their two sides."""
+    named = list(mentions(text))
+    unions = _unions(text, named)
+    return [m for m in named if not _overlapping(unions, m.start, m.end)] + unions, unions
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from corpus.anatomy import mentions
-from prompts.cues import Cue, cues
+from corpus.anatomy import Mention
+from prompts.cues import Cue, cues, names
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
     Words for two structures at once ("the adrenal glands") stay.
     """
     written, stretches, done = "", [], 0
-    for (start, end), named in groupby(mentions(text), key=lambda m: (m.start, m.end)):
-        names = [mention.organ for mention in named]
-        if len(names) == 1:
+    for (start, end), named in groupby(sorted(names(text)[0], key=_place), key=_place):
+        organs = [mention.organ for mention in named]
+        if len(organs) == 1:
             written += text[done:start]
-            stretches.append(_Stretch(start, end, len(written), len(written) + len(names[0])))
-            written += names[0]
+            stretches.append(_Stretch(start, end, len(written), len(written) + len(organs[0])))
+            written += organs[0]
             done = end
 
     def moved(cue: Cue) -> Cue:
@@ -52,3 +52,7 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
         return replace(cue, start=start, end=end)
 
     return written + text[done:], [moved(cue) for cue in cues(text)]
+
+
+def _place(mention: Mention) -> tuple[int, int]:
+    return mention.start, mention.end

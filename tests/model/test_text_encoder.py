@@ -36,10 +36,17 @@ def test_long_text_is_cut_and_rows_can_be_chosen() -> None:
 
 
 def test_tokens_carry_what_the_vocabulary_knows_of_them() -> None:
-    texts = ["not the gallbladder, the left kidney", "the leftmost one", "thank you"]
+    texts = ["not the gallbladder, the LK", "the leftmost one", "thank you"]
     read = build_text_encoder(TextEncoderParams("sentence")).encode(texts)[torch.arange(3)]
     pointed = [{CUES[(code - 1) % len(CUES)] + " not" * (code > len(CUES)) for code in row if code} for row in read.cue]
     assert pointed == [{"gallbladder not", "left kidney"}, {"leftmost"}, set()]
+
+
+def test_a_structure_reads_the_same_under_any_of_its_names() -> None:
+    encoder = build_text_encoder(TextEncoderParams("sentence"))
+    spoken, named = (encoder.encode([f"outline the {name}"]) for name in ("food pipe", "esophagus"))
+    assert torch.equal(spoken.embedding, named.embedding)
+    assert torch.equal(spoken.cue, named.cue)
 
 
 def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:
@@ -57,6 +64,8 @@ def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:
     read = build_text_encoder(TextEncoderParams("clip", str(tmp_path))).encode(["liver", "the spleen"])[torch.arange(2)]
     assert read.embedding.shape[::2] == (2, 8)
     assert read.mask.sum(1).tolist() == [7, 11]
+    same = build_text_encoder(TextEncoderParams("clip", str(tmp_path), layers=1)).encode(["liver"])
+    assert torch.equal(same.embedding, read.embedding[0, :7].half())
 
 
 def test_a_sentence_encoder_of_a_local_folder(tmp_path: Path) -> None:
@@ -89,6 +98,18 @@ def test_offline_it_says_what_to_fetch_and_where_to_put_it(
     with pytest.raises(InputError, match=fetch) as caught:
         build_text_encoder(params)
     assert f"set model.text_encoder: {{kind: {params.kind}, weights: DIR}}" in caught.value.fix
+
+
+def test_a_text_goes_through_the_first_layers_alone() -> None:
+    text = ["outline the left kidney"]
+    whole = build_text_encoder(TextEncoderParams("sentence"))
+    states = whole.network(**whole.tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states
+    for layers in (1, 3, 6):
+        read = build_text_encoder(TextEncoderParams("sentence", layers=layers)).encode(text)
+        assert torch.allclose(read.embedding.float(), states[layers][0], rtol=2e-3, atol=2e-3)
+    assert torch.equal(whole.encode(text).embedding, read.embedding), "the built-in network itself is left whole"
+    with pytest.raises(InputError, match="must be from 1 to 6, found 7"):
+        build_text_encoder(TextEncoderParams("sentence", layers=7))
 
 
 def test_a_name_on_the_hub_must_be_pinned() -> None:

@@ -21,6 +21,7 @@ def found(text: str) -> list[tuple[str, str, bool]]:
         ("Gaster minus the cyst", "stomach minus the cyst"),
         ("please annotate the RK for the registry", "please annotate the right kidney for the registry"),
         ("the gullet, not the gaster", "the esophagus, not the stomach"),
+        ("outline left + right kidney", "outline kidney"),
         ("adrenal glands", "adrenal glands"),
         ("thank you", "thank you"),
         ("", ""),

@@ -19,7 +19,7 @@ from model import unet as unet_module
 from model.asked import read_prompts
 from model.baselines import Asked, figures, replay, segmenter_alone, some_slices
 from model.data import SplitData
-from model.evaluation import evaluate
+from model.evaluation import Trial, evaluate
 from model.held_out import held_out_requests
 from model.inference import Segmenter
 from pipelines.baselines import TABLE, overlaid, run_baselines
@@ -64,7 +64,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     segmenter = Segmenter.from_pretrained(folder / "models/flans")
     data = SplitData(dataset, folder / "data/slices/phantom", "test")
-    cases = evaluate(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate, protocol.targets).cases
+    trial = Trial(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate, protocol.targets)
+    cases = evaluate(trial).cases
     (folder / "evaluation").mkdir()
     cases.to_parquet(folder / "evaluation/cases.parquet", index=False)
     return folder

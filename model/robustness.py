@@ -7,7 +7,7 @@ empty masks agree.
 
     paraphrase  the best, the median and the worst of several held-out requests for the same mask
     typo        slips of the fingers in the text
-    length      a word, a phrase, a sentence; and that sentence behind three of a case ("paragraph")
+    length      a word, a phrase, a sentence (`prompts.complexity`); that sentence behind three of a case ("paragraph")
     style       who asks; held against the first style
     negation    a structure by its name, and by what it isn't
     absent      organs that are there; organs that aren't, where only an empty mask is right
@@ -30,9 +30,10 @@ from model.evaluation import Trial
 from model.grading import Grader
 from model.groups import IDENTITY, NAMES, ORDER
 from model.metrics import dice
-from model.perturbations import LENGTHS, PICTURES, RobustnessParams, length_of, paragraph, with_typos
+from model.perturbations import PICTURES, RobustnessParams, paragraph, with_typos
 from model.statistics import bootstrap_interval
 from model.views import View, as_it_lies, rotated, turned
+from prompts.complexity import COMPLEXITIES, complexity
 from prompts.kinds import styles
 from prompts.targets import ABSENT
 
@@ -102,7 +103,7 @@ def _chosen(trial: Trial) -> Iterator[_Slice]:
     data, prompts, seed = trial.data, trial.prompts, trial.params.seed
     usable = [i for i, slice_id in enumerate(data.table["slice_id"]) if slice_id in data.by_slice]
     nothing = [p for p in prompts.pools.get(("none", "none"), ()) if prompts.text(p).endswith(".")]
-    cases = [prompts.text(p) for p in nothing if length_of(prompts.text(p)) == "sentence"]
+    cases = [prompts.text(p) for p in nothing if complexity(prompts.text(p)) == "sentence"]
     count = min(trial.params.robustness.slices, len(usable))
     for i in np.unique(np.linspace(0, len(usable) - 1, count).astype(int)):
         row = usable[i]
@@ -141,7 +142,7 @@ def _worded(
         yield question("paraphrase", number, prompt)
     for style in styles():
         yield from (question("style", style, p) for p in [p for p in pool if prompts.styles[p] == style][:1])
-    lengths = {length: [p for p in pool if length_of(prompts.text(p)) == length][:1] for length in LENGTHS[:-1]}
+    lengths = {length: [p for p in pool if complexity(prompts.text(p)) == length][:1] for length in COMPLEXITIES[:-1]}
     yield from (question("length", length, p) for length, found in lengths.items() for p in found)
     if cases:
         told = (paragraph(cases, prompts.text(p), rng) for p in lengths["sentence"])
@@ -243,7 +244,7 @@ def _order(params: RobustnessParams) -> list[tuple[str, str]]:
     levels: dict[str, tuple[object, ...]] = {
         "paraphrase": ("median", "best", "worst"),
         "typo": params.typos,
-        "length": LENGTHS,
+        "length": COMPLEXITIES,
         "style": tuple(styles()),
         "negation": ("plain", "negated"),
         "absent": ("present", "absent"),

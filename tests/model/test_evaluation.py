@@ -12,9 +12,10 @@ from corpus.anatomy import BY_NAME
 from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.grading import Grader
 from model.metrics import METRICS, case_metrics
-from model.perturbations import RobustnessParams, length_of, noise, paragraph, resolution, shift, with_typos
+from model.perturbations import RobustnessParams, noise, paragraph, resolution, shift, with_typos
 from model.robustness import COLUMNS, robustness
 from model.views import as_it_lies, rotated
+from prompts.complexity import complexity
 from prompts.facts import mask_of
 from prompts.targets import TargetParams
 from tests.model.oracle import Data, Oracle, body, held_out, texts
@@ -205,13 +206,8 @@ def test_what_is_done_to_pictures_and_texts() -> None:
     changed = [sum(a != b for a, b in zip(text.split(), other.split(), strict=True)) for other in (one, two)]
     assert changed == [1, 2]
     assert with_typos("the GB", 2, rng) == "the GB"
-    assert [length_of(t) for t in ("liver", "mark the liver", "Could you mark the liver for me, please?")] == [
-        "word",
-        "phrase",
-        "sentence",
-    ]
     told = paragraph(["Gallstones are seen.", "No free fluid is there."], "mark the liver", rng)
-    assert length_of(told) == "paragraph"
+    assert complexity(told) == "paragraph"
     assert told.endswith(". Mark the liver.")
 
 

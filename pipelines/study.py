@@ -7,11 +7,13 @@ report/study/<name>/cases/       one table a level
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from rich.table import Table
@@ -156,39 +158,72 @@ def summarise(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(study: Study, table: pd.DataFrame, path: Path) -> None:
-    """Dice by level, one panel an axis, one line a group; bars are 95% intervals over patients."""
+    """Dice by level, one panel an axis, one line a group; bars are 95% intervals over patients.
+
+    A level that a group lacks is a gap in its line. Levels without an order, such as folds, aren't joined by lines.
+    """
     from matplotlib.figure import Figure
 
-    wanted = {key: values for key, values in study.lines.items() if key != "by"}
-    for key, values in wanted.items():
-        table = table[table[key].isin(values)]
+    table = _drawn(study, table)
+    groups = {group: number for number, group in enumerate(_groups(study, table))}
     figure = Figure(figsize=(5.2 * len(study.axes) + 1.8, 4.2), layout="constrained")
     panels = figure.subplots(1, len(study.axes), sharey=True, squeeze=False)[0]
+    lines: dict[str, Any] = {}
     for panel, (name, axis) in zip(panels, study.axes.items(), strict=True):
         rows = table[table["axis"] == name]
-        places = {level: place for place, level in enumerate(dict.fromkeys(rows["level"]))}
-        for group, line in rows.groupby(list(study.lines["by"]), sort=True):
-            at = line["level"].map(places)
-            mean = line.assign(at=at).groupby("at")[["dice", "dice_low", "dice_high"]].mean()
+        levels = sorted(set(rows["level"]), key=_place)
+        ordered = all(isinstance(level, int | float) for level in axis.levels)
+        for group, line in _groups(study, rows).items():
+            mean = line.groupby("level")[["dice", "dice_low", "dice_high"]].mean().reindex(levels)
             bars = [mean["dice"] - mean["dice_low"], mean["dice_high"] - mean["dice"]]
-            bars = [each.fillna(0).clip(lower=0) for each in bars]
-            panel.errorbar(mean.index, mean["dice"], bars, marker="o", capsize=3, label=", ".join(map(str, group)))
-        panel.set_xticks(list(places.values()), list(places))
+            # Side by side, so that no bar hides another.
+            at = np.arange(len(levels)) + 0.06 * (groups[group] - (len(groups) - 1) / 2)
+            style = {"marker": "o", "capsize": 3, "color": f"C{groups[group]}", "linestyle": "-" if ordered else "none"}
+            lines[group] = panel.errorbar(
+                at, mean["dice"], [each.fillna(0).clip(lower=0) for each in bars], label=group, **style
+            )
+        panel.set_xticks(range(len(levels)), levels)
+        panel.set_xlim(-0.5, max(len(levels), 1) - 0.5)
         panel.set_xlabel(axis.called)
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("macro Dice")
+        if rows.empty:
+            panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center", color="gray")
+    panels[0].set_ylabel("macro Dice, 95% interval over patients")
     panels[0].set_ylim(0, 1)
-    panels[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    if lines:
+        title, place = ", ".join(study.lines["by"]), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        panels[-1].legend(handles=[lines[group] for group in groups], title=title, frameon=False, **place)
     figure.suptitle(study.asks)
     figure.savefig(path, dpi=120)
+
+
+def _drawn(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a study's plot and printed table are of."""
+    for key, values in study.lines.items():
+        if key != "by":
+            table = table[table[key].isin(values)]
+    return table
+
+
+def _groups(study: Study, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each line is called, and its rows."""
+    return {", ".join(map(str, key)): group for key, group in rows.groupby(list(study.lines["by"]), sort=True)}
+
+
+def _place(level: str) -> tuple[float, str]:
+    """Sorts numbers by size, and words after them."""
+    try:
+        return float(level), level
+    except ValueError:
+        return math.inf, level
 
 
 def show(name: str, table: pd.DataFrame) -> None:
     """Print what the plot shows, and where everything is."""
     study = studies()[name]
-    for key, values in study.lines.items():
-        if key != "by":
-            table = table[table[key].isin(values)]
+    table = _drawn(study, table).sort_values(
+        ["axis", "level"], key=lambda column: column.map(_place) if column.name == "level" else column, kind="stable"
+    )
     columns = ["axis", "level", "repeat", *study.by, "scan", "kind"]
     shown = Table(title=f"{study.asks} (macro Dice)", title_justify="left")
     for column in (*columns, "dice", "95% interval", "understood", "cases"):

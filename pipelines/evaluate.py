@@ -109,9 +109,9 @@ def write_results(
 def _print(metrics: dict) -> None:
     shown = {scan: metrics.get(scan, {}) for scan in ("original", "transformed", "rotated", "volume")}
     for scan, figures in shown.items():
-        named = [f"{kind} {found['dice']:.3f}" for kind, found in figures.items() if kind in kinds()]
+        named = [f"{kind} {found['dice']:.3f} ({found['cases']})" for kind, found in figures.items() if kind in kinds()]
         if named:
-            console.print(f"{scan}: macro Dice {', '.join(named)}")
+            console.print(f"{scan}: macro Dice (cases) {', '.join(named)}")
 
 
 if __name__ == "__main__":

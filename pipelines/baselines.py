@@ -75,7 +75,7 @@ def run_baselines(names: list[str], slices: int) -> pd.DataFrame:
         raise InputError("baseline", f"none is called {', '.join(unknown)}", f"choose from {', '.join(BASELINES)}")
     path = EVALUATION / CASES
     if not path.is_file():
-        raise InputError(path, "expected the evaluation's cases, found none", "dvc repro evaluate")
+        raise InputError(path, "expected the evaluation's cases, found none", "run `dvc repro evaluate`")
     torch.set_num_threads(load_params("train_joint", TrainParams).threads)
     cases = pd.read_parquet(path)
     cases = cases[cases["transform"].isin(NAMES)]
@@ -171,7 +171,7 @@ def train_overlay(name: str) -> None:
 def _training_stages() -> dict[str, Any]:
     """What the training stages were last run with, as dvc.lock has it: hashes of data and code, and parameters."""
     if not LOCK.is_file():
-        raise InputError(LOCK, "expected the pipeline's state, found none", "dvc repro")
+        raise InputError(LOCK, "expected the pipeline's state, found none", "run `dvc repro`")
     stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
     return {
         name: {part: entry.get(part) for part in ("deps", "params")}

@@ -130,9 +130,9 @@ def run_study(name: str, chosen: list[str], repeats: int, dry_run: bool, options
     from pipelines.study_cases import COLLECTORS
 
     out = REPORT / "study" / name
-    (out / "cases").mkdir(parents=True, exist_ok=True)
     tables = []
     with workspace_kept() as run:
+        (out / "cases").mkdir(parents=True, exist_ok=True)
         for level in levels:
             planned = experiment(name, study, level)
             run(planned, study.until)

@@ -22,6 +22,7 @@ from corpus.errors import InputError
 from corpus.params import PARAMS, params_dataclass, read_yaml, validated
 from model.baselines import figures
 from pipelines.experiments import Experiment, workspace_kept
+from pipelines.reporting import records
 from pipelines.runs import flat
 from pipelines.stage import REPORT, console
 
@@ -219,19 +220,23 @@ def _place(level: str) -> tuple[float, str]:
 
 
 def show(name: str, table: pd.DataFrame) -> None:
-    """Print what the plot shows, and where everything is."""
+    """Print what the plot shows, a table an axis, and where everything is. A column that is the same all over is said
+    once, above them."""
     study = studies()[name]
-    table = _drawn(study, table).sort_values(
-        ["axis", "level"], key=lambda column: column.map(_place) if column.name == "level" else column, kind="stable"
-    )
-    columns = ["axis", "level", "repeat", *study.by, "scan", "kind"]
-    shown = Table(title=f"{study.asks} (macro Dice)", title_justify="left")
-    for column in (*columns, "dice", "95% interval", "understood", "cases"):
-        shown.add_column(column)
-    for row in table.to_dict("records"):
-        interval = "" if pd.isna(row["dice_low"]) else f"{row['dice_low']:.3f} - {row['dice_high']:.3f}"
-        understood = "" if pd.isna(row["understood"]) else f"{row['understood']:.3f}"
-        cells = [str(row[column]) for column in columns]
-        shown.add_row(*cells, f"{row['dice']:.3f}", interval, understood, str(row["cases"]))
-    console.print(shown)
+    table = _drawn(study, table)
+    columns = ["repeat", *study.by, "scan", "kind"]
+    varied = [column for column in columns if table[column].nunique() > 1]
+    same = [f"{column}: {table[column].iloc[0]}" for column in columns if table[column].nunique() == 1]
+    console.print(f"[bold]{study.asks}[/] Macro Dice; {', '.join(same)}")
+    for axis, rows in table.groupby("axis", sort=True):
+        title = study.axes[str(axis)].called
+        shown = Table(
+            str(axis), *varied, "dice", "95% interval", "understood", "cases", title=title, title_justify="left"
+        )
+        for row in records(rows.sort_values("level", key=lambda levels: levels.map(_place), kind="stable")):
+            interval = "" if pd.isna(row["dice_low"]) else f"{row['dice_low']:.3f}-{row['dice_high']:.3f}"
+            understood = "" if pd.isna(row["understood"]) else f"{row['understood']:.3f}"
+            told = [str(row[column]) for column in ("level", *varied)]
+            shown.add_row(*told, f"{row['dice']:.3f}", interval, understood, f"{row['cases']:,}")
+        console.print(shown)
     console.print(f"The same, for every kind of request: study.csv and study.png in {REPORT / 'study' / name}")

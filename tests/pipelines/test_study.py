@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from matplotlib.figure import Figure
+from rich.console import Console
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
@@ -237,3 +240,17 @@ def test_levels_lie_by_size_and_folds_are_not_joined(figure: Draw) -> None:
     (panel,) = figure("folds", plotted({"fold": (ALL, "1", "0")}).assign(model="flans")).axes
     assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "1", ALL]
     assert panel.containers[0][0].get_linestyle() == "None"
+
+
+def test_the_printed_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = plotted({"patients": ("0.5", "1.0"), "texts": ("0.1",)})
+    table = pd.concat([table.assign(kind=kind) for kind in ("anatomy", "position")]).assign(dice_high=0.75, cases=12345)
+    out = io.StringIO()
+    monkeypatch.setattr(study, "console", Console(file=out, width=80))
+    study.show("scaling", table)
+    said = out.getvalue()
+    assert "\u2026" not in said
+    cells = [cell.strip() for cell in re.split("[\u2502\u2503\n]", said)]
+    assert cells.count("0.400-0.750") == cells.count("12,345") == 6
+    assert {"patients", "texts", "position", "understood"} <= set(cells)
+    assert "repeat: 0, organs: all, scan: original" in " ".join(said.split())

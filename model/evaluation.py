@@ -19,7 +19,7 @@ from model.inference import Segmentation, Segmenter
 from model.perturbations import RobustnessParams
 from model.poses import VolumePoses
 from model.stacks import VOLUMES, Stack
-from model.views import View, as_it_lies, can_be_rotated, rotated, turned
+from model.views import View, as_it_lies, rotated, turned
 from prompts.targets import TargetParams, intent_of
 
 ASKED = ("slice_id", "source", "patient", "organ", "kind", "target", "style")
@@ -69,89 +69,83 @@ class Evaluated:
         return Evaluated(*(table.assign(domain=table["source"].map(domains)) for table in (self.cases, self.volumes)))
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A segmenter, put to the held-out requests of one split: what stays the same over an evaluation."""
+
+    segmenter: Segmenter
+    data: SplitData
+    prompts: TestPrompts
+    params: EvaluateParams
+    targets: TargetParams
+    """What may be asked of a rotated slice."""
+
+    def volume(self, rows: pd.DataFrame, advance: Callable[[int], None]) -> tuple[list[dict], list[dict]]:
+        """The cases of one volume's slices, and the rows of the volume.
+
+        Args:
+            rows: The volume's of `data.table`.
+        """
+        stack = Stack(rows, self.prompts, self.params.seed)
+        poses = VolumePoses(self.segmenter, self.data, rows) if self.params.pose == "volume" else None
+        rng = np.random.Generator(np.random.PCG64([self.params.seed, 1, int(rows.index[0])]))
+        degrees = round(float(rng.uniform(-self.params.degrees, self.params.degrees)), 2)
+        cases: list[dict] = []
+        for i in rows.index:
+            cases += self._slice(i, stack, poses, degrees)
+            advance(1)
+        return cases, stack.rows(self.prompts)
+
+    def _slice(self, i: int, stack: Stack, poses: VolumePoses | None, degrees: float) -> list[dict]:
+        """The cases of slice `i`; its answers to the volume's requests go onto the stack."""
+        data, info, (image, label) = self.data, self.data.table.iloc[i], self.data.read(i)
+        standing = list(stack.request.values())
+        upright = as_it_lies(image, label, info, data.by_slice.get(info["slice_id"], data.samples.iloc[:0]))
+        grader, cases = Grader(label, upright.spacing), []
+        for view in self._views(i, upright, degrees):
+            lies = view is upright
+            asked = list(dict.fromkeys([*(standing if lies else ()), *view.samples["prompt_id"]]))
+            if not asked:
+                continue
+            alone = self.segmenter.pose(view.image[None])
+            pose = poses.of(view) if poses else alone
+            answer = self.segmenter.segment(view.image[None], self.prompts.of(asked), pose)
+            masks = view.judged(answer.masks[:, 0])
+            if lies and standing:
+                stack.add(int(info["z"]), label, masks[: len(standing)])
+            grade = grader if view.label is label else Grader(view.label, view.spacing)
+            cases += case_rows(view, answer, masks, {prompt: p for p, prompt in enumerate(asked)}, grade, alone)
+        return cases
+
+    def _views(self, i: int, upright: View, degrees: float) -> Iterator[View]:
+        """The slice as it lies, turned and rotated, by draws of its own."""
+        yield upright
+        rng = np.random.Generator(np.random.PCG64([self.params.seed, i]))
+        for element in sorted(rng.permutation(np.arange(1, ORDER))[: self.params.turned].tolist()):
+            yield turned(upright, element, self.prompts, rng)
+        if rng.random() < self.params.rotated and upright.square_pixels:
+            yield rotated(upright, degrees, self.targets)
+
+
 def evaluate(
-    segmenter: Segmenter,
-    data: SplitData,
-    prompts: TestPrompts,
-    params: EvaluateParams,
-    targets: TargetParams,
-    advance: Callable[[int], None] = lambda n: None,
-    slices: Iterable[int] | None = None,
+    trial: Trial, advance: Callable[[int], None] = lambda n: None, slices: Iterable[int] | None = None
 ) -> Evaluated:
     """Ask every sample of every slice, as it lies, turned and rotated; masks are compared at the scan's own resolution.
 
     Args:
-        data: The split to evaluate on.
-        targets: What may be asked of a rotated slice.
         advance: Called with the number of slices done since.
-        slices: Rows of `data.table`, whole volumes; all by default. What a slice is asked doesn't hang on the others.
+        slices: Rows of `trial.data.table`, whole volumes; all by default. What a slice is asked doesn't hang on the
+            others.
     """
     cases: list[dict] = []
     volumes: list[dict] = []
-    chosen = data.table if slices is None else data.table.loc[list(slices)]
+    table = trial.data.table
+    chosen = table if slices is None else table.loc[list(slices)]
     for _, rows in chosen.groupby(["source", "volume"], sort=False):
-        stack = Stack(rows, prompts, params.seed)
-        poses = VolumePoses(segmenter, data, rows) if params.pose == "volume" else None
-        rng = np.random.Generator(np.random.PCG64([params.seed, 1, int(rows.index[0])]))
-        degrees = round(float(rng.uniform(-params.degrees, params.degrees)), 2)
-        for i in rows.index:
-            cases += _slice(i, segmenter, data, prompts, params, targets, stack, poses, degrees)
-            advance(1)
-        volumes += stack.rows(prompts)
+        of_slices, of_volume = trial.volume(rows, advance)
+        cases += of_slices
+        volumes += of_volume
     return Evaluated(pd.DataFrame(cases), pd.DataFrame(volumes, columns=VOLUMES))
-
-
-def _slice(
-    i: int,
-    segmenter: Segmenter,
-    data: SplitData,
-    prompts: TestPrompts,
-    params: EvaluateParams,
-    targets: TargetParams,
-    stack: Stack,
-    poses: VolumePoses | None,
-    degrees: float,
-) -> list[dict]:
-    """The cases of slice `i`; its answers to the volume's requests go onto the stack."""
-    info, (image, label) = data.table.iloc[i], data.read(i)
-    standing = list(stack.request.values())
-    upright = as_it_lies(image, label, data.by_slice.get(info["slice_id"], data.samples.iloc[:0]))
-    grader, cases = Grader(label, _spacing(info)), []
-    for view in _views(i, upright, info, prompts, params, targets, degrees):
-        lies = view is upright
-        asked = list(dict.fromkeys([*(standing if lies else ()), *view.samples["prompt_id"]]))
-        if not asked:
-            continue
-        alone = segmenter.pose(view.image[None])
-        answer = segmenter.segment(view.image[None], prompts.of(asked), poses.of(view) if poses else alone)
-        masks = view.judged(answer.masks[:, 0])
-        if lies and standing:
-            stack.add(int(info["z"]), label, masks[: len(standing)])
-        grade = grader if view.label is label else Grader(view.label, _spacing(info))
-        cases += case_rows(view, answer, masks, {prompt: p for p, prompt in enumerate(asked)}, grade, alone)
-    return cases
-
-
-def _spacing(info: pd.Series) -> tuple[float, float]:
-    return float(info["spacing_y"]), float(info["spacing_x"])
-
-
-def _views(
-    i: int,
-    upright: View,
-    info: pd.Series,
-    prompts: TestPrompts,
-    params: EvaluateParams,
-    targets: TargetParams,
-    degrees: float,
-) -> Iterator[View]:
-    """The slice as it lies, turned and rotated, by draws of its own."""
-    yield upright
-    rng = np.random.Generator(np.random.PCG64([params.seed, i]))
-    for element in sorted(rng.permutation(np.arange(1, ORDER))[: params.turned].tolist()):
-        yield turned(upright, element, prompts, rng)
-    if rng.random() < params.rotated and can_be_rotated(_spacing(info)):
-        yield rotated(upright, degrees, _spacing(info), {int(o) for o in info["labelled"]}, targets)
 
 
 def case_rows(

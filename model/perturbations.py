@@ -70,19 +70,6 @@ PICTURES: dict[str, Callable[[np.ndarray, float, np.random.Generator], np.ndarra
 }
 """What is done to HU int16 `[H, W]` at a level; masks stay where they are. The names are `RobustnessParams`'s."""
 
-LENGTHS = ("word", "phrase", "sentence", "paragraph")
-
-
-def length_of(text: str) -> str:
-    """One of `LENGTHS`: up to two words, up to seven without a full stop, one sentence, more."""
-    count = len(text.split())
-    ends = len(re.findall(r"[.?!](?:\s|$)", text.strip()))
-    if count <= 2:
-        return "word"
-    if count <= 7 and not ends:
-        return "phrase"
-    return "sentence" if ends <= 1 and count <= 30 else "paragraph"
-
 
 def paragraph(cases: Sequence[str], request: str, rng: np.random.Generator) -> str:
     """A request behind three sentences of a case that ask for nothing."""

@@ -7,7 +7,7 @@ empty masks agree.
 
     paraphrase  the best, the median and the worst of several held-out requests for the same mask
     typo        slips of the fingers in the text
-    length      a word, a phrase, a sentence; and that sentence behind three of a case ("paragraph")
+    length      a word, a phrase, a sentence (`prompts.complexity`); that sentence behind three of a case ("paragraph")
     style       who asks; held against the first style
     negation    a structure by its name, and by what it isn't
     absent      organs that are there; organs that aren't, where only an empty mask is right
@@ -25,17 +25,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model.asked import TestPrompts, read_texts, reads
-from model.data import SplitData
+from model.asked import read_texts, reads
+from model.evaluation import Trial
 from model.grading import Grader
 from model.groups import IDENTITY, NAMES, ORDER
-from model.inference import Segmenter
 from model.metrics import dice
-from model.perturbations import LENGTHS, PICTURES, RobustnessParams, length_of, paragraph, with_typos
+from model.perturbations import PICTURES, RobustnessParams, paragraph, with_typos
 from model.statistics import bootstrap_interval
-from model.views import View, as_it_lies, can_be_rotated, rotated, turned
+from model.views import View, as_it_lies, rotated, turned
+from prompts.complexity import COMPLEXITIES, complexity
 from prompts.kinds import styles
-from prompts.targets import ABSENT, TargetParams
+from prompts.targets import ABSENT
 
 COLUMNS = ["factor", "level", "kind", "dice", "dice_low", "dice_high", "consistency", "understood", "cases"]
 REFERENCE = {"paraphrase": "median", "length": "sentence"}
@@ -62,22 +62,14 @@ class _Slice:
     """A chosen slice: one sample for each of its targets, and what is asked in other words."""
 
     row: int
+    patient: str
     view: View
-    info: pd.Series
     asked: list[_Question]
     made: list[_Question]
     """Whose texts aren't held-out ones but were made of them."""
 
 
-def robustness(
-    segmenter: Segmenter,
-    data: SplitData,
-    prompts: TestPrompts,
-    params: RobustnessParams,
-    targets: TargetParams,
-    seed: int,
-    advance: Callable[[int], None] = lambda n: None,
-) -> pd.DataFrame:
+def robustness(trial: Trial, advance: Callable[[int], None] = lambda n: None) -> pd.DataFrame:
     """Fill the card.
 
     Args:
@@ -87,34 +79,33 @@ def robustness(
         `COLUMNS`, a row for each factor, level and kind, and one for all kinds: macro Dice with its interval over
         patients, consistency, the share of the requests that was understood, and the number of answers.
     """
-    chosen = list(_chosen(data, prompts, params, seed))
+    params = trial.params.robustness
+    chosen = list(_chosen(trial))
     new = sorted({question.text for each in chosen for question in each.made})
-    made = read_texts(segmenter, new) if new else prompts
+    made = replace(trial, prompts=read_texts(trial.segmenter, new)) if new else trial
     answers: list[dict] = []
     for each in chosen:
-        grader = Grader(each.view.label, _spacing(each.info))
-        found = _spread(_ask(segmenter, prompts, each.view, each.asked, grader))
-        found += _ask(segmenter, made, each.view, each.made, grader)
-        unchanged = _ask(segmenter, prompts, each.view, _as_shown(each.view), grader)
+        grader = Grader(each.view.label, each.view.spacing)
+        found = _spread(_ask(trial, each.view, each.asked, grader))
+        found += _ask(made, each.view, each.made, grader)
+        unchanged = _ask(trial, each.view, _as_shown(each.view), grader)
         found += [row | {"factor": factor, "level": level} for factor, level in _unchanged(params) for row in unchanged]
-        for factor, level, view in _pictures(each, prompts, params, targets, seed):
-            grade = grader if view.label is each.view.label else Grader(view.label, _spacing(each.info))
-            rows = _ask(segmenter, prompts, view, _as_shown(view), grade)
+        for factor, level, view in _pictures(trial, each):
+            grade = grader if view.label is each.view.label else Grader(view.label, view.spacing)
+            rows = _ask(trial, view, _as_shown(view), grade)
             found += [row | {"factor": factor, "level": level} for row in rows]
-        answers += [answer | {"patient": each.info["patient"]} for answer in _compared(found)]
+        answers += [answer | {"patient": each.patient} for answer in _compared(found)]
         advance(1)
     return _card(pd.DataFrame(answers), params)
 
 
-def _spacing(info: pd.Series) -> tuple[float, float]:
-    return float(info["spacing_y"]), float(info["spacing_x"])
-
-
-def _chosen(data: SplitData, prompts: TestPrompts, params: RobustnessParams, seed: int) -> Iterator[_Slice]:
+def _chosen(trial: Trial) -> Iterator[_Slice]:
+    data, prompts, seed = trial.data, trial.prompts, trial.params.seed
     usable = [i for i, slice_id in enumerate(data.table["slice_id"]) if slice_id in data.by_slice]
     nothing = [p for p in prompts.pools.get(("none", "none"), ()) if prompts.text(p).endswith(".")]
-    cases = [prompts.text(p) for p in nothing if length_of(prompts.text(p)) == "sentence"]
-    for i in np.unique(np.linspace(0, len(usable) - 1, min(params.slices, len(usable))).astype(int)):
+    cases = [prompts.text(p) for p in nothing if complexity(prompts.text(p)) == "sentence"]
+    count = min(trial.params.robustness.slices, len(usable))
+    for i in np.unique(np.linspace(0, len(usable) - 1, count).astype(int)):
         row = usable[i]
         info = data.table.iloc[row]
         samples = data.by_slice[info["slice_id"]].drop_duplicates(["kind", "target"]).reset_index(drop=True)
@@ -122,21 +113,21 @@ def _chosen(data: SplitData, prompts: TestPrompts, params: RobustnessParams, see
         questions = [
             question
             for place, sample in enumerate(samples.to_dict("records"))
-            for question in _worded(place, sample, prompts, cases, params, rng)
+            for question in _worded(trial, place, sample, cases, rng)
         ]
         asked, made = ([q for q in questions if (q.text in prompts.row) == held_out] for held_out in (True, False))
-        yield _Slice(row, as_it_lies(*data.read(row), samples), info, asked, made)
+        yield _Slice(row, info["patient"], as_it_lies(*data.read(row), info, samples), asked, made)
 
 
 def _worded(
-    place: int,
-    sample: Mapping[Hashable, Any],
-    prompts: TestPrompts,
-    cases: list[str],
-    params: RobustnessParams,
-    rng: np.random.Generator,
+    trial: Trial, place: int, sample: Mapping[Hashable, Any], cases: list[str], rng: np.random.Generator
 ) -> Iterator[_Question]:
-    """One sample in all sorts of words."""
+    """One sample in all sorts of words.
+
+    Args:
+        cases: Sentences that ask for nothing.
+    """
+    prompts, params = trial.prompts, trial.params.robustness
     own, kind = sample["prompt_id"], sample["kind"]
 
     def question(factor: str, level: object, text: str) -> _Question:
@@ -151,7 +142,7 @@ def _worded(
         yield question("paraphrase", number, prompt)
     for style in styles():
         yield from (question("style", style, p) for p in [p for p in pool if prompts.styles[p] == style][:1])
-    lengths = {length: [p for p in pool if length_of(prompts.text(p)) == length][:1] for length in LENGTHS[:-1]}
+    lengths = {length: [p for p in pool if complexity(prompts.text(p)) == length][:1] for length in COMPLEXITIES[:-1]}
     yield from (question("length", length, p) for length, found in lengths.items() for p in found)
     if cases:
         told = (paragraph(cases, prompts.text(p), rng) for p in lengths["sentence"])
@@ -168,17 +159,15 @@ def _unchanged(params: RobustnessParams) -> list[tuple[str, str]]:
     return [("d4", NAMES[IDENTITY])] + [(name, f"{getattr(params, name)[0]:g}") for name in ("angle", *PICTURES)]
 
 
-def _pictures(
-    each: _Slice, prompts: TestPrompts, params: RobustnessParams, targets: TargetParams, seed: int
-) -> Iterator[tuple[str, str, View]]:
+def _pictures(trial: Trial, each: _Slice) -> Iterator[tuple[str, str, View]]:
     """(factor, level, view) of every change to a picture."""
-    rng, spacing = np.random.Generator(np.random.PCG64([seed, each.row, 1])), _spacing(each.info)
+    params = trial.params.robustness
+    rng = np.random.Generator(np.random.PCG64([trial.params.seed, each.row, 1]))
     for element in range(1, ORDER):
-        yield "d4", NAMES[element], turned(each.view, element, prompts, rng)
-    if can_be_rotated(spacing):
-        labelled = {int(organ) for organ in each.info["labelled"]}
+        yield "d4", NAMES[element], turned(each.view, element, trial.prompts, rng)
+    if each.view.square_pixels:
         for degrees in params.angle[1:]:
-            yield "angle", f"{degrees:g}", rotated(each.view, degrees, spacing, labelled, targets)
+            yield "angle", f"{degrees:g}", rotated(each.view, degrees, trial.targets)
     for factor, change in PICTURES.items():
         for level in getattr(params, factor)[1:]:
             yield factor, f"{level:g}", replace(each.view, image=change(each.view.image, level, rng))
@@ -191,14 +180,12 @@ def _as_shown(view: View) -> list[_Question]:
     return [_Question("", "", int(place), sample, sample["prompt_id"]) for place, sample in pairs]
 
 
-def _ask(
-    segmenter: Segmenter, prompts: TestPrompts, view: View, questions: list[_Question], grade: Grader
-) -> list[dict]:
+def _ask(trial: Trial, view: View, questions: list[_Question], grade: Grader) -> list[dict]:
     """Each question's answer and its Dice."""
     if not questions:
         return []
     asked = list(dict.fromkeys(question.text for question in questions))
-    answer = segmenter.segment(view.image[None], prompts.of(asked))
+    answer = trial.segmenter.segment(view.image[None], trial.prompts.of(asked))
     masks, rows = view.judged(answer.masks[:, 0]), []
     for question in questions:
         p, sample = asked.index(question.text), question.sample
@@ -257,7 +244,7 @@ def _order(params: RobustnessParams) -> list[tuple[str, str]]:
     levels: dict[str, tuple[object, ...]] = {
         "paraphrase": ("median", "best", "worst"),
         "typo": params.typos,
-        "length": LENGTHS,
+        "length": COMPLEXITIES,
         "style": tuple(styles()),
         "negation": ("plain", "negated"),
         "absent": ("present", "absent"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -39,11 +39,20 @@ class View:
     label: np.ndarray
     """uint8 `[H, W]` organ ids, in the frame in which answers are judged"""
     samples: pd.DataFrame
+    spacing: tuple[float, float]
+    """(y, x) in mm, of `label`."""
+    labelled: frozenset[int]
+    """Organ ids that the slice's source labels."""
 
     @property
     def element(self) -> int:
         """The element of D4 that the slice was turned by."""
         return IDENTITY if self.transform == ROTATED else NAMES.index(self.transform)
+
+    @property
+    def square_pixels(self) -> bool:
+        """Whether the slice can be rotated; see `SQUARE`."""
+        return abs(self.spacing[0] / self.spacing[1] - 1) <= SQUARE
 
     def judged(self, masks: np.ndarray) -> np.ndarray:
         """Answers `[P, H, W]` to the picture as displayed, in the frame in which they are judged."""
@@ -56,15 +65,21 @@ class View:
         return rotated_by(torch.from_numpy(masks.astype(np.uint8)), self.degrees).numpy() > 0
 
 
-def as_it_lies(image: np.ndarray, label: np.ndarray, samples: pd.DataFrame) -> View:
-    """The slice itself."""
-    return View(NAMES[IDENTITY], 0.0, image, label, samples)
+def as_it_lies(image: np.ndarray, label: np.ndarray, info: pd.Series, samples: pd.DataFrame) -> View:
+    """The slice itself.
+
+    Args:
+        info: Its row of the slice table.
+    """
+    spacing = float(info["spacing_y"]), float(info["spacing_x"])
+    return View(NAMES[IDENTITY], 0.0, image, label, samples, spacing, frozenset(int(o) for o in info["labelled"]))
 
 
 def turned(view: View, element: int, prompts: TestPrompts, rng: np.random.Generator) -> View:
     """A slice, turned by `element`: what was leftmost may now be topmost, and is asked for as such."""
     image = act(element, torch.from_numpy(view.image)).numpy()
-    return View(NAMES[element], 0.0, image, view.label, turn_prompts(view.samples, element, prompts, rng))
+    samples = turn_prompts(view.samples, element, prompts, rng)
+    return replace(view, transform=NAMES[element], image=image, samples=samples)
 
 
 def rotated_by(x: Tensor, degrees: float, fill: float = 0.0) -> Tensor:
@@ -72,19 +87,12 @@ def rotated_by(x: Tensor, degrees: float, fill: float = 0.0) -> Tensor:
     return rotate(pad_to_square(x, fill), torch.full((len(x),), degrees), fill)
 
 
-def rotated(
-    view: View, degrees: float, spacing: tuple[float, float], labelled: set[int], targets: TargetParams
-) -> View:
-    """A slice, rotated. Who is leftmost there is found anew; what has no clear answer any more isn't asked, the rest
-    keeps its index.
-
-    Args:
-        spacing: (y, x) in mm; the same, see `SQUARE`.
-        labelled: Organ ids that the slice's source labels.
-    """
+def rotated(view: View, degrees: float, targets: TargetParams) -> View:
+    """A slice of square pixels, rotated. Who is leftmost there is found anew; what has no clear answer any more isn't
+    asked, the rest keeps its index."""
     image = rotated_by(torch.from_numpy(view.image)[None].float(), degrees, AIR_HU)[0].round().to(torch.int16).numpy()
     label = rotated_by(torch.from_numpy(view.label)[None], degrees)[0].numpy()
-    scene, kept = Scene(label[None], spacing, labelled), {}
+    scene, kept = Scene(label[None], view.spacing, view.labelled), {}
     for place, row in zip(view.samples.index, view.samples.to_dict("records"), strict=True):
         intent = intent_of(row["kind"], row["target"])
         if intent.frame == "image":
@@ -94,9 +102,4 @@ def rotated(
             row["organ"] = BY_ID[found.organ].name
         kept[place] = row
     samples = pd.DataFrame(list(kept.values()), columns=view.samples.columns, index=list(kept))
-    return View(ROTATED, degrees, image, label, samples)
-
-
-def can_be_rotated(spacing: tuple[float, float]) -> bool:
-    """Whether the pixels are square."""
-    return abs(spacing[0] / spacing[1] - 1) <= SQUARE
+    return replace(view, transform=ROTATED, degrees=degrees, image=image, label=label, samples=samples)

@@ -40,6 +40,7 @@ from model.lite_medsam import load_lite_medsam
 from model.training_params import TrainParams
 from model.unet import ClosedUNet, train_unet
 from pipelines.experiments import Experiment, workspace_kept
+from pipelines.reporting import SCANS, records
 from pipelines.runs import CASES, LOCK, flat
 from pipelines.stage import DATA, DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress
 from pipelines.train import dataset_key
@@ -53,6 +54,8 @@ OVERLAYS = {
 }
 """Baselines that are the model, trained with other parameters."""
 BASELINES = ("keywords", "no_canonicalizer", "unet", *OVERLAYS, "lite_medsam")
+ABREAST = 4
+"""So many columns fit a terminal of 80, whatever the names."""
 
 
 def run_baselines(names: list[str], slices: int) -> pd.DataFrame:
@@ -72,7 +75,7 @@ def run_baselines(names: list[str], slices: int) -> pd.DataFrame:
         raise InputError("baseline", f"none is called {', '.join(unknown)}", f"choose from {', '.join(BASELINES)}")
     path = EVALUATION / CASES
     if not path.is_file():
-        raise InputError(path, "expected the evaluation's cases, found none", "dvc repro evaluate")
+        raise InputError(path, "expected the evaluation's cases, found none", "run `dvc repro evaluate`")
     torch.set_num_threads(load_params("train_joint", TrainParams).threads)
     cases = pd.read_parquet(path)
     cases = cases[cases["transform"].isin(NAMES)]
@@ -168,7 +171,7 @@ def train_overlay(name: str) -> None:
 def _training_stages() -> dict[str, Any]:
     """What the training stages were last run with, as dvc.lock has it: hashes of data and code, and parameters."""
     if not LOCK.is_file():
-        raise InputError(LOCK, "expected the pipeline's state, found none", "dvc repro")
+        raise InputError(LOCK, "expected the pipeline's state, found none", "run `dvc repro`")
     stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
     return {
         name: {part: entry.get(part) for part in ("deps", "params")}
@@ -178,20 +181,26 @@ def _training_stages() -> dict[str, Any]:
 
 
 def show(table: pd.DataFrame) -> None:
-    """Print the table of baselines."""
-    kinds = list(dict.fromkeys(table["kind"]))
+    """Print the table of baselines: a row a kind of request, a column a baseline, `ABREAST` of them at a time."""
     for scan, rows in table.groupby("scan", sort=True):
-        shown = Table(title=f"Macro Dice (95% interval over patients), scans {scan}", title_justify="left")
-        for column in ("", *kinds, "cases"):
-            shown.add_column(column)
-        for name in dict.fromkeys(rows["baseline"]):
-            mine = rows[rows["baseline"] == name].set_index("kind")
-            cells = [_cell(mine.loc[kind]) if kind in mine.index else "" for kind in kinds]
-            shown.add_row(name, *cells, str(mine["cases"].sum()))
-        console.print(shown)
-    console.print(f"absent: the share answered by an empty mask. The same in {TABLE}, with NSD.")
+        console.print(f"[bold]Macro Dice and its 95% interval over patients, {SCANS[str(scan)]}[/]")
+        cells = {(row["baseline"], row["kind"]): row for row in records(rows)}
+        cases = {kind: row["cases"] for (name, kind), row in cells.items() if name == FLANS}
+        every = list(dict.fromkeys(name for name, _ in cells))
+        for names in (every[first : first + ABREAST] for first in range(0, len(every), ABREAST)):
+            shown = Table("asked", *(name.replace("_", "_\n") for name in names))
+            for kind, count in cases.items():
+                found = (cells.get((name, kind)) for name in names)
+                shown.add_row(f"{kind}\n{count:,} cases", *(_cell(row, count) if row else "" for row in found))
+            console.print(shown)
+    console.print("absent: the share answered by an empty mask.", f"The same in {TABLE}, with NSD.", sep="\n")
 
 
-def _cell(row: pd.Series) -> str:
-    interval = "" if pd.isna(row["dice_low"]) else f" ({row['dice_low']:.2f}-{row['dice_high']:.2f})"
-    return f"{row['dice']:.3f}{interval}"
+def _cell(row: dict[str, Any], cases: int) -> str:
+    """A line each for Dice, its interval, and how many cases were asked where that isn't all."""
+    lines = [f"{row['dice']:.3f}"]
+    if not pd.isna(row["dice_low"]):
+        lines.append(f"{row['dice_low']:.2f}-{row['dice_high']:.2f}")
+    if row["cases"] != cases:
+        lines.append(f"{row['cases']:,} cases")
+    return "\n".join(lines)

@@ -12,15 +12,24 @@ import typer
 from pipelines.bench import bench
 from pipelines.commands import register
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Segment abdominal CT from free-form language.")
-app.add_typer(bench, name="bench")
-command = register(app)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Segment abdominal CT from free-form language.",
+)
+using = register(app, "Use a trained model")
+looking = register(app, "Look at a run")
+preparing = register(app, "Prepare a run")
+measuring = register(app, "Measure")
+app.add_typer(bench, name="bench", rich_help_panel="Measure")
 
 Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
 CHECKPOINT = Path("models/flans")
+ADAPTERS = sorted(path.stem for path in Path(__file__).parents[1].glob("corpus/scans/datasets/*.yaml"))
 
 
-@command
+@using
 def segment(
     scan: Annotated[
         Path,
@@ -28,7 +37,9 @@ def segment(
             help="A volume (NIfTI, or a folder with a DICOM series) or one slice (PNG, soft-tissue window)."
         ),
     ],
-    prompts: Annotated[list[str], typer.Argument(help='What to segment, for example "outline the left kidney".')],
+    prompts: Annotated[
+        list[str], typer.Argument(help='What to segment, for example "outline the left kidney"; each gets a mask.')
+    ],
     out: Annotated[Path, typer.Option(help="Folder for masks and pictures.")] = Path("answer"),
     modality: Annotated[str, typer.Option(help="What a NIfTI file is of: CT or MR.")] = "CT",
     checkpoint: Checkpoint = CHECKPOINT,
@@ -55,9 +66,11 @@ def segment(
             console.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
-@command
+@using
 def understand(
-    prompts: Annotated[list[str] | None, typer.Argument(help="Prompts; none reads them from standard input.")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Argument(help="Read from standard input, one a line, if none is given.")
+    ] = None,
     checkpoint: Checkpoint = CHECKPOINT,
 ) -> None:
     """Say what prompts ask for: one JSON object a line."""
@@ -83,30 +96,15 @@ def understand(
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-@command
-def evaluate(
-    adapter: Annotated[str, typer.Option(help="How the data set is laid out; see README, Your own scans.")],
-    root: Annotated[Path, typer.Option(help="Its folder: labelled scans.")],
-    out: Annotated[Path, typer.Option(help="Folder of the figures, tables and pictures.")],
-    checkpoint: Checkpoint = CHECKPOINT,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(help="Your own requests (CSV or Parquet), in place of those held out."),
-    ] = None,
-    params: Annotated[Path, typer.Option(help="What decides which slice is asked what.")] = Path("params.yaml"),
-) -> None:
-    """Evaluate a checkpoint on labelled scans from outside.
+@looking
+def summary() -> None:
+    """Say where the pipeline's results are, and the main figures."""
+    from pipelines.summary import show
 
-    Writes the pipeline's own tables: Dice, NSD and HD95 by kind of request, organ and turn. Run again after it
-    was killed, it goes on where it was.
-    """
-    from pipelines.evaluate_source import evaluate_source
-    from pipelines.sources import find_source
-
-    evaluate_source(*find_source(None, adapter, root), checkpoint, out, prompts, params)
+    show()
 
 
-@command
+@looking
 def compare(
     first: Annotated[
         str, typer.Argument(metavar="A", help="A Git revision, a DVC experiment, or a folder of flans evaluate.")
@@ -124,7 +122,7 @@ def compare(
     show(compare_runs(first, second, out), first, second, out)
 
 
-@command
+@looking
 def diagnose(
     run: Annotated[
         Path, typer.Argument(help="A folder with cases.parquet: evaluation, or one of flans evaluate.")
@@ -141,53 +139,31 @@ def diagnose(
     show(diagnose_run(run, checkpoint, out), out)
 
 
-@command
-def baselines(
-    names: Annotated[list[str] | None, typer.Argument(metavar="BASELINE", help="Which; all by default.")] = None,
-    slices: Annotated[int, typer.Option(min=1, help="Slices that LiteMedSAM is asked, seconds each.")] = 24,
+@preparing
+def configure(
+    overlay: Annotated[Path, typer.Argument(help="A YAML file with the parameters that differ; null removes a key.")],
 ) -> None:
-    """Score what else could answer the test requests, in one table with the model; trains what has to be trained.
+    """Write an overlay's values into params.yaml.
 
-    keywords: a look-up of words and the organ head. no_canonicalizer: slices taken as they lie; _augmented: trained on
-    turned ones. unet: closed-set, MONAI's. learned: position and size without geometry. lite_medsam: given true boxes.
+    Comments are kept. `git checkout params.yaml` undoes it.
     """
-    from pipelines.baselines import run_baselines, show
+    from pipelines.configure import apply_overlay
+    from pipelines.stage import console
 
-    show(run_baselines(names or [], slices))
-
-
-@command
-def study(
-    name: Annotated[str, typer.Argument(help="scaling, prompts, modality or folds (of patients, beside a U-Net).")],
-    levels: Annotated[list[str] | None, typer.Option(help="Such as patients=0.5; may be given again.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each level, with other seeds.")] = 1,
-    dry_run: Annotated[bool, typer.Option(help="Print the experiments' commands, run none.")] = False,
-    minutes: Annotated[
-        float | None, typer.Option(help="folds: the U-Net's training time; as many steps if none.")
-    ] = None,
-    patients: Annotated[int, typer.Option(min=1, help="modality: phantom patients to test on.")] = 8,
-    tested: Annotated[list[str] | None, typer.Option(help="modality: a source to test on, ADAPTER=FOLDER.")] = None,
-) -> None:
-    """Answer a question that takes several trainings, each a DVC experiment, with a curve: report/study/NAME.
-
-    The workspace is put back afterwards. What was trained before with the same parameters comes from DVC's cache.
-    """
-    from pipelines.study import run_study, show
-    from pipelines.study_cases import Options
-
-    table = run_study(name, levels or [], repeats, dry_run, Options(patients, tuple(tested or ()), minutes))
-    if table is not None:
-        show(name, table)
+    for change in apply_overlay(overlay):
+        console.print(change, markup=False)
 
 
-@command
+@preparing
 def pose(
     source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
     adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,
     root: Annotated[Path | None, typer.Option(help="Its folder.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the table and pictures; report/pose/SOURCE.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the table and pictures; report/pose/SOURCE by default.")
+    ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A trained model to ask too; models/flans if it is there.")
+        Path | None, typer.Option(help="A trained model to ask too; models/flans by default, if it is there.")
     ] = None,
 ) -> None:
     """Hold a data set's headers against its pixels.
@@ -205,7 +181,7 @@ def pose(
     show(table, out)
 
 
-@command
+@preparing
 def search(
     query: Annotated[str, typer.Argument(help="What to look for in the indexed reports.")],
     k: Annotated[int, typer.Option(min=1, help="Passages to show.")] = 5,
@@ -225,22 +201,7 @@ def search(
         typer.echo(json.dumps(hit.passage | {"score": hit.score}, ensure_ascii=False) if as_json else shown(hit))
 
 
-@command
-def configure(
-    overlay: Annotated[Path, typer.Argument(help="A YAML file with the parameters that differ; null removes a key.")],
-) -> None:
-    """Write an overlay's values into params.yaml.
-
-    Comments are kept. `git checkout params.yaml` undoes it.
-    """
-    from pipelines.configure import apply_overlay
-    from pipelines.stage import console
-
-    for change in apply_overlay(overlay):
-        console.print(change, markup=False)
-
-
-@command
+@preparing
 def estimate() -> None:
     """Say what generation would ask and cost.
 
@@ -254,7 +215,7 @@ def estimate() -> None:
         stage.main(dry_run=True)
 
 
-@command
+@preparing
 def review(
     reviewer: Annotated[str, typer.Option(help="Your name or initials; without them the page asks.")] = "",
     port: Annotated[int, typer.Option(help="Where the page is served, on this machine alone.")] = 7860,
@@ -263,7 +224,7 @@ def review(
     """Review prompts on a local page.
 
     It shows the mask's picture and the prompt; a key each accepts, rejects or edits it. Every decision is in
-    prompts/review/decisions/<reviewer>.csv at once; the next `dvc repro` honours it.
+    prompts/review/decisions/REVIEWER.csv at once; the next `dvc repro` honours it.
     """
     from pipelines.review import DECISIONS
     from pipelines.review_page import serve
@@ -271,9 +232,74 @@ def review(
     serve(DECISIONS, reviewer, port, browser)
 
 
-@command
-def summary() -> None:
-    """Say where the pipeline's results are, and the main figures."""
-    from pipelines.summary import show
+@measuring
+def evaluate(
+    adapter: Annotated[str, typer.Option(help=f"How the data set is laid out: {', '.join(ADAPTERS)}.")],
+    root: Annotated[Path, typer.Option(help="Its folder: labelled scans.")],
+    out: Annotated[Path, typer.Option(help="Folder of the figures, tables and pictures.")],
+    checkpoint: Checkpoint = CHECKPOINT,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Your own requests (CSV or Parquet), in place of those held out."),
+    ] = None,
+    params: Annotated[Path, typer.Option(help="What decides which slice is asked what.")] = Path("params.yaml"),
+) -> None:
+    """Evaluate a checkpoint on labelled scans from outside.
 
-    show()
+    Writes the pipeline's own tables: Dice, NSD and HD95 by kind of request, organ and turn. Run again after it was
+    killed, it goes on where it was.
+    """
+    from pipelines.evaluate_source import evaluate_source
+    from pipelines.sources import find_source
+
+    evaluate_source(*find_source(None, adapter, root), checkpoint, out, prompts, params)
+
+
+@measuring
+def baselines(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="BASELINE", help="Which of the above; all by default.")
+    ] = None,
+    slices: Annotated[int, typer.Option(min=1, help="Slices that LiteMedSAM is asked; each takes seconds.")] = 24,
+) -> None:
+    """Score what else could answer the test requests, beside the model.
+
+    Trains what has to be trained:
+
+    - keywords: a look-up of words, and the model's organ head
+    - no_canonicalizer: slices taken as they lie
+    - unet: MONAI's, for a closed set of organs (trained)
+    - no_canonicalizer_augmented: slices taken as they lie, by a model that has learned from turned ones (trained)
+    - learned: position and size without geometry (trained)
+    - lite_medsam: LiteMedSAM, given true boxes
+    """
+    from pipelines.baselines import run_baselines, show
+
+    show(run_baselines(names or [], slices))
+
+
+@measuring
+def study(
+    name: Annotated[str, typer.Argument(help="scaling, prompts, modality or folds (of patients, beside a U-Net).")],
+    levels: Annotated[
+        list[str] | None, typer.Option(help="Such as patients=0.5; may be given again. All of the study by default.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each level, with other seeds.")] = 1,
+    dry_run: Annotated[bool, typer.Option(help="Print the experiments' commands, run none.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="folds: the U-Net's training time; by default it takes as many steps.")
+    ] = None,
+    patients: Annotated[int, typer.Option(min=1, help="modality: phantom patients to test on.")] = 8,
+    tested: Annotated[list[str] | None, typer.Option(help="modality: a source to test on, ADAPTER=FOLDER.")] = None,
+) -> None:
+    """Answer a question that takes several trainings with a curve.
+
+    Each training is a DVC experiment; table and plot are in report/study/NAME. The workspace is put back afterwards.
+    What was trained before with the same parameters comes from DVC's cache.
+    """
+    from pipelines.study import run_study, show
+    from pipelines.study_cases import Options
+
+    table = run_study(name, levels or [], repeats, dry_run, Options(patients, tuple(tested or ()), minutes))
+    if table is not None:
+        show(name, table)

@@ -13,11 +13,11 @@ from corpus.errors import InputError
 P = ParamSpec("P")
 
 
-def register(app: typer.Typer) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """A decorator that makes a function a command of `app`."""
+def register(app: typer.Typer, panel: str | None = None) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """A decorator that makes a function a command of `app`, listed in a panel of its help."""
 
     def command(function: Callable[P, None]) -> Callable[P, None]:
-        @app.command()
+        @app.command(rich_help_panel=panel)
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
             try:

@@ -120,7 +120,8 @@ def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:
         )
     console.print(shown)
     counts = rows["change"].value_counts()
-    console.print(", ".join(f"{counts.get(each, 0)} {each}" for each in COLOURS) + f" of {len(rows)} strata")
+    asked = f"{rows['cases'].max():,} cases of {rows['patients'].max()} patients"
+    console.print(", ".join(f"{counts.get(each, 0)} {each}" for each in COLOURS) + f" of {len(rows)} strata; {asked}")
     if message := warning(table):
         console.print(f"[yellow]{message}[/]", soft_wrap=True)
     console.print(f"{out / 'compare.html'}, {out / 'compare.csv'}", markup=False)

@@ -20,6 +20,10 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
     Raises:
         InputError: A file is missing or isn't YAML, or the overlay has a section that params.yaml lacks.
     """
+    if not overlay.is_file():
+        raise InputError(
+            overlay, "expected a YAML file with parameters, found none", "examples/ has some; name one of them"
+        )
     changes = read_yaml(overlay)
     read_yaml(params)
     yaml = YAML()

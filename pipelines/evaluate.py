@@ -22,10 +22,10 @@ import pandas as pd
 import torch
 
 from corpus.params import load_params
-from model.asked import TestPrompts, read_prompts, reads, variants_understood
+from model.asked import read_prompts, reads, variants_understood
 from model.data import SplitData
 from model.drawing import draw_examples
-from model.evaluation import Evaluated, EvaluateParams, evaluate
+from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.inference import Segmenter
 from model.robustness import robustness
 from model.scoring import OUT, calibration, examples, score, score_volumes, tables
@@ -53,37 +53,30 @@ def main() -> None:
         DATASET,
     )
     segmenter = Segmenter.from_pretrained(MODELS / "flans")
-    prompts = read_prompts(segmenter, texts)
+    trial = Trial(segmenter, data, read_prompts(segmenter, texts), params, targets)
     with progress("evaluate", len(data.table)) as advance:
-        found = evaluate(segmenter, data, prompts, params, targets, advance)
+        found = evaluate(trial, advance)
     trained = set(slices.loc[slices["split"] == "train", "source"])
     found = found.of_domains({source: "in" if source in trained else OUT for source in data.stores})
     understood = variants_understood(segmenter, variants)
-    metrics = write_results(found, segmenter, data, texts, prompts, params, targets, EVALUATION, understood)
+    metrics = write_results(found, trial, texts, EVALUATION, understood)
     (EVALUATION / "metrics.json").write_text(json.dumps(metrics | {"leak": leak}, indent=2) + "\n", encoding="utf-8")
 
 
 def write_results(
-    found: Evaluated,
-    segmenter: Segmenter,
-    data: SplitData,
-    texts: pd.DataFrame,
-    prompts: TestPrompts,
-    params: EvaluateParams,
-    targets: TargetParams,
-    out: Path,
-    variants: dict[str, float] | None = None,
+    found: Evaluated, trial: Trial, texts: pd.DataFrame, out: Path, variants: dict[str, float] | None = None
 ) -> dict:
     """Write cases.parquet, metrics.json, tables and pictures, and print the main figures.
 
     Args:
-        found: What `evaluate` returned for `data` and `prompts`, with the sources' domains.
-        texts: What `prompts` were read from.
+        found: What `evaluate` returned for `trial`, with the sources' domains.
+        texts: What the trial's prompts were read from.
         variants: What `variants_understood` returned.
 
     Returns:
         The metrics.
     """
+    prompts, params = trial.prompts, trial.params
     held_out = texts[texts["split"] == "test"]
     understood = [prompts.request.understood[prompts.row[prompt]] for prompt in held_out["prompt_id"]]
     asked = zip(understood, held_out["kind"], held_out["target"], strict=True)
@@ -98,7 +91,7 @@ def write_results(
         metrics["out_of_domain"]["volume"] = score_volumes(found.volumes[apart])
     metrics["calibration"] = {"ece": error}
     with progress("robustness", params.robustness.slices) as advance:
-        card = robustness(segmenter, data, prompts, params.robustness, targets, params.seed, advance)
+        card = robustness(trial, advance)
 
     out.mkdir(parents=True, exist_ok=True)
     found.cases.to_parquet(out / "cases.parquet", index=False)
@@ -108,7 +101,7 @@ def write_results(
     for name, table in written.items():
         table.to_csv(out / "tables" / f"{name}.csv", index=False)
     chosen = examples(found.cases, params.examples)
-    draw_examples(chosen, segmenter, data, prompts, out / "examples", params.picture_px)
+    draw_examples(chosen, trial.segmenter, trial.data, prompts, out / "examples", params.picture_px)
     _print(metrics)
     return metrics
 
@@ -116,9 +109,9 @@ def write_results(
 def _print(metrics: dict) -> None:
     shown = {scan: metrics.get(scan, {}) for scan in ("original", "transformed", "rotated", "volume")}
     for scan, figures in shown.items():
-        named = [f"{kind} {found['dice']:.3f}" for kind, found in figures.items() if kind in kinds()]
+        named = [f"{kind} {found['dice']:.3f} ({found['cases']})" for kind, found in figures.items() if kind in kinds()]
         if named:
-            console.print(f"{scan}: macro Dice {', '.join(named)}")
+            console.print(f"{scan}: macro Dice (cases) {', '.join(named)}")
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ from corpus.scans.ingest import ingest
 from corpus.scans.ingest_params import IngestParams, SourceParams
 from corpus.scans.store import REJECTS, SliceStore
 from corpus.scans.unfinished import folder_of
-from model.asked import TestPrompts, read_prompts
+from model.asked import read_prompts
 from model.checkpoint import WEIGHTS
 from model.data import SplitData
-from model.evaluation import Evaluated, EvaluateParams, evaluate
+from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.held_out import held_out_requests, read_requests
 from model.inference import Segmenter
 from pipelines.evaluate import write_results
@@ -101,12 +101,12 @@ def evaluate_source(
     if not (work / SAMPLES).is_file():
         prepare(name, protocol, texts, work)
     data = SplitData(work, work / "slices", "test")
-    prompts = read_prompts(segmenter, texts)
-    found = _evaluate_volumes(segmenter, data, prompts, protocol, work / "cases").of_domains({name: OUTSIDE})
+    trial = Trial(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate, protocol.targets)
+    found = _evaluate_volumes(trial, work / "cases").of_domains({name: OUTSIDE})
 
     shutil.copy(work / "slices" / name / REJECTS, out / REJECTS)
     shutil.copy(work / NOT_ASKED, out / NOT_ASKED)
-    metrics = write_results(found, segmenter, data, texts, prompts, protocol.evaluate, protocol.targets, out)
+    metrics = write_results(found, trial, texts, out)
     summary = json.loads((work / "slices" / name / "summary.json").read_text(encoding="utf-8"))
     run = {
         "checkpoint": {"folder": checkpoint.name, "sha256": weights},
@@ -150,22 +150,20 @@ def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> N
     (work / "samples.partial").replace(work / SAMPLES)
 
 
-def _evaluate_volumes(
-    segmenter: Segmenter, data: SplitData, prompts: TestPrompts, protocol: Protocol, parts: Path
-) -> Evaluated:
+def _evaluate_volumes(trial: Trial, parts: Path) -> Evaluated:
     """All cases, volume by volume; each volume's are kept in `parts` and not made again."""
     parts.mkdir(exist_ok=True)
-    tables = []
-    with progress("evaluate", len(data.table)) as advance:
-        for number, (_, rows) in enumerate(data.table.groupby("volume", sort=True)):
+    tables, table = [], trial.data.table
+    with progress("evaluate", len(table)) as advance:
+        for number, (_, rows) in enumerate(table.groupby("volume", sort=True)):
             # The volume's own table is written first: where the cases are there, both are.
             paths = [parts / f"{number:06d}.{what}.parquet" for what in ("volumes", "cases")]
             if paths[1].is_file():
                 advance(len(rows))
             else:
-                found = evaluate(segmenter, data, prompts, protocol.evaluate, protocol.targets, advance, rows.index)
-                for path, table in zip(paths, (found.volumes, found.cases), strict=True):
-                    table.to_parquet(path.with_suffix(".partial"), index=False)
+                found = evaluate(trial, advance, rows.index)
+                for path, made in zip(paths, (found.volumes, found.cases), strict=True):
+                    made.to_parquet(path.with_suffix(".partial"), index=False)
                     path.with_suffix(".partial").replace(path)
             tables.append([pd.read_parquet(path) for path in paths])
     volumes, cases = ([table for table in same if len(table)] or same[:1] for same in zip(*tables, strict=True))

@@ -22,6 +22,8 @@ from pipelines.reporting import (
     SCANS,
     TRANSFORMS,
     Curve,
+    about_absent,
+    about_rotated,
     asked_for,
     curve,
     known,
@@ -45,6 +47,7 @@ from pipelines.stage import (
     stage,
 )
 from prompts.kinds import kinds, styles
+from prompts.targets import ABSENT
 
 TRAININGS = ("canonicalizer", "language", "segmenter", "joint")
 OUTCOMES = ("dice", "pose_accuracy", "kind_accuracy", "organ_accuracy", "loss")
@@ -81,6 +84,8 @@ def collect(cohort_name: str, ingest: IngestParams) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "scans": {scan: metrics[scan] for scan in SCANS if scan in metrics},
+        "about_rotated": about_rotated() if "rotated" in metrics else "",
+        "about_absent": about_absent(metrics["volume"]) if ABSENT in metrics.get("volume", {}) else "",
         "tested_kinds": [kind for kind in kinds() if kind in metrics["original"]],
         "few_patients": metrics["patients"] < FEW_PATIENTS,
         "phantoms": [name for name in sources if ingest.sources[name].root == DATA / "raw" / "phantom"],

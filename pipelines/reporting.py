@@ -16,6 +16,7 @@ import pyarrow
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from corpus.errors import InputError
+from corpus.params import load_params
 from prompts.kinds import kinds
 from prompts.splits import SPLITS
 from prompts.targets import ABSENT
@@ -24,9 +25,11 @@ TEMPLATES = Path(__file__).with_name("templates")
 SCANS = {
     "original": "scans as they lie",
     "transformed": "the same scans turned or mirrored",
-    "rotated": "the same scans turned by any angle",
+    "rotated": "some of the scans rotated by an angle",
 }
 """How the scans lie that a figure is of, in words."""
+LYING = {"original": "as they lie", "transformed": "turned or mirrored", "rotated": "rotated"}
+"""The same, short enough to head a column."""
 TRANSFORMS = {
     "identity": "as it lies",
     "rot90": "turned 90° anticlockwise",
@@ -45,6 +48,30 @@ FOLDERS = re.compile(r"(?<![\w.~:/])/(?:[^/\s'\"]+/)+")
 def asked_for() -> dict[str, str]:
     """The kinds of request, in words."""
     return {kind.name: kind.title for kind in kinds().values()} | {ABSENT: "not in the slice", "none": "nothing asked"}
+
+
+def about_rotated() -> str:
+    """What the figures of rotated scans rest on, and don't."""
+    params = load_params("evaluate", dict)
+    share, limit = percent(params["rotated"], 0), f"{params['degrees']:g}°"
+    return (
+        f"Only {share} of the slices are rotated, by up to {limit} to either side: fewer cases than where scans lie "
+        "otherwise, and of other slices, so that a small difference says little."
+    )
+
+
+def about_absent(volume: dict[str, Any]) -> str:
+    """How often an organ that a whole volume doesn't show was left out.
+
+    Args:
+        volume: The figures of whole volumes, with absent ones, as metrics.json has them.
+    """
+    absent = volume[ABSENT]
+    right = round(absent["empty"] * absent["cases"])
+    return (
+        f"Of {absent['cases']} cases in which no slice of a volume shows the organ ({volume['volumes']} volumes), "
+        f"{right} got no mask on any slice; a single false pixel counts as a miss."
+    )
 
 
 def require(path: Path, stage: str) -> Path:
@@ -215,6 +242,7 @@ def render(page: dict[str, Any], template: str = "report.html.j2") -> str:
         "ASKED": asked_for(),
         "TRANSFORMS": TRANSFORMS,
         "SCANS": SCANS,
+        "LYING": LYING,
         "SPLITS": SPLITS,
         "Curve": Curve,
     }

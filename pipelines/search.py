@@ -9,6 +9,7 @@ from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
 from corpus.reports.index import Hit, load_index
 from corpus.reports.readers import STYLES
+from pipelines.reporting import require
 from pipelines.stage import INDEX
 
 
@@ -24,7 +25,7 @@ def found(query: str, k: int, tags: Collection[str] | None, organs: Collection[s
         for name in wanted or ():
             if name not in known:
                 raise InputError(f"flans search {kind}", f"{name!r} isn't known", f"use one of: {', '.join(known)}")
-    (hits,) = load_index(INDEX).search([query], k, tags=tags or None, organs=organs or None)
+    (hits,) = load_index(require(INDEX, "index")).search([query], k, tags=tags or None, organs=organs or None)
     return hits
 
 

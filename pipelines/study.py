@@ -7,11 +7,13 @@ report/study/<name>/cases/       one table a level
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from rich.table import Table
@@ -20,6 +22,7 @@ from corpus.errors import InputError
 from corpus.params import PARAMS, params_dataclass, read_yaml, validated
 from model.baselines import figures
 from pipelines.experiments import Experiment, workspace_kept
+from pipelines.reporting import records
 from pipelines.runs import flat
 from pipelines.stage import REPORT, console
 
@@ -128,9 +131,9 @@ def run_study(name: str, chosen: list[str], repeats: int, dry_run: bool, options
     from pipelines.study_cases import COLLECTORS
 
     out = REPORT / "study" / name
-    (out / "cases").mkdir(parents=True, exist_ok=True)
     tables = []
     with workspace_kept() as run:
+        (out / "cases").mkdir(parents=True, exist_ok=True)
         for level in levels:
             planned = experiment(name, study, level)
             run(planned, study.until)
@@ -156,47 +159,84 @@ def summarise(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(study: Study, table: pd.DataFrame, path: Path) -> None:
-    """Dice by level, one panel an axis, one line a group; bars are 95% intervals over patients."""
+    """Dice by level, one panel an axis, one line a group; bars are 95% intervals over patients.
+
+    A level that a group lacks is a gap in its line. Levels without an order, such as folds, aren't joined by lines.
+    """
     from matplotlib.figure import Figure
 
-    wanted = {key: values for key, values in study.lines.items() if key != "by"}
-    for key, values in wanted.items():
-        table = table[table[key].isin(values)]
+    table = _drawn(study, table)
+    groups = {group: number for number, group in enumerate(_groups(study, table))}
     figure = Figure(figsize=(5.2 * len(study.axes) + 1.8, 4.2), layout="constrained")
     panels = figure.subplots(1, len(study.axes), sharey=True, squeeze=False)[0]
+    lines: dict[str, Any] = {}
     for panel, (name, axis) in zip(panels, study.axes.items(), strict=True):
         rows = table[table["axis"] == name]
-        places = {level: place for place, level in enumerate(dict.fromkeys(rows["level"]))}
-        for group, line in rows.groupby(list(study.lines["by"]), sort=True):
-            at = line["level"].map(places)
-            mean = line.assign(at=at).groupby("at")[["dice", "dice_low", "dice_high"]].mean()
+        levels = sorted(set(rows["level"]), key=_place)
+        ordered = all(isinstance(level, int | float) for level in axis.levels)
+        for group, line in _groups(study, rows).items():
+            mean = line.groupby("level")[["dice", "dice_low", "dice_high"]].mean().reindex(levels)
             bars = [mean["dice"] - mean["dice_low"], mean["dice_high"] - mean["dice"]]
-            bars = [each.fillna(0).clip(lower=0) for each in bars]
-            panel.errorbar(mean.index, mean["dice"], bars, marker="o", capsize=3, label=", ".join(map(str, group)))
-        panel.set_xticks(list(places.values()), list(places))
+            # Side by side, so that no bar hides another.
+            at = np.arange(len(levels)) + 0.06 * (groups[group] - (len(groups) - 1) / 2)
+            style = {"marker": "o", "capsize": 3, "color": f"C{groups[group]}", "linestyle": "-" if ordered else "none"}
+            lines[group] = panel.errorbar(
+                at, mean["dice"], [each.fillna(0).clip(lower=0) for each in bars], label=group, **style
+            )
+        panel.set_xticks(range(len(levels)), levels)
+        panel.set_xlim(-0.5, max(len(levels), 1) - 0.5)
         panel.set_xlabel(axis.called)
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("macro Dice")
+        if rows.empty:
+            panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center", color="gray")
+    panels[0].set_ylabel("macro Dice, 95% interval over patients")
     panels[0].set_ylim(0, 1)
-    panels[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    if lines:
+        title, place = ", ".join(study.lines["by"]), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        panels[-1].legend(handles=[lines[group] for group in groups], title=title, frameon=False, **place)
     figure.suptitle(study.asks)
     figure.savefig(path, dpi=120)
 
 
-def show(name: str, table: pd.DataFrame) -> None:
-    """Print what the plot shows, and where everything is."""
-    study = studies()[name]
+def _drawn(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a study's plot and printed table are of."""
     for key, values in study.lines.items():
         if key != "by":
             table = table[table[key].isin(values)]
-    columns = ["axis", "level", "repeat", *study.by, "scan", "kind"]
-    shown = Table(title=f"{study.asks} (macro Dice)", title_justify="left")
-    for column in (*columns, "dice", "95% interval", "understood", "cases"):
-        shown.add_column(column)
-    for row in table.to_dict("records"):
-        interval = "" if pd.isna(row["dice_low"]) else f"{row['dice_low']:.3f} - {row['dice_high']:.3f}"
-        understood = "" if pd.isna(row["understood"]) else f"{row['understood']:.3f}"
-        cells = [str(row[column]) for column in columns]
-        shown.add_row(*cells, f"{row['dice']:.3f}", interval, understood, str(row["cases"]))
-    console.print(shown)
+    return table
+
+
+def _groups(study: Study, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each line is called, and its rows."""
+    return {", ".join(map(str, key)): group for key, group in rows.groupby(list(study.lines["by"]), sort=True)}
+
+
+def _place(level: str) -> tuple[float, str]:
+    """Sorts numbers by size, and words after them."""
+    try:
+        return float(level), level
+    except ValueError:
+        return math.inf, level
+
+
+def show(name: str, table: pd.DataFrame) -> None:
+    """Print what the plot shows, a table an axis, and where everything is. A column that is the same all over is said
+    once, above them."""
+    study = studies()[name]
+    table = _drawn(study, table)
+    columns = ["repeat", *study.by, "scan", "kind"]
+    varied = [column for column in columns if table[column].nunique() > 1]
+    same = [f"{column}: {table[column].iloc[0]}" for column in columns if table[column].nunique() == 1]
+    console.print(f"[bold]{study.asks}[/] Macro Dice; {', '.join(same)}")
+    for axis, rows in table.groupby("axis", sort=True):
+        title = study.axes[str(axis)].called
+        shown = Table(
+            str(axis), *varied, "dice", "95% interval", "understood", "cases", title=title, title_justify="left"
+        )
+        for row in records(rows.sort_values("level", key=lambda levels: levels.map(_place), kind="stable")):
+            interval = "" if pd.isna(row["dice_low"]) else f"{row['dice_low']:.3f}-{row['dice_high']:.3f}"
+            understood = "" if pd.isna(row["understood"]) else f"{row['understood']:.3f}"
+            told = [str(row[column]) for column in ("level", *varied)]
+            shown.add_row(*told, f"{row['dice']:.3f}", interval, understood, f"{row['cases']:,}")
+        console.print(shown)
     console.print(f"The same, for every kind of request: study.csv and study.png in {REPORT / 'study' / name}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from rich.table import Table
 
 from corpus.errors import InputError
+from pipelines.reporting import LYING, about_absent, about_rotated
 from pipelines.stage import DATA, EVALUATION, MODELS, REPORT, REVIEW, console
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
@@ -25,21 +27,22 @@ def show() -> None:
     if not path.is_file():
         raise InputError(path, "expected the evaluation's metrics, found none", "run `make repro`")
     metrics = json.loads(path.read_text(encoding="utf-8"))
-    title = f"Macro Dice on {metrics['patients']} held-out patients, {metrics['slices']} slices"
+    title = f"Macro Dice (cases), 95% interval; {metrics['patients']} held-out patients, {metrics['slices']} slices"
     figures = Table(title=title, title_justify="left")
     figures.add_column("asked")
-    for column in ("scans as they lie", "95% interval", "turned or mirrored"):
-        figures.add_column(column, justify="right")
-    original, transformed = metrics["original"], metrics.get("transformed", {})
+    scans = {scan: metrics[scan] for scan in LYING if scan in metrics}
+    for scan in scans:
+        figures.add_column(LYING[scan], justify="right")
     for kind in kinds().values():
-        if "dice_low" in (values := original.get(kind.name, {})) and kind.name in transformed:
-            interval = f"{values['dice_low']:.3f} - {values['dice_high']:.3f}"
-            figures.add_row(kind.title, f"{values['dice']:.3f}", interval, f"{transformed[kind.name]['dice']:.3f}")
+        if any(kind.name in found for found in scans.values()):
+            figures.add_row(kind.title, *(_cell(found.get(kind.name)) for found in scans.values()))
+    original = metrics["original"]
     others = [f"requests understood: {metrics['intent']['accuracy']:.1%}"]
     if "abstains" in metrics["intent"]:
         others.append(f"texts that ask for nothing, known as such: {metrics['intent']['abstains']:.1%}")
     if ABSENT in original:
-        others.append(f"organs that a slice doesn't show, left out: {original[ABSENT]['empty']:.1%}")
+        empty, count = original[ABSENT]["empty"], original[ABSENT]["cases"]
+        others.append(f"organs that a slice doesn't show, left out: {empty:.1%} of {count:,}")
     others.append(f"pose found: {original['pose']['accuracy']:.1%} of single slices")
     places = Table(title="Results", title_justify="left", show_header=False)
     for what, where in (
@@ -49,6 +52,23 @@ def show() -> None:
         ("metrics", path),
     ):
         places.add_row(what, str(where))
-    console.print(figures, f"{'; '.join(others)}.".capitalize(), places)
+    console.print(figures, f"{'; '.join(others)}.".capitalize())
+    if "rotated" in scans:
+        console.print(about_rotated())
+    volume = metrics.get("volume", {})
+    if named := volume.get("anatomy"):
+        counts = f"{named['cases']} organs in {volume['volumes']} volumes"
+        console.print(f"Whole volumes: Dice {named['dice']:.3f}, over {counts}.")
+    if ABSENT in volume:
+        console.print(about_absent(volume))
+    console.print(places)
     if SCAN.is_file():
         console.print(f'Try: flans segment {SCAN} "outline the liver" --out answer', soft_wrap=True)
+
+
+def _cell(found: dict[str, Any] | None) -> str:
+    """Dice with the number of cases, and its interval below."""
+    if found is None:
+        return ""
+    interval = f"\n{found['dice_low']:.3f} - {found['dice_high']:.3f}" if "dice_low" in found else ""
+    return f"{found['dice']:.3f} ({found['cases']:,}){interval}"

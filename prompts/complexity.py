@@ -9,7 +9,11 @@ _SENTENCES = re.compile(r"[.?!]+(?:\s+|$)")
 
 
 def complexity(text: str) -> str:
-    """One of `COMPLEXITIES`: up to two words ("left kidney"), up to five, more, or several sentences."""
+    """One of `COMPLEXITIES`: up to two words ("left kidney"), up to five, more, or several sentences.
+
+    Whether a short request ends in a full stop is a habit of typing and makes it no sentence, nor does its length make
+    one long sentence a paragraph. The study `prompts` cuts training at the same two and five words.
+    """
     sentences = [part for part in _SENTENCES.split(text.strip()) if part]
     words = len(text.split())
     if len(sentences) > 1 and words > 5:

@@ -9,15 +9,16 @@ import pandas as pd
 import pytest
 
 from corpus.anatomy import BY_NAME
-from model.evaluation import Evaluated, EvaluateParams, evaluate
+from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.grading import Grader
 from model.metrics import METRICS, case_metrics
-from model.perturbations import RobustnessParams, length_of, noise, paragraph, resolution, shift, with_typos
+from model.perturbations import RobustnessParams, noise, paragraph, resolution, shift, with_typos
 from model.robustness import COLUMNS, robustness
-from model.views import as_it_lies, can_be_rotated, rotated
+from model.views import as_it_lies, rotated
+from prompts.complexity import complexity
 from prompts.facts import mask_of
 from prompts.targets import TargetParams
-from tests.model.oracle import LABELLED, Data, Oracle, body, held_out, texts
+from tests.model.oracle import Data, Oracle, body, held_out, texts
 
 CARD = RobustnessParams(
     slices=3,
@@ -43,10 +44,14 @@ SAMPLES = [
 ]
 
 
-def run(oracle: Oracle, params: EvaluateParams = PARAMS) -> Evaluated:
+def trial(oracle: Oracle, params: EvaluateParams = PARAMS) -> Trial:
     prompts = held_out(oracle)
     data = Data([body(), EMPTY, body()], SAMPLES, prompts)
-    return evaluate(oracle, data, prompts, params, TARGETS)  # type: ignore[arg-type]
+    return Trial(oracle, data, prompts, params, TARGETS)  # type: ignore[arg-type]
+
+
+def run(oracle: Oracle, params: EvaluateParams = PARAMS) -> Evaluated:
+    return evaluate(trial(oracle, params))
 
 
 @pytest.fixture(scope="module")
@@ -81,18 +86,18 @@ def test_a_rotated_slice_is_judged_by_the_mask_that_was_rotated_along(known: Eva
 def test_places_are_found_anew_in_a_rotated_slice() -> None:
     oracle = Oracle(texts())
     data = Data([body()], [s for s in SAMPLES if s[0] == 0], held_out(oracle))
-    upright = as_it_lies(*data.read(0), data.samples.drop_duplicates(["kind", "target"]))
-    level = rotated(upright, 25.0, (1.0, 1.0), set(LABELLED), TARGETS)
+    upright = as_it_lies(*data.read(0), data.table.iloc[0], data.samples.drop_duplicates(["kind", "target"]))
+    level = rotated(upright, 25.0, TARGETS)
     asked = level.samples.set_index(["kind", "target"])["organ"]
     assert asked["position", "leftmost"] == "liver"
     assert set(level.samples.index) <= set(upright.samples.index)
-    strict = rotated(upright, 25.0, (1.0, 1.0), set(LABELLED), replace(TARGETS, position_margin_mm=99.0))
+    strict = rotated(upright, 25.0, replace(TARGETS, position_margin_mm=99.0))
     assert "position" not in set(strict.samples["kind"]), "what isn't clear any more isn't asked"
     assert {"anatomy", "absent"} <= set(strict.samples["kind"])
     masks = np.stack([mask_of(data.labels[0], BY_NAME["liver"].id)])
     assert (level.carried(masks)[0] == mask_of(level.label, BY_NAME["liver"].id)).all()
-    assert can_be_rotated((0.8, 0.8))
-    assert not can_be_rotated((0.8, 1.2))
+    assert upright.square_pixels
+    assert not replace(upright, spacing=(0.8, 1.2)).square_pixels
 
 
 def test_a_volume_is_its_slices_in_the_scans_own_spacing(known: Evaluated) -> None:
@@ -142,10 +147,7 @@ def test_a_mask_is_measured_once_and_says_where_it_lies() -> None:
 
 @pytest.fixture(scope="module")
 def card() -> pd.DataFrame:
-    oracle = Oracle(texts())
-    prompts = held_out(oracle)
-    data = Data([body(), EMPTY, body()], SAMPLES, prompts)
-    return robustness(oracle, data, prompts, CARD, TARGETS, 0)  # type: ignore[arg-type]
+    return robustness(trial(Oracle(texts())))
 
 
 def test_the_card_has_every_factor_and_level(card: pd.DataFrame) -> None:
@@ -180,11 +182,9 @@ def test_who_knows_the_answer_is_consistent_where_nothing_is_lost(card: pd.DataF
 def test_a_text_that_is_not_understood_shows() -> None:
     known = texts()
     oracle = Oracle(known)
-    prompts = held_out(oracle)
-    data = Data([body(), EMPTY, body()], SAMPLES, prompts)
+    asked = trial(oracle)
     oracle.known = {text: intent for text, intent in known.items() if text != "liver"}
-    prompts = replace(prompts, request=oracle.read(list(known)))
-    found = robustness(oracle, data, prompts, CARD, TARGETS, 0)  # type: ignore[arg-type]
+    found = robustness(replace(asked, prompts=replace(asked.prompts, request=oracle.read(list(known)))))
     spread = found[(found["factor"] == "paraphrase") & (found["kind"] == "anatomy")].set_index("level")
     assert spread.loc["worst", "dice"] < spread.loc["median", "dice"] == spread.loc["best", "dice"] == 1
     assert spread.loc["worst", "consistency"] < 1
@@ -206,13 +206,8 @@ def test_what_is_done_to_pictures_and_texts() -> None:
     changed = [sum(a != b for a, b in zip(text.split(), other.split(), strict=True)) for other in (one, two)]
     assert changed == [1, 2]
     assert with_typos("the GB", 2, rng) == "the GB"
-    assert [length_of(t) for t in ("liver", "mark the liver", "Could you mark the liver for me, please?")] == [
-        "word",
-        "phrase",
-        "sentence",
-    ]
     told = paragraph(["Gallstones are seen.", "No free fluid is there."], "mark the liver", rng)
-    assert length_of(told) == "paragraph"
+    assert complexity(told) == "paragraph"
     assert told.endswith(". Mark the liver.")
 
 

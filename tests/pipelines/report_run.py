@@ -32,6 +32,7 @@ PARAMETERS = """
 cohort: phantom
 ingest: {sources: {phantom: {adapter: nnunet, root: ROOT}}, shards: 1, speck_mm2: 20.0, negatives: 0.5}
 generate: {seed: 4711}
+evaluate: {rotated: 0.25, degrees: 30.0}
 """
 
 

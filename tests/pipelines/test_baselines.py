@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from rich.console import Console
 
 from corpus.errors import InputError
 from corpus.params import PARAMS, load_params, plain
@@ -19,12 +22,13 @@ from model import unet as unet_module
 from model.asked import read_prompts
 from model.baselines import Asked, figures, replay, segmenter_alone, some_slices
 from model.data import SplitData
-from model.evaluation import evaluate
+from model.evaluation import Trial, evaluate
 from model.held_out import held_out_requests
 from model.inference import Segmenter
-from pipelines.baselines import TABLE, overlaid, run_baselines
+from pipelines.baselines import BASELINES, TABLE, overlaid, run_baselines, show
 from pipelines.evaluate_source import Protocol, prepare
 from prompts.dataset import file_hash
+from prompts.targets import ABSENT
 from tests.model.test_flans import PARAMS as SMALL
 from tests.pipelines.conftest import REPOSITORY
 from tests.pipelines.outside import write_outside
@@ -64,7 +68,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     segmenter = Segmenter.from_pretrained(folder / "models/flans")
     data = SplitData(dataset, folder / "data/slices/phantom", "test")
-    cases = evaluate(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate, protocol.targets).cases
+    trial = Trial(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate, protocol.targets)
+    cases = evaluate(trial).cases
     (folder / "evaluation").mkdir()
     cases.to_parquet(folder / "evaluation/cases.parquet", index=False)
     return folder
@@ -152,6 +157,27 @@ def test_one_table_and_nothing_is_trained_twice(
     monkeypatch.setattr("pipelines.baselines.load_params", lambda name, cls: load_params(name, cls, Path("other.yaml")))
     with pytest.raises(AssertionError, match="trained again"):
         run_baselines(["unet"], 1)
+
+
+def test_the_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"dice": 0.8125, "dice_low": 0.7512, "dice_high": 0.8731, "nsd": 0.8, "understood": np.nan}
+    rows = [
+        {"baseline": name, "scan": scan, "kind": kind, "cases": 77 if name == "lite_medsam" else 123456} | figures
+        for name in ("flans", *BASELINES)
+        for scan in ("original", "transformed")
+        for kind in ("displayed", "position", ABSENT)
+        if name != "unet" or kind == ABSENT
+    ]
+    out = io.StringIO()
+    monkeypatch.setattr("pipelines.baselines.console", Console(file=out, width=80))
+    show(pd.DataFrame(rows))
+    said = out.getvalue()
+    assert "…" not in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+    cells = [cell.strip() for line in said.splitlines() for cell in re.split("[│┃]", line)]
+    shown = 2 * (3 * len(BASELINES) + 1)
+    assert (cells.count("0.812"), cells.count("0.75-0.87"), cells.count("77 cases")) == (shown, shown, 6)
+    assert {"canonicalizer_", "augmented", "medsam", "displayed", "123,456 cases"} <= set(cells)
 
 
 def test_a_unet_learns_within_its_time(inside: Path) -> None:

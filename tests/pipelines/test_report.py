@@ -12,9 +12,8 @@ import pandas as pd
 import pytest
 
 from corpus.anatomy import BY_NAME
-from model.groups import NAMES
 from pipelines.report import LISTED_CONFUSIONS, main, trouble
-from pipelines.reporting import TRANSFORMS, Curve, asked_for, curve, percent, round_robin, ticks, without_folders
+from pipelines.reporting import without_folders
 from prompts.kinds import kinds, styles
 from prompts.sheets import write_sheet
 from prompts.targets import ABSENT
@@ -32,7 +31,11 @@ from tests.pipelines.report_run import (
 
 SCORED = {
     "calibration": {"ece": 0.0246},
-    "volume": {"anatomy": {"dice": 0.8, "dice_low": 0.7123, "dice_high": 0.8877}},
+    "volume": {
+        "anatomy": {"dice": 0.8, "dice_low": 0.7123, "dice_high": 0.8877, "cases": 112},
+        "absent": {"empty": 0.625, "cases": 8},
+        "volumes": 5,
+    },
     "leak": {"patients": 4, "slices": 1055, "texts": 99},
 }
 """Figures of metrics.json that not every run has."""
@@ -85,8 +88,22 @@ def test_the_figures_are_those_of_the_metrics(run: Path) -> None:
     write_json(Path("evaluation/metrics.json"), metrics)
     changed = Page()
     assert changed.values[0] == "0.123"
-    assert "95% interval 0.013 to 0.235" in changed.html
+    assert "95% interval 0.013 to 0.235; 6 cases" in changed.html
     assert "judged with its volume, right on 97.7%" in changed.html
+
+
+def test_few_cases_are_said_to_be_few(run: Path) -> None:
+    assert "Rotated." not in Page().html
+    asked = cases()
+    rotated = asked[asked["transform"] == "identity"].assign(transform="rotated", degrees=12.0)
+    missing = rotated.assign(kind=ABSENT, target=rotated["organ"])
+    write_evaluation(pd.concat([asked, rotated, missing], ignore_index=True))
+    page = Page()
+    section = page.section("figures")
+    assert "Only 25% of the slices are rotated, by up to 30° to either side: fewer cases" in section
+    assert section.count("<small>n = 3</small>") == 2 * 2, "by position and by size, as they lie and rotated"
+    assert section.count("<small>n = 6</small>") == 2 + 2, "by name, and what is turned in two ways"
+    assert "3 + 6 + 3" in page.section("organs")
 
 
 def test_sections_show_their_files(run: Path) -> None:
@@ -243,7 +260,16 @@ def test_tables_that_a_run_has_are_shown(run: Path) -> None:
         "calibration": ("0.025", "0.963", "0.954", "300"),
         "turned": ("Misjudged: 1 of 3 slices.", "as it lies, taken for mirrored left to right: 1 of 2"),
         "baselines": ("keyword lookup", "0.744", "0.700–0.780"),
-        "volumes": ("0.712 to 0.888", "0.850", "12.3", "1,500.5", "1,400.0"),
+        "volumes": (
+            "0.712 to 0.888",
+            "112 organs in 5 volumes",
+            "Of 8 cases in which no slice",
+            "5 got no mask",
+            "0.850",
+            "12.3",
+            "1,500.5",
+            "1,400.0",
+        ),
         "cuts": ("By data set", "1,234", "abroad (not in training)", "0 - 200", "0.333", "0.444"),
         "data": ("held against what training", "4 patients, 1,055 slices"),
     }.items():
@@ -348,38 +374,3 @@ def test_confusions_are_listed_and_many_are_drawn(run: Path) -> None:
 def test_the_earliest_trouble_is_told(changes: dict[str, Any], said: str | None) -> None:
     case = {"understood": "liver", "understood_right": True, "pose_right": True, "dice": 0.9}
     assert trouble(case | {"organ": "liver", "answered": "liver"} | changes) == said
-
-
-def test_every_transformation_and_kind_has_words() -> None:
-    assert tuple(TRANSFORMS) == NAMES
-    assert set(asked_for()) == {*kinds(), "none", ABSENT}
-
-
-def test_a_curve_spans_its_axes() -> None:
-    drawn = curve("loss", {"train": pd.DataFrame({"step": [50, 100], "loss": [10.0, 0.0]})})
-    assert drawn.lines == {
-        "train": f"{(Curve.LEFT + Curve.RIGHT) / 2:g}.0,{Curve.TOP}.0 {Curve.RIGHT}.0,{Curve.BOTTOM}.0"
-    }
-    assert drawn.last == {"train": 0.0}
-    assert drawn.y_ticks[0] == (Curve.BOTTOM, "0")
-    assert drawn.y_ticks[-1] == (Curve.TOP, "10")
-    # A share keeps its whole scale; a value that isn't finite leaves a gap.
-    share = curve("dice", {"val": pd.DataFrame({"step": [1, 2], "dice": [0.8, float("nan")]})})
-    assert [text for _, text in share.y_ticks] == ["0", "0.5", "1"]
-    assert len(share.lines["val"].split()) == 1
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"), [(0, 250, [0, 100, 200, 300]), (0, 1, [0, 0.5, 1]), (-1, 3, [-1, 0, 1, 2, 3])]
-)
-def test_ticks_are_round_and_hold_the_range(low: float, high: float, expected: list[float]) -> None:
-    assert ticks(low, high) == expected
-
-
-def test_round_robin_takes_groups_in_turn() -> None:
-    assert round_robin(["abc", "d", "ef"], 5) == ["a", "d", "e", "b", "f"]
-
-
-def test_a_small_share_keeps_its_digits() -> None:
-    assert percent(0.9998, 2) == "99.98%"
-    assert percent(None) == "–"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
+from rich.console import Console
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
@@ -173,12 +179,78 @@ def test_an_experiment_is_what_somebody_would_type() -> None:
     assert Experiment("x", changes).command("evaluate") == command
 
 
-def test_the_plot_has_a_panel_an_axis(tmp_path: Path) -> None:
+def plotted(levels: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    """A study's table: axis -> its levels."""
     rows = [
-        {"axis": axis, "level": level, "repeat": 0, "organs": "all", "scan": "original", "kind": "anatomy"}
-        | {"dice": 0.5, "dice_low": 0.4, "dice_high": np.nan}
-        for axis in ("patients", "texts")
-        for level in ("0.5", "1.0")
+        {"axis": axis, "level": level, "repeat": 0, "scan": "original", "kind": "anatomy", "dice": 0.5}
+        | {"dice_low": 0.4, "dice_high": np.nan, "understood": 1.0, "cases": 3, "organs": "all", "complexity": "word"}
+        for axis in levels
+        for level in levels[axis]
     ]
-    study.draw(studies()["scaling"], pd.DataFrame(rows), tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").stat().st_size > 5000
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["axis", "level", "kind", "organs", "scan"])
+
+
+Draw = Callable[[str, pd.DataFrame], Figure]
+
+
+@pytest.fixture
+def figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
+    """What `draw` saved."""
+    saved: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: saved.append(self))
+
+    def draw(name: str, table: pd.DataFrame) -> Figure:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            study.draw(studies()[name], table, tmp_path / "plot.png")
+        return saved[-1]
+
+    return draw
+
+
+def test_the_plot_has_a_panel_an_axis(figure: Draw) -> None:
+    panels = figure("scaling", plotted({"patients": ("0.5", "1.0"), "texts": ("0.01", "1.0")})).axes
+    assert [[label.get_text() for label in panel.get_xticklabels()] for panel in panels] == [
+        ["0.5", "1.0"],
+        ["0.01", "1.0"],
+    ]
+    assert [text.get_text() for text in panels[-1].get_legend().get_texts()] == ["anatomy, all"]
+
+
+@pytest.mark.parametrize("levels", [{}, {"patients": ("0.5",)}, {"texts": ("0.1",)}])
+def test_a_panel_that_has_no_lines_says_so(figure: Draw, levels: dict[str, tuple[str, ...]]) -> None:
+    panels = figure("scaling", plotted(levels)).axes
+    assert [["not run"] if name not in levels else [] for name in ("patients", "texts")] == [
+        [text.get_text() for text in panel.texts] for panel in panels
+    ]
+    assert bool(panels[-1].get_legend()) == bool(levels)
+
+
+def test_a_level_that_a_group_lacks_is_a_gap(figure: Draw) -> None:
+    table = plotted({"patients": ("0.25", "0.5", "1.0")})
+    rare = table[table["level"] != "0.5"].assign(organs="rare")
+    (panel, _) = figure("scaling", pd.concat([table, rare])).axes
+    drawn = [np.isnan(line.get_ydata().astype(float)).tolist() for line, _, _ in panel.containers]
+    assert drawn == [[False] * 3, [False, True, False]]
+
+
+def test_levels_lie_by_size_and_folds_are_not_joined(figure: Draw) -> None:
+    (panel,) = figure("prompts", plotted({"words": ("12", "2", "5", "60")})).axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["2", "5", "12", "60"]
+    (panel,) = figure("folds", plotted({"fold": (ALL, "1", "0")}).assign(model="flans")).axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "1", ALL]
+    assert panel.containers[0][0].get_linestyle() == "None"
+
+
+def test_the_printed_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = plotted({"patients": ("0.5", "1.0"), "texts": ("0.1",)})
+    table = pd.concat([table.assign(kind=kind) for kind in ("anatomy", "position")]).assign(dice_high=0.75, cases=12345)
+    out = io.StringIO()
+    monkeypatch.setattr(study, "console", Console(file=out, width=80))
+    study.show("scaling", table)
+    said = out.getvalue()
+    assert "\u2026" not in said
+    cells = [cell.strip() for cell in re.split("[\u2502\u2503\n]", said)]
+    assert cells.count("0.400-0.750") == cells.count("12,345") == 6
+    assert {"patients", "texts", "position", "understood"} <= set(cells)
+    assert "repeat: 0, organs: all, scan: original" in " ".join(said.split())

@@ -1,0 +1,74 @@
+"""The command line as somebody meets it who has nothing yet: its help, and what it says is missing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from pipelines.bench import bench
+from pipelines.cli import ADAPTERS, app
+
+COMMANDS = [[name] for name in get_command(app).commands]  # type: ignore[attr-defined]
+COMMANDS += [["bench", name] for name in get_command(bench).commands]  # type: ignore[attr-defined]
+
+
+def help_of(*command: str) -> str:
+    """What is printed on a terminal of 80 columns."""
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"})
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_what_a_new_user_needs_comes_first() -> None:
+    said = help_of()
+    panels = ["Use a trained model", "Look at a run", "Prepare a run", "Measure"]
+    assert re.findall(r"╭─ ([^─]+) ─", said)[1:] == panels
+    assert said.index("segment") < said.index("summary") < said.index("configure") < said.index("bench")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_is_whole_at_eighty_columns(command: list[str]) -> None:
+    said = help_of(*command)
+    assert "\u2026" not in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_the_layouts_of_data_sets_are_listed() -> None:
+    assert {"nnunet", "btcv", "dicom", "png"} <= set(ADAPTERS)
+    listed = " ".join(help_of("evaluate").replace("\u2502", " ").split())
+    assert all(name in listed for name in ADAPTERS)
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "mend"),
+    [
+        (["segment", "scan.nii.gz", "the liver"], "models/flans/config.json", "make repro"),
+        (["understand", "the liver"], "models/flans/config.json", "make repro"),
+        (["summary"], "evaluation/metrics.json", "make repro"),
+        (["compare", "no-such-run"], "no-such-run", "dvc exp show"),
+        (["diagnose"], "evaluation/cases.parquet", "dvc repro evaluate"),
+        (["baselines"], "evaluation/cases.parquet", "dvc repro evaluate"),
+        (["configure", "mine.yaml"], "mine.yaml", "examples/"),
+        (["pose"], "params.yaml", "git checkout params.yaml"),
+        (["search", "gallstones"], "data/index", "dvc repro index"),
+        (["estimate"], "params.yaml", "git checkout params.yaml"),
+        (["study", "scaling"], "git stash create", "a Git repository"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_missing_is_named_and_nothing_is_written(
+    command: list[str], missing: str, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    found, _, fix = said.partition("To mend it:")
+    assert missing in found
+    assert mend in fix
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,47 @@
+"""What the report's sections share: words, figures as text, curves."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from model.groups import NAMES
+from pipelines.reporting import LYING, SCANS, TRANSFORMS, Curve, asked_for, curve, percent, round_robin, ticks
+from prompts.kinds import kinds
+from prompts.targets import ABSENT
+
+
+def test_every_transformation_and_kind_has_words() -> None:
+    assert tuple(TRANSFORMS) == NAMES
+    assert list(LYING) == list(SCANS)
+    assert set(asked_for()) == {*kinds(), "none", ABSENT}
+
+
+def test_a_curve_spans_its_axes() -> None:
+    drawn = curve("loss", {"train": pd.DataFrame({"step": [50, 100], "loss": [10.0, 0.0]})})
+    assert drawn.lines == {
+        "train": f"{(Curve.LEFT + Curve.RIGHT) / 2:g}.0,{Curve.TOP}.0 {Curve.RIGHT}.0,{Curve.BOTTOM}.0"
+    }
+    assert drawn.last == {"train": 0.0}
+    assert drawn.y_ticks[0] == (Curve.BOTTOM, "0")
+    assert drawn.y_ticks[-1] == (Curve.TOP, "10")
+    # A share keeps its whole scale; a value that isn't finite leaves a gap.
+    share = curve("dice", {"val": pd.DataFrame({"step": [1, 2], "dice": [0.8, float("nan")]})})
+    assert [text for _, text in share.y_ticks] == ["0", "0.5", "1"]
+    assert len(share.lines["val"].split()) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 250, [0, 100, 200, 300]), (0, 1, [0, 0.5, 1]), (-1, 3, [-1, 0, 1, 2, 3])]
+)
+def test_ticks_are_round_and_hold_the_range(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == expected
+
+
+def test_round_robin_takes_groups_in_turn() -> None:
+    assert round_robin(["abc", "d", "ef"], 5) == ["a", "d", "e", "b", "f"]
+
+
+def test_a_small_share_keeps_its_digits() -> None:
+    assert percent(0.9998, 2) == "99.98%"
+    assert percent(None) == "–"

@@ -140,10 +140,21 @@ def gbnf(manner: Manner, begins: str) -> str:
 
 
 def reads_well(text: str, phrase: str) -> bool:
-    """Whether the words after the target's `phrase` are words, say nothing twice, and come to an end."""
+    """Whether the words after the target's `phrase` are words, say nothing twice, and come to an end. The phrase itself
+    may: "just right of the right kidney"."""
     own = _words(text.partition(phrase)[2])
-    long = [word[:6] for word in (*_words(phrase), *own) if len(word) > 4]
-    return known_words() >= set(own) and len(set(long)) == len(long) and not _BREAKS_OFF.search(text)
+    said, added = (_stems(words) for words in (_words(phrase), own))
+    return (
+        known_words() >= set(own)
+        and len(set(added)) == len(added)
+        and not set(said) & set(added)
+        and not _BREAKS_OFF.search(text)
+    )
+
+
+def _stems(words: list[str]) -> list[str]:
+    """The beginnings of the longer words, by which they are told apart."""
+    return [word[:6] for word in words if len(word) > 4]
 
 
 class LocalChatModel(BaseChatModel):

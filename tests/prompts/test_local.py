@@ -121,6 +121,12 @@ def test_texts_that_read_badly_are_thrown_away(tail: str, good: bool) -> None:
     assert reads_well(f"Please outline the liver {tail}", "the liver") is good
 
 
+def test_a_target_may_say_a_side_twice() -> None:
+    phrase = "the organ just right of the right kidney"
+    assert reads_well(f"Please outline {phrase} to plan a biopsy.", phrase)
+    assert not reads_well(f"Please outline {phrase} on its right side.", phrase)
+
+
 def test_the_words_that_it_may_use_are_english_or_anatomy() -> None:
     assert {"pancreas", "hemidiaphragm", "cancer", "because"} <= known_words()
     assert not {"myanada", "inrersleasm"} & known_words()

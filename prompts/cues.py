@@ -27,7 +27,7 @@ NEAR = 14
 _REACH = {"l": NEAR, "r": NEAR, "write": 1, "wright": 1, "rite": 1}
 """How far from the noun, in characters, what may mean a side counts as one; other words as far as the sentence goes."""
 _OPPOSITE = {"left": "right", "right": "left"}
-_SENTENCE_END = re.compile(r"[.;?!]\s")
+_SENTENCE_END = re.compile(r"(?<!\b[LR])[.;?!]\s")
 CONTENT = Path(__file__).with_suffix(".yaml")
 
 
@@ -77,6 +77,8 @@ class _Patterns:
     picture_before: re.Pattern[str]
     of_something: re.Pattern[str]
     owner: re.Pattern[str]
+    alone: re.Pattern[str]
+    counterpart: re.Pattern[str]
 
 
 @cache
@@ -118,14 +120,19 @@ def _unions(text: str, named: list[Mention]) -> list[Mention]:
 
 
 def _counterparts(text: str, named: list[Mention]) -> list[Cue]:
-    """Where a text rules out one of a pair, and doesn't name the other, the word before speaks of the other."""
+    """Where a text names one of a pair alone, what speaks of the other: the word before, if the one is ruled out; else
+    such words as "its partner"."""
     found = []
     for mention in named:
         side, _, noun = mention.organ.partition(" ")
         other = f"{_OPPOSITE.get(side)} {noun}"
-        if mention.negated and other in NUMBERS and all(m.organ != other for m in named):
+        if other not in NUMBERS or any(m.organ == other for m in named):
+            continue
+        if mention.negated:
             end = len(text[: mention.start].rstrip())
             found.append(Cue(text[:end].rfind(" ") + 1, end, NUMBERS[other], False))
+        elif match := _patterns().counterpart.search(text):
+            found.append(Cue(*match.span(), NUMBERS[other], False))
     return found
 
 
@@ -154,7 +161,8 @@ def _side(text: str, noun: re.Match[str], settled: list[Mention]) -> str | None:
         for word in pattern.finditer(text):
             if _reaches(text, word, noun) and _is_patients(text, word) and not _overlapping(settled, *word.span()):
                 ruled_out = bool(patterns.not_before.search(text[: word.start()]))
-                found.append((ruled_out, _gap(word, noun), _OPPOSITE[side] if ruled_out else side))
+                rank = (_apart(text, word, noun), ruled_out, _gap(word, noun))
+                found.append((*rank, _OPPOSITE[side] if ruled_out else side))
     return min(found)[-1] if found else None
 
 
@@ -164,9 +172,16 @@ def _gap(word: re.Match[str], noun: re.Match[str]) -> int:
 
 
 def _reaches(text: str, word: re.Match[str], noun: re.Match[str]) -> bool:
-    """Whether a word that may mean a side stands near enough to a noun to speak of it, and in the same sentence."""
-    between = text[min(word.end(), noun.end()) : max(word.start(), noun.start())]
-    return _gap(word, noun) <= _REACH.get(word.group().lower(), len(text)) and not _SENTENCE_END.search(between)
+    """Whether a word that may mean a side stands near enough to a noun to speak of it; of nothing else, in a sentence
+    of its own."""
+    if _gap(word, noun) > _REACH.get(word.group().lower(), len(text)):
+        return False
+    return not _apart(text, word, noun) or bool(_patterns().alone.search(text[word.end() :]))
+
+
+def _apart(text: str, word: re.Match[str], noun: re.Match[str]) -> bool:
+    """Whether a sentence ends between the two."""
+    return bool(_SENTENCE_END.search(text[min(word.end(), noun.end()) : max(word.start(), noun.start())]))
 
 
 def _is_patients(text: str, side: re.Match[str]) -> bool:

@@ -25,10 +25,32 @@ def structures(text: str) -> set[str]:
         ("not the left one but the right adrenal", "right adrenal gland"),
         ("the kidney that is not on the left", "right kidney"),
         ("not the left femoral head but the other", "right head of femur"),
+        ("Contour one kidney for me. Which? The right.", "right kidney"),
+        ("L. femur head", "left head of femur"),
+        ("adrenal gland && !left", "right adrenal gland"),
+        ("side != right, organ = kidney", "left kidney"),
+        ("hip ball - anything but the right one", "left head of femur"),
     ],
 )
 def test_a_side_is_found_where_it_stands(text: str, organ: str) -> None:
     assert organ in structures(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("The right kidney is finished. Do its fellow.", "left kidney"),
+        ("they took the left femoral head out, show me the remaining one", "right head of femur"),
+        ("no no, you keep giving me the right adrenal! the other!", "left adrenal gland"),
+    ],
+)
+def test_where_one_of_a_pair_is_named_other_words_speak_of_the_other(text: str, other: str) -> None:
+    assert other in structures(text)
+
+
+def test_a_side_in_another_sentence_must_speak_of_nothing_else() -> None:
+    assert structures("Right hip replaced in 2011. Please outline the kidney.") == {"kidney"}
+    assert structures("The left kidney is small and the other organs are normal.") == {"left kidney"}
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,12 @@ def test_forms_are_filled_with_every_structures_names() -> None:
         len(texts) * (3 if name in SLOTTED else 1) for name, texts in content.items() if name not in RELATIONS
     ) + 3 * len(RELATIONS) * len(ORGANS)
     asked = [each for each in made if each.cell.kind == "anatomy"]
+    described = {text for organ in ORGANS for text in content[organ.name]}  # by what the vocabulary doesn't know
     missed = [
-        each.text for each in asked if each.cell.intent.organ not in {CUES[cue.number - 1] for cue in cues(each.text)}
+        each.text
+        for each in asked
+        if each.text not in described
+        and each.cell.intent.organ not in {CUES[cue.number - 1] for cue in cues(each.text)}
     ]
     assert len(missed) < 0.01 * len(asked), missed
     assert set(Counter(each.cell.intent.organ for each in asked)) == {organ.name for organ in ORGANS}

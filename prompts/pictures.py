@@ -19,6 +19,8 @@ from corpus.scans.windowing import window
 from prompts.facts import mask_of
 from prompts.targets import intent_of
 
+LETTERED = 256
+"""Pixels of a picture in which letters are as the font has them; in larger ones they grow."""
 WHITE, RIVAL, ASKED = 253, 254, 255
 """A picture's palette: the CT in greys from 0 to WHITE, then the colours of the two outlines."""
 COLOURS = ((60, 170, 255), (255, 230, 0))
@@ -59,6 +61,14 @@ def outline(mask: np.ndarray) -> np.ndarray:
     return touching & ~mask
 
 
+def _letter(letter: str) -> Image.Image:
+    """A letter as a mask of 6 x 11 pixels, in Pillow's bitmap font: an outline font's pixels change with the FreeType
+    that draws it."""
+    shape = Image.new("1", (6, 11))
+    ImageDraw.Draw(shape).text((0, 0), letter, fill=1, font=ImageFont.load_default_imagefont())
+    return shape
+
+
 def picture(
     image: np.ndarray,
     mask: np.ndarray,
@@ -84,12 +94,12 @@ def picture(
     grey = np.floor(window(image) * np.float32(WHITE) + np.float32(0.5)).astype(np.uint8)
     drawn = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR)
 
-    # The letters come from Pillow's bitmap font: an outline font's pixels change with the FreeType that draws it.
-    letters, font = ImageDraw.Draw(drawn), ImageFont.load_default_imagefont()
+    scale = max(1, pixels // LETTERED)
     for edge, letter in sides.items():
-        x = {"leftmost": 4, "rightmost": width - 10}.get(edge, width // 2 - 3)
-        y = {"topmost": 2, "bottommost": height - 13}.get(edge, height // 2 - 6)
-        letters.text((x, y), letter, fill=WHITE, font=font)
+        x = {"leftmost": 4, "rightmost": width - 10 * scale}.get(edge, width // 2 - 3 * scale)
+        y = {"topmost": 2, "bottommost": height - 13 * scale}.get(edge, height // 2 - 6 * scale)
+        shape = _letter(letter).resize((6 * scale, 11 * scale), Image.Resampling.NEAREST)
+        drawn.paste(WHITE, (x, y), shape)
 
     def line(each: np.ndarray) -> np.ndarray:
         return outline(np.array(Image.fromarray(each).resize((width, height), Image.Resampling.NEAREST)))

@@ -17,6 +17,7 @@ from model.groups import NAMES
 from model.metrics import METRICS
 from model.statistics import aggregate, bootstrap_interval
 from model.views import ROTATED
+from prompts.cues import CUES, cues
 from prompts.targets import ABSENT
 
 AS_IT_LIES = NAMES[0]
@@ -93,22 +94,36 @@ def _scan(cases: pd.DataFrame) -> pd.Series:
 
 
 def _scored(cases: pd.DataFrame) -> dict:
-    """The figures of one way to show slices: by kind, absent organs, pose. Poses are those of slices alone, but for
-    `used`: the share of the slices whose pose was right as it was used."""
+    """The figures of one way to show slices: by kind, absent organs, pose; and of requests by name once more those
+    whose pose was sure, those that were understood, and those in words that the vocabulary knows. Poses are those of
+    slices alone, but for `used`: the share of the slices whose pose was right as it was used."""
     asked = cases.groupby("kind", sort=True)
     result: dict = {str(kind): _figures(rows) for kind, rows in asked if kind != ABSENT}
     vain = cases[cases["kind"] == ABSENT]
     if len(vain):
         result[ABSENT] = {"empty": _share(vain["dice"] == 1), "cases": len(vain)}
     poses = cases.drop_duplicates(["slice_id", "transform"])
-    alone, sure = poses[poses["alone_sure"]], cases[cases["pose_sure"] & (cases["kind"] == "anatomy")]
+    alone, anatomy = poses[poses["alone_sure"]], cases[cases["kind"] == "anatomy"]
     result["pose"] = {"accuracy": _share(poses["alone_right"]), "sure": _share(poses["alone_sure"])}
     if len(alone):
         result["pose"]["accuracy_where_sure"] = _share(alone["alone_right"])
     result["pose"]["used"] = _share(poses["pose_right"])
-    if len(sure):
-        result["anatomy_where_pose_sure"] = _figures(sure)
+    for where, chosen in (
+        ("pose_sure", anatomy["pose_sure"]),
+        ("understood", anatomy["understood_right"]),
+        ("named", _named(anatomy)),
+    ):
+        if chosen.any():
+            result[f"anatomy_where_{where}"] = _figures(anatomy[chosen.astype(bool)])
     return result
+
+
+def _named(cases: pd.DataFrame) -> pd.Series:
+    """Whether each case's text holds a name or a description of its structure that the vocabulary knows."""
+    known = {text: {CUES[cue.number - 1] for cue in cues(text)} for text in cases["text"].unique()}
+    return pd.Series(
+        [organ in known[text] for text, organ in zip(cases["text"], cases["organ"], strict=True)], cases.index, bool
+    )
 
 
 def score_volumes(volumes: pd.DataFrame) -> dict:

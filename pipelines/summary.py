@@ -43,6 +43,9 @@ def show() -> None:
     if ABSENT in original:
         empty, count = original[ABSENT]["empty"], original[ABSENT]["cases"]
         others.append(f"organs that a slice doesn't show, left out: {empty:.1%} of {count:,}")
+    for which, requests in (("named", "in words that the vocabulary knows"), ("understood", "that were understood")):
+        if found := original.get(f"anatomy_where_{which}"):
+            others.append(f"by name, of requests {requests}: {found['dice']:.3f} ({found['cases']:,})")
     others.append(f"pose found: {original['pose']['accuracy']:.1%} of single slices")
     places = Table(title="Results", title_justify="left", show_header=False)
     for what, where in (

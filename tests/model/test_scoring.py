@@ -20,6 +20,7 @@ def cases() -> pd.DataFrame:
     dice = {"identity": 0.9, "flip": 0.8, "rotated": 0.7}
     table = table.assign(dice=table["transform"].map(dice) - 0.5 * (table["domain"] == "out"), nsd=0.5, nsd_1mm=0.25)
     table = table.assign(hd95=2.0, area_mm2=300.0, region="top left", style="lay", prompt_id="p", understood="liver")
+    table = table.assign(text="the liver please")
     shown = table["transform"].replace("rotated", "identity")
     return table.assign(
         understood_right=True, negated_right=True, pose_found=shown, pose_right=True, pose_sure=True
@@ -35,6 +36,15 @@ def test_what_is_out_of_domain_is_scored_apart() -> None:
     assert [apart[scan]["anatomy"]["dice"] for scan in found] == [0.4, 0.3, 0.2]
     assert (metrics["patients"], apart["patients"]) == (2, 1)
     assert "out_of_domain" not in score(cases().query("domain == 'in'"), None, {})
+
+
+def test_requests_by_name_are_scored_once_more_where_they_were_understood_and_where_their_words_are_known() -> None:
+    described = cases().assign(text="what Prometheus lost, please", understood_right=False, dice=0.0)
+    original = score(pd.concat([cases(), described], ignore_index=True), None, {})["original"]
+    assert original["anatomy"]["dice"] == pytest.approx(0.45)
+    for where in ("named", "understood"):
+        assert original[f"anatomy_where_{where}"]["dice"] == pytest.approx(0.9)
+        assert 2 * original[f"anatomy_where_{where}"]["cases"] == original["anatomy"]["cases"]
 
 
 def test_tables_bin_sizes_and_angles_and_keep_rotations_apart() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpus.errors import InputError
+from pipelines.runs import LOCK
 from pipelines.stage import console
 
 
@@ -50,9 +51,14 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
     with the same parameters before comes from DVC's cache.
 
     Raises:
-        InputError: This is no Git and DVC repository with a commit, or an experiment failed.
+        InputError: This is no Git and DVC repository with a commit, an experiment failed, or DVC's cache lacks what
+            dvc.lock names, as in a new clone: it couldn't be put back.
     """
     kept = _git("stash", "create") or _git("rev-parse", "HEAD")
+    missing = json.loads(_dvc("data", "status", "--json") or "{}").get("not_in_cache", [])
+    if missing:
+        found = f"{len(missing)} of the outputs that it names aren't in DVC's cache, {missing[0]} among them"
+        raise InputError(LOCK, found, "run `dvc repro` once; experiments start from what it makes")
     console.print(
         "Until this ends, params.yaml, models and results here are an experiment's. Should it be killed: "
         f"git restore --source={kept} --worktree -- . && dvc checkout --force",
@@ -82,10 +88,11 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _dvc(*arguments: str, check: bool = True, said: bool = False) -> None:
-    """Run dvc; `said`: what it prints is shown."""
+def _dvc(*arguments: str, check: bool = True, said: bool = False) -> str:
+    """What dvc prints; `said`: it is shown instead."""
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, capture_output=not said, text=True, check=False)
     if check and done.returncode:
         fix = "correct what is said above; what was done is kept, and the same command goes on"
         raise InputError(shlex.join(["dvc", *arguments]), f"it ended with exit status {done.returncode}", fix)
+    return done.stdout or ""

@@ -20,11 +20,9 @@ from prompts.pictures import save
 
 PICTURE_PX = 320
 COLOURS = {"agrees": "green", "contradicts": "red", "unsure": "yellow", "unreadable": "yellow"}
-COLUMNS = [
-    *("volume", "header", "verdict", "upright", "slices"),
-    *("back", "right", "head"),
-    *("network", "probability", "picture"),
-]
+RULES = ["back", "right", "head"]
+"""Margins of the anatomical rules."""
+COLUMNS = ["volume", "header", "verdict", "upright", "slices", *RULES, "network", "probability", "picture"]
 
 
 def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: Path) -> pd.DataFrame:

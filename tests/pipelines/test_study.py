@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -104,6 +105,18 @@ def test_levels_run_as_experiments_and_the_workspace_comes_back(
     runs = Path("../runs").read_text().count("\n")
     run_study("scaling", ["patients=0.5"], 1, False, Options())
     assert Path("../runs").read_text().count("\n") == runs, "what has run before comes from the cache"
+
+
+def test_a_new_clone_is_told_to_run_the_pipeline_first(repository: Path) -> None:
+    shutil.rmtree(".dvc/cache")
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(
+        InputError, match=r"dvc\.lock: 1 of the outputs that it names aren't in DVC's cache, out/"
+    ) as found:
+        run_study("scaling", ["patients=0.5"], 1, False, Options())
+    assert "dvc repro" in found.value.fix
+    assert Path("params.yaml").read_bytes() == before
+    assert not Path("report").exists()
 
 
 def test_a_failed_experiment_is_named_and_the_workspace_comes_back(repository: Path) -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from corpus.anatomy import BY_NAME, PAIRED_NOUNS, Mention, mentions
 from corpus.params import read_yaml
@@ -41,8 +41,12 @@ class Cue:
     negated: bool
 
 
-def cues(text: str) -> list[Cue]:
-    """The cues of a text. Names come last: where a name holds a claim ("left kidney"), the name counts."""
+def cues(text: str, known: Names | None = None) -> list[Cue]:
+    """The cues of a text. Names come last: where a name holds a claim ("left kidney"), the name counts.
+
+    Args:
+        known: What `names` says of the text, where that is known already.
+    """
     found = [
         Cue(match.start(), match.end(), NUMBERS[name], False)
         for name, pattern in (
@@ -51,18 +55,26 @@ def cues(text: str) -> list[Cue]:
         )
         for match in pattern.finditer(text)
     ]
-    named, unions = names(text)
+    named, unions = known or names(text)
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
     found += _counterparts(text, named)
     settled = [m for m in named if m in unions or m.organ.startswith(tuple(f"{side} " for side in _OPPOSITE))]
     return found + _pairs(text.replace("\u2019", "'"), named, settled)
 
 
-def names(text: str) -> tuple[list[Mention], list[Mention]]:
-    """The structures that a text names, and those of them that are both of a pair, called by their two sides."""
+class Names(NamedTuple):
+    """The structures that a text names."""
+
+    all: list[Mention]
+    unions: list[Mention]
+    """Those of them that are both of a pair, called by their two sides."""
+
+
+def names(text: str) -> Names:
+    """The structures that a text names; where two sides make a pair, the pair."""
     named = list(mentions(text))
     unions = _unions(text, named)
-    return [m for m in named if not _overlapping(unions, m.start, m.end)] + unions, unions
+    return Names([m for m in named if not _overlapping(unions, m.start, m.end)] + unions, unions)
 
 
 @dataclass(frozen=True)

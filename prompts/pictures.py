@@ -19,8 +19,9 @@ from corpus.scans.windowing import window
 from prompts.facts import mask_of
 from prompts.targets import intent_of
 
+LETTER = (6, 11)
+"""Width and height of a letter in pixels; it grows in pictures of twice `LETTERED` pixels and more."""
 LETTERED = 256
-"""Pixels of a picture in which letters are as the font has them; in larger ones they grow."""
 WHITE, RIVAL, ASKED = 253, 254, 255
 """A picture's palette: the CT in greys from 0 to WHITE, then the colours of the two outlines."""
 COLOURS = ((60, 170, 255), (255, 230, 0))
@@ -62,9 +63,9 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 
 def _letter(letter: str) -> Image.Image:
-    """A letter as a mask of 6 x 11 pixels, in Pillow's bitmap font: an outline font's pixels change with the FreeType
+    """A letter as a mask of `LETTER` pixels, in Pillow's bitmap font: an outline font's pixels change with the FreeType
     that draws it."""
-    shape = Image.new("1", (6, 11))
+    shape = Image.new("1", LETTER)
     ImageDraw.Draw(shape).text((0, 0), letter, fill=1, font=ImageFont.load_default_imagefont())
     return shape
 
@@ -95,11 +96,11 @@ def picture(
     drawn = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR)
 
     scale = max(1, pixels // LETTERED)
+    across, down = (side * scale for side in LETTER)
     for edge, letter in sides.items():
-        x = {"leftmost": 4, "rightmost": width - 10 * scale}.get(edge, width // 2 - 3 * scale)
-        y = {"topmost": 2, "bottommost": height - 13 * scale}.get(edge, height // 2 - 6 * scale)
-        shape = _letter(letter).resize((6 * scale, 11 * scale), Image.Resampling.NEAREST)
-        drawn.paste(WHITE, (x, y), shape)
+        x = {"leftmost": 4, "rightmost": width - across - 4 * scale}.get(edge, width // 2 - across // 2)
+        y = {"topmost": 2, "bottommost": height - down - 2 * scale}.get(edge, height // 2 - down // 2)
+        drawn.paste(WHITE, (x, y), _letter(letter).resize((across, down), Image.Resampling.NEAREST))
 
     def line(each: np.ndarray) -> np.ndarray:
         return outline(np.array(Image.fromarray(each).resize((width, height), Image.Resampling.NEAREST)))

@@ -29,8 +29,9 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
 
     Words for two structures at once ("the adrenal glands") stay.
     """
+    known = names(text)
     written, stretches, done = "", [], 0
-    for (start, end), named in groupby(sorted(names(text)[0], key=_place), key=_place):
+    for (start, end), named in groupby(sorted(known.all, key=_place), key=_place):
         organs = [mention.organ for mention in named]
         if len(organs) == 1:
             written += text[done:start]
@@ -51,7 +52,7 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
             end = s.new_end if end <= s.end else end + s.new_end - s.end
         return replace(cue, start=start, end=end)
 
-    return written + text[done:], [moved(cue) for cue in cues(text)]
+    return written + text[done:], [moved(cue) for cue in cues(text, known)]
 
 
 def _place(mention: Mention) -> tuple[int, int]:

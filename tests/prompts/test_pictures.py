@@ -10,7 +10,7 @@ import pytest
 
 from corpus.scans.store import SLICES, TABLE, ShardWriter, SliceStore
 from prompts.facts import shapes, slice_facts
-from prompts.pictures import ASKED, RIVAL, draw_pictures, outline, picture, representatives
+from prompts.pictures import ASKED, LETTER, RIVAL, WHITE, draw_pictures, outline, picture, representatives
 from prompts.rules import Scene, slice_answers
 from prompts.targets import TargetParams, eligible
 
@@ -41,6 +41,17 @@ def test_a_picture_keeps_proportions_and_outlines_the_mask(label: np.ndarray) ->
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (39, 80, 7, 28)
     assert np.nonzero(canvas == RIVAL)[1].min() == 43
     assert canvas[60, 18] == 127  # the window's level is mid-grey
+
+
+@pytest.mark.parametrize(("pixels", "tall"), [(256, 1), (640, 2), (1024, 4)])
+def test_letters_lie_at_the_patients_sides_and_grow_with_the_picture(pixels: int, tall: int) -> None:
+    air = np.full((64, 64), -1000, np.int16)
+    white = np.asarray(picture(air, np.zeros((64, 64), bool), (1.0, 1.0), pixels)) == WHITE
+    rows, cols = np.nonzero(white)
+    assert LETTER[1] * tall / 2 < np.ptp(rows) + 1 <= LETTER[1] * tall
+    left, right = cols[cols < pixels / 2], cols[cols > pixels / 2]
+    assert left.max() < pixels / 10
+    assert right.min() > 0.9 * pixels
 
 
 def test_equal_outlines_that_run_together_both_show(label: np.ndarray) -> None:

@@ -30,6 +30,11 @@ SCANS = {
 """How the scans lie that a figure is of, in words."""
 LYING = {"original": "as they lie", "transformed": "turned or mirrored", "rotated": "rotated"}
 """The same, short enough to head a column."""
+WORDED = {
+    "anatomy_where_named": "in words that the vocabulary knows",
+    "anatomy_where_understood": "that were understood",
+}
+"""The requests by name that are counted once more."""
 TRANSFORMS = {
     "identity": "as it lies",
     "rot90": "turned 90° anticlockwise",
@@ -243,6 +248,7 @@ def render(page: dict[str, Any], template: str = "report.html.j2") -> str:
         "TRANSFORMS": TRANSFORMS,
         "SCANS": SCANS,
         "LYING": LYING,
+        "WORDED": WORDED,
         "SPLITS": SPLITS,
         "Curve": Curve,
     }

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from corpus.errors import InputError
-from pipelines.reporting import LYING, about_absent, about_rotated
+from pipelines.reporting import LYING, WORDED, about_absent, about_rotated
 from pipelines.stage import DATA, EVALUATION, MODELS, REPORT, REVIEW, console
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
@@ -43,8 +43,8 @@ def show() -> None:
     if ABSENT in original:
         empty, count = original[ABSENT]["empty"], original[ABSENT]["cases"]
         others.append(f"organs that a slice doesn't show, left out: {empty:.1%} of {count:,}")
-    for which, requests in (("named", "in words that the vocabulary knows"), ("understood", "that were understood")):
-        if found := original.get(f"anatomy_where_{which}"):
+    for which, requests in WORDED.items():
+        if found := original.get(which):
             others.append(f"by name, of requests {requests}: {found['dice']:.3f} ({found['cases']:,})")
     others.append(f"pose found: {original['pose']['accuracy']:.1%} of single slices")
     places = Table(title="Results", title_justify="left", show_header=False)

@@ -85,10 +85,12 @@ def test_the_figures_are_those_of_the_metrics(run: Path) -> None:
 
     metrics["original"]["anatomy"] |= {"dice": 0.1234, "dice_low": 0.0127, "dice_high": 0.2346}
     metrics["original"]["pose"]["used"] = 0.9765
+    metrics["original"]["anatomy_where_understood"] |= {"dice": 0.4567, "cases": 5}
     write_json(Path("evaluation/metrics.json"), metrics)
     changed = Page()
     assert changed.values[0] == "0.123"
     assert "95% interval 0.013 to 0.235; 6 cases" in changed.html
+    assert "of requests that were understood: 0.457 (5)" in changed.html
     assert "judged with its volume, right on 97.7%" in changed.html
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from corpus.errors import InputError
 from pipelines import summary
+from pipelines.reporting import WORDED
 from tests.pipelines.report_run import PARAMETERS, cases, write_evaluation, write_json
 
 
@@ -36,6 +37,9 @@ def test_figures_come_with_their_cases(said: io.StringIO) -> None:
     text = " ".join(said.getvalue().split())
     for found, count in (("original", 6), ("transformed", 12), ("rotated", 6)):
         assert f"{(metrics | {'rotated': metrics['original']})[found]['anatomy']['dice']:.3f} ({count})" in text
+    for which, requests in WORDED.items():
+        found = metrics["original"][which]
+        assert f"by name, of requests {requests}: {found['dice']:.3f} ({found['cases']})" in text
     assert "Only 25% of the slices are rotated, by up to 30°" in text
     assert "Whole volumes: Dice 0.812, over 112 organs in 5 volumes." in text
     assert "Of 8 cases in which no slice of a volume shows the organ (5 volumes), 0 got no mask" in text

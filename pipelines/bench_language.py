@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
+from rapidfuzz import fuzz, process
 from rich.table import Table
 
 import model
+from corpus.anatomy import BY_NAME
 from corpus.params import params_dataclass, read_yaml, validated
 from model.calibration import calibration_error
 from model.inference import Segmenter
 from model.intent_head import Understanding
 from pipelines.stage import console
 from prompts.intent import Intent
+from prompts.renaming import renamed
+from prompts.spelling import mend
+from prompts.written import forms
 
 REQUESTS = tuple(Path(model.__file__).with_name(f"{name}.yaml") for name in ("requests", "requests_blind"))
 BATCH = 256
+TWIN = 90
+"""Similarity of two wordings, of 100, from which on they count as the same."""
 
 
 @params_dataclass
@@ -49,7 +58,8 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
 
     Returns:
         One row a text: its set (the file's name), the columns of `TypedRequest`, wanted and understood (the organ, the
-        attribute, or "none"), confidence, right, and seconds (the time for all texts, in each row).
+        attribute, or "none"), confidence, right, twin (whether forms.yaml says nearly the same, see `twins`), and
+        seconds (the time for all texts, in each row).
 
     Raises:
         InputError: There is no such checkpoint.
@@ -77,12 +87,28 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
                 "right": (replace(intent, negated=False) if either else intent) == request.intent,
             }
         )
-    return pd.DataFrame(rows).assign(seconds=seconds)
+    return pd.DataFrame(rows).assign(twin=twins([request.text for request in wanted]), seconds=seconds)
+
+
+def twins(texts: Sequence[str]) -> list[bool]:
+    """Whether training has seen nearly the same wording of each text, whatever structure it speaks of: short requests
+    ("liver segmentation") can hardly be put otherwise."""
+    known = list({_wording(each.text) for each in forms(1, seed=0)})
+    alike = process.cdist(list(map(_wording, texts)), known, scorer=fuzz.ratio, score_cutoff=TWIN)
+    return [bool(row.any()) for row in alike]
+
+
+def _wording(text: str) -> str:
+    """A text without case, punctuation and typing errors, one word for any structure."""
+    words = renamed(mend(text))[0].lower()
+    for name in sorted(BY_NAME, key=len, reverse=True):
+        words = words.replace(name, "structure")
+    return " ".join(re.findall(r"\w+", words))
 
 
 def show(rows: pd.DataFrame) -> None:
-    """Print the share that was understood, by set, kind and voice, how far confidence is off, and what was misread with
-    the most confidence."""
+    """Print the share that was understood, by set, kind and voice, and of what training has no twin of; how far
+    confidence is off, and what was misread with the most confidence."""
     table = Table(title=f"{len(rows)} texts, {len(rows) / rows['seconds'].iloc[0]:.0f} a second", title_justify="left")
     for column in ("", "texts", "understood"):
         table.add_column(column, justify="right" if column else "left")
@@ -90,6 +116,9 @@ def show(rows: pd.DataFrame) -> None:
         for name, group in rows.groupby(by, sort=False):
             table.add_row(str(name), str(len(group)), f"{group['right'].mean():.1%}")
         table.add_section()
+    for name, group in rows[~rows["twin"]].groupby("set", sort=False):
+        table.add_row(f"{name}, wording not in forms.yaml", str(len(group)), f"{group['right'].mean():.1%}")
+    table.add_section()
     table.add_row("all", str(len(rows)), f"{rows['right'].mean():.1%}")
     console.print(table)
     error = calibration_error(rows["confidence"].tolist(), rows["right"].tolist())

@@ -51,7 +51,7 @@ def main(dry_run: bool = False) -> None:
         f"{generated.asked} were asked now and {generated.failed} failed"
     )
     if not summary["language_model_used"]:
-        console.print("No language model was used: these requests come from a grammar.")
+        console.print("No language model was asked: what the provider wrote comes from a grammar.")
     if generated.stopped:
         console.print(f"[yellow]Stopped early:[/] {generated.stopped}. A larger generate.budget goes on from here.")
     for short in summary["shortfalls"]:

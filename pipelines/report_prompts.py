@@ -36,6 +36,9 @@ def prompts() -> dict[str, Any]:
     return {
         "quality": quality,
         "checks": {name: passed[name] for name in CHECKS if name in passed},
+        "brought": int(
+            (read_table(REVIEW / "accepted.parquet", "review", ["provider"])["provider"] == "written").sum()
+        ),
         "written": read_json(BANK / "summary.json", "generate", keys),
         "retrieval": retrieval(),
         "styles": {name: style.voice for name, style in styles().items()},

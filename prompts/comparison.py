@@ -1,7 +1,7 @@
 """Banks side by side: the same quality figures of what each provider wrote, and a seeded sample of it to read.
 
-What people wrote is left out on both sides. Figures that fall as a set grows are taken over as many prompts of each
-bank as the smallest has.
+What the project brings along is left out on both sides. Figures that fall as a set grows are taken over as many prompts
+of each bank as the smallest has.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ WRITTEN: dict[str, Any] = {
     "response_key": "",
     "cost": 0.0,
 }
-"""Where texts come from that people wrote."""
+"""Where texts come from that the project brings along."""
 
 
 class Generator:
@@ -286,7 +286,7 @@ class Generator:
                 progress.accepted += self._keep(text, call.cell, context, shared)
 
     def _take_written(self, texts: Iterable[Written]) -> None:
-        """Put texts that people wrote into the bank."""
+        """Put texts that the project brings along into the bank."""
         context = Context(duplicates=self.duplicates)
         for each in texts:
             self._keep(each.text, each.cell, context, WRITTEN, each.checks)

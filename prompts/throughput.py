@@ -14,7 +14,7 @@ from prompts.response_store import ResponseStore
 
 @dataclass(frozen=True)
 class Throughput:
-    """Requests by provider alone: those that people wrote are left out."""
+    """Requests by provider alone: those that the project brings along are left out."""
 
     candidates: int
     accepted: int

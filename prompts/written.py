@@ -1,4 +1,5 @@
-"""What people wrote and no model has to: bare names to ask by, and texts that ask for no segmentation."""
+"""Texts that the project brings along, so that no provider has to write them: bare names to ask by, ways of asking, and
+texts that ask for no segmentation. Language models drafted most of them (see forms.yaml)."""
 
 from __future__ import annotations
 

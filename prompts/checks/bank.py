@@ -1,7 +1,7 @@
 """The checks that need the whole bank: near copies by letters, near copies by meaning, and the round trip.
 
-They run after generation, over all prompts that a provider wrote. What people wrote stays, and is left out here: each
-candidate was compared with it as it came.
+They run after generation, over all prompts that a provider wrote. What the project brings along stays, and is left
+out here: each candidate was compared with it as it came.
 """
 
 from __future__ import annotations

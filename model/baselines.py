@@ -121,7 +121,8 @@ class OrganHeadAlone(FLanS):
     def of(cls, model: FLanS) -> OrganHeadAlone:
         """With the weights of a model."""
         names = torch.zeros(N_ORGANS, model.mask_decoder.project.in_features)
-        alone = cls(replace(model.params, resolve="geometric"), model.canonicalizer.params, names)
+        params = replace(model.params, resolve="geometric")
+        alone = cls(params, model.canonicalizer.params, names, model.intent_head.tuned.shape)
         alone.load_state_dict(model.state_dict())
         return alone
 

@@ -26,6 +26,7 @@ from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
 from model.organ_head import OrganHead, OrganMaps
 from model.text_encoder import TextEncoderParams, Tokens
+from model.tuned_layers import TunedShape
 
 _VOCABULARY = [organ.name for organ in ORGANS]
 
@@ -82,16 +83,23 @@ class FLanS(nn.Module):
 
     Args:
         name_embeddings: `[24, text_dim]` pooled text embeddings of the organs' names.
+        tuned: The layers of the text encoder that are the intent head's own; none by default.
     """
 
-    def __init__(self, params: ModelParams, canonicalizer: CanonicalizerParams, name_embeddings: Tensor) -> None:
+    def __init__(
+        self,
+        params: ModelParams,
+        canonicalizer: CanonicalizerParams,
+        name_embeddings: Tensor,
+        tuned: TunedShape | None = None,
+    ) -> None:
         super().__init__()
         self.params = params
         text_dim = name_embeddings.shape[1]
         self.canonicalizer = build_canonicalizer(canonicalizer)
         self.image_encoder = build_image_encoder(params.image_encoder, params.widths, params.fine_dim, params.dim)
         self.organ_head = OrganHead(name_embeddings, params.dim, params.fine_dim)
-        self.intent_head = IntentHead(text_dim, params.dim)
+        self.intent_head = IntentHead(text_dim, params.dim, tuned)
         self.mask_decoder = MaskDecoder(text_dim, params.dim, params.fine_dim, params.decoder_depth)
 
     def encode_image(self, x: Tensor) -> ImageEncoding:
@@ -125,6 +133,7 @@ class FLanS(nn.Module):
             "model": plain(self.params),
             "canonicalizer": plain(self.canonicalizer.params),
             "text_dim": self.mask_decoder.project.in_features,
+            "tuned": plain(self.intent_head.tuned.shape),
             "organs": _VOCABULARY,
             "parameters": parameter_count(self),
             "training": training or {},
@@ -144,7 +153,8 @@ class FLanS(nn.Module):
             raise InputError(directory / CONFIG, found, "train it again: dvc repro")
         params = validated(config["model"], ModelParams, directory / CONFIG, "model")
         canonicalizer = validated(config["canonicalizer"], CanonicalizerParams, directory / CONFIG, "canonicalizer")
-        model = cls(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]))
+        tuned = validated(config["tuned"], TunedShape, directory / CONFIG, "tuned")
+        model = cls(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]), tuned)
         model.load_state_dict(read_weights(directory))
         return model.eval()
 

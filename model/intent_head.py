@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.text_encoder import CUE_CODES, Tokens
+from model.tuned_layers import TunedLayers, TunedShape
 from prompts.cues import CUES, NUMBERS, UNSIDED
 from prompts.intent import (
     ATTRIBUTES,
@@ -90,7 +91,7 @@ class IntentTargets:
 
 
 class Reader(nn.Module):
-    """A small transformer over frozen token embeddings and their cues, one classifier for each part of the intent.
+    """A small transformer over token embeddings and their cues, one classifier for each part of the intent.
 
     Organ and attribute are also pointed at (Vinyals et al. 2015, "Pointer networks"): the head learns which of a text's
     cues is asked for, and what it learns of one structure holds for all of them.
@@ -154,27 +155,34 @@ class Reader(nn.Module):
 
 
 class IntentHead(nn.Module):
-    """Readers that learned apart, from different beginnings, and are averaged: what they don't agree on is less sure
-    (Lakshminarayanan et al. 2017, "Deep ensembles").
+    """The text encoder's tuned layers, and on them readers that learned from different beginnings and are averaged:
+    what they don't agree on is less sure (Lakshminarayanan et al. 2017, "Deep ensembles").
 
     Args:
         text_dim, dim: As for `Reader`.
+        tuned: What the tuned layers look like; none by default.
         readers: How many.
     """
 
     temperature: Tensor
     """What logits are divided by, so that the confidence can be believed; see `model.calibration`."""
 
-    def __init__(self, text_dim: int, dim: int, readers: int = 2) -> None:
+    def __init__(self, text_dim: int, dim: int, tuned: TunedShape | None = None, readers: int = 2) -> None:
         super().__init__()
+        self.tuned = TunedLayers(text_dim, tuned or TunedShape())
         self.readers = nn.ModuleList(Reader(text_dim, dim) for _ in range(readers))
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, text: Tokens) -> IntentLogits:
         """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
-        read = [vars(reader(text)) for reader in self.readers]
+        read = [vars(logits) for logits in self.each(text)]
         mean = {name: torch.stack([each[name] for each in read]).mean(0) for name in read[0]}
         return IntentLogits(**{part: mean[part] / self.temperature for part in PARTS}, embedding=mean["embedding"])
+
+    def each(self, text: Tokens) -> list[IntentLogits]:
+        """What every reader makes of a text by itself."""
+        text = self.tuned(text)
+        return [reader(text) for reader in self.readers]
 
 
 def _sorts() -> Tensor:

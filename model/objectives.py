@@ -72,7 +72,7 @@ class LanguageObjective(nn.Module):
         """The mean loss of the readers on a batch of requests, and the share whose kind, and of those that name
         an organ the share whose organ, the first one finds."""
         text, wanted = self.texts.embeddings[batch.text], self.texts.intents[batch.text]
-        read = [reader(text) for reader in self.head.readers]
+        read = self.head.each(text)
         logits = read[0]
         kind_right, organ_right = (
             getattr(logits, part).argmax(-1) == getattr(wanted, part) for part in ("kind", "organ")

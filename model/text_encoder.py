@@ -151,8 +151,13 @@ class TextEncoderParams:
     layers: int | None = None
     """How many of the network's layers a text goes through; None: all. The last ones of a sentence encoder gather what
     a sentence is about, and lose the words that tell a request from a remark."""
+    tuned: int = 0
+    """How many of the layers after those go on with the text and learn along with the intent head, see
+    `model.tuned_layers`."""
 
     def __post_init__(self) -> None:
+        if self.tuned < 0:
+            raise ValueError(f"{KEY}.tuned must be at least 0, found {self.tuned}")
         check_revision(self.weights, self.revision)
 
 
@@ -162,21 +167,29 @@ def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
     Raises:
         InputError: Its files can't be found (it says what to fetch, and where to put it), or it has fewer layers.
     """
+    network, tokenizer = load_network(params)
+    if params.layers is not None:
+        network = _first_layers(network, params.kind, params.layers)
+    return TransformerTextEncoder(tokenizer, network, network.config.hidden_size)
+
+
+def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
+    """All of a text encoder's network, and its tokenizer.
+
+    Raises:
+        InputError: Its files can't be found.
+    """
     if params.kind == "sentence" and params.weights is None:
         from corpus.reports.encoder import load_sentence_encoder
 
         transformer: Any = load_sentence_encoder()[0]
-        network, tokenizer = transformer.auto_model, transformer.tokenizer
-    else:
-        from transformers import AutoModel, AutoTokenizer, CLIPTextModel
+        return transformer.auto_model, transformer.tokenizer
+    from transformers import AutoModel, AutoTokenizer, CLIPTextModel
 
-        weights, revision = (params.weights, params.revision) if params.weights else CLIP
-        loader = AutoModel if params.kind == "sentence" else CLIPTextModel
-        network = load_transformers(loader, KEY, params.kind, weights, revision)
-        tokenizer = AutoTokenizer.from_pretrained(weights, revision=revision)
-    if params.layers is not None:
-        network = _first_layers(network, params.kind, params.layers)
-    return TransformerTextEncoder(tokenizer, network, network.config.hidden_size)
+    weights, revision = (params.weights, params.revision) if params.weights else CLIP
+    loader = AutoModel if params.kind == "sentence" else CLIPTextModel
+    network = load_transformers(loader, KEY, params.kind, weights, revision)
+    return network, AutoTokenizer.from_pretrained(weights, revision=revision)
 
 
 def _first_layers(network: Any, kind: str, n: int) -> Any:

@@ -87,7 +87,7 @@ def fit(
     share_batch_norm(objective, fabric.device)
     module = fabric.setup_module(objective)
     optimizer = torch.optim.AdamW(
-        [p for p in objective.parameters() if p.requires_grad],
+        parameter_groups(objective, params.pretrained_rate),
         params.learning_rate,
         weight_decay=params.weight_decay,
         fused=True,
@@ -110,7 +110,7 @@ def fit(
         module.train()
         torch.manual_seed(params.seed * 1_000_003 + step + (rank << 40))
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, params)
+            group["lr"] = rate(step, params) * group["share"]
         parts = range(rank, world * params.accumulate, world)
         batches = [fabric.to_device(part(batch, i, world * params.accumulate)) for i in parts]
         losses.add(training_step(fabric, module, wrapped, *batches))
@@ -139,6 +139,16 @@ def fit(
         save(progress.figures)
         run.file.unlink(missing_ok=True)
     fabric.barrier()
+
+
+def parameter_groups(module: nn.Module, pretrained_rate: float) -> list[dict[str, Any]]:
+    """What an optimizer is to learn, and the share of the learning rate for each part of it: pretrained modules
+    (`module.pretrained`) by themselves."""
+    pretrained = [m for m in module.modules() if getattr(m, "pretrained", False)]
+    slow = dict.fromkeys(p for m in pretrained for p in m.parameters() if p.requires_grad)
+    rest = [p for p in module.parameters() if p.requires_grad and p not in slow]
+    groups = [{"params": rest, "share": 1.0}, {"params": list(slow), "share": pretrained_rate}]
+    return [group for group in groups if group["params"]]
 
 
 def _measures(per_second: float, fabric: Fabric) -> dict[str, float]:

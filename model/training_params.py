@@ -22,6 +22,8 @@ class TrainParams:
     seed: int
     threads: int
     """CPU threads. A parameter, because another number changes the last bits of the weights."""
+    pretrained_rate: float = 1.0
+    """Of weights that come pretrained: their learning rate, as a share of the others'."""
     prompts: int = 1
     """Prompts a slice, where a stage asks any."""
     accumulate: int = 1

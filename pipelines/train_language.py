@@ -15,6 +15,7 @@ from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
 from model.texts import TextBatches, load_texts
 from model.training_params import TrainParams
+from model.tuned_layers import load_tuned_layers
 from pipelines.stage import MODELS, TOKENS, console, stage
 from pipelines.train import VALIDATION_STEPS, provenance, run
 from prompts.dataset import file_hash
@@ -22,11 +23,15 @@ from prompts.dataset import file_hash
 
 @stage
 def main() -> None:
-    """Train the intent head alone, calibrate it on the validation texts, and save it to models/language."""
+    """Train the intent head and the text encoder's tuned layers, calibrate its confidence on the validation texts, and
+    save it to models/language."""
     params = load_params("train_language", TrainParams)
     torch.manual_seed(params.seed)
     texts = load_texts(TOKENS)
-    head = IntentHead(texts.embeddings.embedding.shape[1], load_params("model", ModelParams).dim)
+    model_params = load_params("model", ModelParams)
+    tuned = load_tuned_layers(model_params.text_encoder)
+    head = IntentHead(texts.embeddings.embedding.shape[1], model_params.dim, tuned.shape)
+    head.tuned = tuned
 
     def save(figures: dict[str, float]) -> None:
         console.print(f"temperature of its confidence: {calibrate(head, texts):g}")

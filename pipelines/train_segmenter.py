@@ -16,6 +16,7 @@ from model.objectives import LossWeights, SegmenterObjective
 from model.text_encoder import build_text_encoder
 from model.texts import load_texts, name_embeddings
 from model.training_params import TrainParams
+from model.tuned_layers import load_tuned_layers
 from pipelines.stage import MODELS, TOKENS, stage
 from pipelines.train import provenance, train
 
@@ -26,10 +27,11 @@ def main() -> None:
     params = load_params("train_segmenter", TrainParams)
     model_params = load_params("model", ModelParams)
     torch.set_num_threads(params.threads)
-    encoder = build_text_encoder(model_params.text_encoder)
+    encoder, tuned = build_text_encoder(model_params.text_encoder), load_tuned_layers(model_params.text_encoder).shape
     texts = load_texts(TOKENS)
     torch.manual_seed(params.seed)
-    model = FLanS(model_params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder))
+    canonicalizer = load_params("canonicalizer", CanonicalizerParams)
+    model = FLanS(model_params, canonicalizer, name_embeddings(encoder), tuned)
     load_pretrained(model.image_encoder, model_params.image_encoder)
     model.canonicalizer.load_state_dict(read_weights(MODELS / "canonicalizer"))
     model.canonicalizer.requires_grad_(False)

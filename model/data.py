@@ -194,6 +194,7 @@ class TrainingBatches(Dataset):
             self.choices.setdefault(str(slice_id), {})[str(kind)] = rows, organs
         ids = data.table["slice_id"]
         self.usable = np.flatnonzero(ids.isin(self.choices.keys()))
+        self.weight = data.table["weight"].to_numpy()[self.usable]
         if not len(self.usable):
             raise InputError(
                 "data/dataset/samples.parquet", f"expected prompts in split {split}, found none", "run dvc repro"
@@ -203,7 +204,11 @@ class TrainingBatches(Dataset):
         return self.steps
 
     def _slices(self, step: int) -> Sequence[int]:
-        """Without replacement within an epoch; a batch may span two epochs."""
+        """Without replacement within an epoch, where all weigh the same; a batch may span two epochs. Else drawn by
+        weight."""
+        if np.ptp(self.weight):
+            rng = np.random.Generator(np.random.PCG64([self.seed, 2, step]))
+            return rng.choice(self.usable, self.batch_size, p=self.weight / self.weight.sum()).tolist()
         first = step * self.batch_size
         chosen = []
         for position in range(first, first + self.batch_size):

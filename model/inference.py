@@ -21,12 +21,14 @@ from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
 from model.groups import act, crop_from_square, pad_to_square, rotate
-from model.intent_head import IntentLogits, Understanding, understand
+from model.intent_head import IntentHead, IntentLogits, Understanding, understand
 from model.resolve import Seen, by_geometry, predicted_labels, resolve
 from model.text_encoder import TextEncoder, Tokens, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
 
+READ_AT_ONCE = 32
+"""Prompts that go through the intent head together."""
 NOTHING = -1
 """In place of a prompt's row where no mask is wanted."""
 NOWHERE = -50.0
@@ -56,6 +58,13 @@ class Segmentation:
     """One element: how the scan lies."""
 
 
+def _in_order_of_length(head: IntentHead, text: Tokens) -> IntentLogits:
+    """What the intent head makes of N prompts, long ones apart from short ones: less is computed on padding."""
+    order = text.mask.sum(-1).argsort(stable=True)
+    read = [vars(head(text[rows])) for rows in order.split(READ_AT_ONCE)]
+    return IntentLogits(**{name: torch.cat([part[name] for part in read])[order.argsort()] for name in read[0]})
+
+
 class Segmenter:
     """A trained model with its text encoder."""
 
@@ -76,7 +85,7 @@ class Segmenter:
     def read(self, prompts: Sequence[str]) -> Request:
         """Read prompts, typing errors mended: what each asks for."""
         text = self.encoder.encode([mend(prompt) for prompt in prompts])[torch.arange(len(prompts))]
-        intent = self.model.intent_head(text)
+        intent = _in_order_of_length(self.model.intent_head, text)
         return Request(tuple(prompts), text, intent, tuple(understand(intent)))
 
     @torch.inference_mode()

@@ -16,8 +16,6 @@ from corpus.errors import InputError
 from corpus.params import params_dataclass
 from model.text_encoder import KEY, TextEncoderParams, Tokens, load_network
 
-DROPOUT = 0.1
-
 
 @params_dataclass
 class TunedShape:
@@ -43,7 +41,7 @@ class TunedLayers(nn.Module):
         self.shape = shape
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
-                dim, shape.heads, shape.feedforward, DROPOUT, "gelu", layer_norm_eps=1e-12, batch_first=True
+                dim, shape.heads, shape.feedforward, 0.0, "gelu", layer_norm_eps=1e-12, batch_first=True
             )
             for _ in range(shape.layers)
         )

@@ -43,6 +43,10 @@ class DatasetParams:
     """Share of the texts that the intent head reads behind a case, misspelt, and of structures elsewhere, too."""
     out_of_domain: tuple[str, ...] = ()
     """Sources that training never sees; all their patients are for testing, and they are scored apart."""
+    training_only: tuple[str, ...] = ()
+    """Sources that nothing is tested on: all their patients are trained on, to help the others."""
+    balance: float = 0.0
+    """How evenly sources are drawn in training: 0, by how many slices they have; 1, one as often as another."""
     limit: LimitParams = LimitParams()
     """How much of the training split is used; everything by default."""
     fold: FoldParams | None = None
@@ -51,8 +55,10 @@ class DatasetParams:
     def __post_init__(self) -> None:
         if set(self.requests) != set(SPLITS) or min(self.requests.values()) < 1:
             raise ValueError(f"requests needs a number of at least 1 for each of {', '.join(SPLITS)}")
-        if not 0 <= self.variants <= 1:
-            raise ValueError("variants must be from 0 to 1")
+        if not (0 <= self.variants <= 1 and 0 <= self.balance <= 1):
+            raise ValueError("variants and balance must be from 0 to 1")
+        if both := set(self.out_of_domain) & set(self.training_only):
+            raise ValueError(f"{', '.join(sorted(both))} can't be in both out_of_domain and training_only")
 
 
 SAMPLES = pa.DataFrameSchema(
@@ -121,6 +127,12 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
     return SAMPLES.validate(samples.sort_values(["slice_id", "kind", "target", "prompt_id"], ignore_index=True))
 
 
+def weights(slices: pd.DataFrame, balance: float) -> pd.Series:
+    """How often a slice is drawn among those of its split: with n slices of its source there, n ** -balance."""
+    count = slices.groupby(["split", "source"])["slice_id"].transform("size")
+    return count.astype(float) ** -balance
+
+
 def file_hash(path: Path) -> str:
     """sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -137,9 +149,9 @@ def build_dataset(
 ) -> dict:
     """Split patients and texts, assign requests to masks, and write the data set.
 
-    Writes slices.parquet (the slice table with its split), samples.parquet (`SAMPLES`), texts.parquet (every accepted
-    request with its split, "none" ones too), variants.parquet (further texts for the intent head), patients.csv,
-    card.md and manifest.json (counts, and the sha256 of each file).
+    Writes slices.parquet (the slice table with its split and weight), samples.parquet (`SAMPLES`), texts.parquet
+    (every accepted request with its split, "none" ones too), variants.parquet (further texts for the intent head),
+    patients.csv, card.md and manifest.json (counts, and the sha256 of each file).
 
     Returns:
         The manifest.
@@ -147,16 +159,19 @@ def build_dataset(
     Raises:
         InputError: A source is too small to be split or isn't there, or a cell of the bank has too few requests.
     """
-    if unknown := set(params.out_of_domain) - set(slices["source"]):
-        raise InputError(
-            "params.yaml dataset.out_of_domain",
-            f"no source is called {', '.join(sorted(unknown))}",
-            f"choose from {', '.join(sorted(set(slices['source'])))}",
-        )
+    for name in ("out_of_domain", "training_only"):
+        if unknown := set(getattr(params, name)) - set(slices["source"]):
+            raise InputError(
+                f"params.yaml dataset.{name}",
+                f"no source is called {', '.join(sorted(unknown))}",
+                f"choose from {', '.join(sorted(set(slices['source'])))}",
+            )
     named = slices[["source", "patient"]].drop_duplicates()
-    patients = split_patients(named, params.patients, params.seed, params.out_of_domain, params.fold)
+    whole = dict.fromkeys(params.out_of_domain, "test") | dict.fromkeys(params.training_only, "train")
+    patients = split_patients(named, params.patients, params.seed, whole, params.fold)
     patients = limit_patients(named, patients, params.limit)
     slices = slices.assign(split=slices["patient"].map(patients))
+    slices["weight"] = weights(slices, params.balance)
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -84,14 +85,14 @@ def split_patients(
     patients: pd.DataFrame,
     params: SplitParams,
     seed: int,
-    out_of_domain: Collection[str] = (),
+    whole: Mapping[str, str] = MappingProxyType({}),
     fold: FoldParams | None = None,
 ) -> dict[str, str]:
     """Split patients within each source, so that every source is trained and tested on.
 
     Args:
         patients: Columns source and patient.
-        out_of_domain: Sources that no training sees: all their patients are for testing.
+        whole: Sources that aren't split, and the split that all their patients are in.
         fold: Who is tested on, in place of a share.
 
     Raises:
@@ -100,8 +101,8 @@ def split_patients(
     result: dict[str, str] = {}
     for source, group in patients.groupby("source", sort=True):
         names = _shuffled(group["patient"].unique(), seed)
-        if source in out_of_domain:
-            result |= dict.fromkeys(names, "test")
+        if source in whole:
+            result |= dict.fromkeys(names, whole[str(source)])
             continue
         if len(names) < 3:
             raise InputError(
@@ -116,12 +117,13 @@ def split_patients(
                 "lower dataset.fold.of in params.yaml, or add scans to the source",
             )
         result |= _deal_fold(names, params, fold) if fold else _deal(names, params)
-    if "train" not in result.values():
-        raise InputError(
-            "params.yaml dataset.out_of_domain",
-            f"expected a source that is left to train on, found all of {', '.join(sorted(out_of_domain))} named",
-            "take one out of the list, or add a source to ingest.sources",
-        )
+    for needed in ("train", "test"):
+        if needed not in result.values():
+            raise InputError(
+                "params.yaml dataset.out_of_domain and training_only",
+                f"expected a source that is left to {needed} on, found {', '.join(sorted(whole))} named",
+                "take one out of its list, or add a source to ingest.sources",
+            )
     return result
 
 

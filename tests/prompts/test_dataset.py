@@ -13,12 +13,12 @@ import pytest
 from corpus.anatomy import named_organs
 from corpus.errors import InputError
 from prompts.claims import claims
-from prompts.dataset import DatasetParams, build_dataset
+from prompts.dataset import DatasetParams, build_dataset, weights
 from prompts.duplicates import words
 from prompts.facts import FACTS, shapes, slice_facts
 from prompts.kinds import Cell, cells, kinds
 from prompts.rules import ANSWERS, Scene, slice_answers
-from prompts.splits import SplitParams, kept_apart, split_patients, split_texts
+from prompts.splits import FoldParams, SplitParams, kept_apart, split_patients, split_texts
 from prompts.targets import TargetParams
 from prompts.variants import variants
 
@@ -153,13 +153,37 @@ def test_a_source_out_of_domain_is_for_testing_alone(tmp_path: Path) -> None:
     patients = pd.DataFrame(
         {"source": ["a"] * 3 + ["b"] * 2, "patient": [f"a/{i}" for i in range(3)] + [f"b/{i}" for i in range(2)]}
     )
-    split = split_patients(patients, HALF, seed=1, out_of_domain=("b",))
+    split = split_patients(patients, HALF, seed=1, whole={"b": "test"})
     assert {v for k, v in split.items() if k.startswith("b")} == {"test"}
     assert {v for k, v in split.items() if k.startswith("a")} == {"train", "val", "test"}
     with pytest.raises(InputError, match="expected a source that is left to train on"):
-        split_patients(patients, HALF, seed=1, out_of_domain=("a", "b"))
+        split_patients(patients, HALF, seed=1, whole={"a": "test", "b": "test"})
     with pytest.raises(InputError, match="no source is called elsewhere"):
         build_dataset(*inputs(), TARGETS, replace(PARAMS, out_of_domain=("elsewhere",)), tmp_path)
+
+
+def test_a_source_for_training_alone_helps_the_others(tmp_path: Path) -> None:
+    patients = pd.DataFrame(
+        {"source": ["a"] * 10 + ["b"] * 2, "patient": [f"a/{i}" for i in range(10)] + ["b/0", "b/1"]}
+    )
+    split = split_patients(patients, HALF, seed=1, whole={"b": "train"}, fold=FoldParams(5, 2))
+    assert {v for k, v in split.items() if k.startswith("b")} == {"train"}
+    assert sum(v == "test" for v in split.values()) == 2
+    with pytest.raises(InputError, match="expected a source that is left to test on"):
+        split_patients(patients, HALF, seed=1, whole={"a": "train", "b": "train"})
+    with pytest.raises(InputError, match=r"training_only.*\n?.*no source is called elsewhere"):
+        build_dataset(*inputs(), TARGETS, replace(PARAMS, training_only=("elsewhere",)), tmp_path)
+    with pytest.raises(ValueError, match="b can't be in both"):
+        replace(PARAMS, training_only=("b",), out_of_domain=("b",))
+
+
+def test_a_small_source_can_be_drawn_as_often_as_a_large_one() -> None:
+    slices = pd.DataFrame({"source": ["a"] * 9 + ["b"], "split": "train", "slice_id": [str(i) for i in range(10)]})
+    assert set(weights(slices, 0.0)) == {1.0}
+    drawn = weights(slices, 1.0).groupby(slices["source"]).sum()
+    assert drawn["a"] == pytest.approx(drawn["b"])
+    between = weights(slices, 0.5).groupby(slices["source"]).sum()
+    assert between["a"] == pytest.approx(3 * between["b"])
 
 
 def test_texts_made_of_others_bring_no_copy_to_the_other_side() -> None:

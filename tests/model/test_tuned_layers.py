@@ -1,0 +1,59 @@
+"""The layers that learn along begin as the encoder's own, and travel with the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from corpus.anatomy import N_ORGANS
+from corpus.errors import InputError
+from model.flans import FLanS
+from model.text_encoder import TextEncoderParams, Tokens, build_text_encoder
+from model.tuned_layers import TunedLayers, TunedShape, load_tuned_layers
+from tests.model.test_flans import D4, PARAMS, TEXT_DIM
+
+TEXTS = ["outline the left kidney, please", "liver", "what does the pancreas do, and is it near the stomach?"]
+ROWS = torch.arange(len(TEXTS))
+
+
+def test_they_go_on_where_the_frozen_ones_leave_off() -> None:
+    params = TextEncoderParams("sentence", layers=3, tuned=3)
+    begun = build_text_encoder(params).encode(TEXTS)[ROWS]
+    whole = build_text_encoder(TextEncoderParams("sentence")).encode(TEXTS)[ROWS]
+    with torch.no_grad():
+        read = load_tuned_layers(params).eval()(begun)
+    # Tokens are kept in float16, of up to 8 or so here.
+    torch.testing.assert_close(read.embedding, whole.embedding, atol=5e-3, rtol=0)
+    assert (begun.embedding - whole.embedding).abs().max() > 0.5
+    assert torch.equal(read.mask, whole.mask)
+    assert torch.equal(read.cue, whole.cue)
+
+
+def test_without_any_tokens_stay_as_they_are() -> None:
+    text = Tokens(torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.long))
+    assert torch.equal(TunedLayers(8, TunedShape())(text).embedding, text.embedding)
+    assert load_tuned_layers(TextEncoderParams("sentence", layers=3)).shape == TunedShape()
+
+
+@pytest.mark.parametrize(
+    ("layers", "tuned", "says"), [(4, 3, "at most 6, .* found 4 \\+ 3"), (None, 2, "layers at least 1, found 0")]
+)
+def test_layers_that_there_are_not_are_named(layers: int | None, tuned: int, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_tuned_layers(TextEncoderParams("sentence", layers=layers, tuned=tuned))
+
+
+def test_they_are_part_of_a_checkpoint(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    names, shape = torch.randn(N_ORGANS, TEXT_DIM), TunedShape(2, 2, 16)
+    model = FLanS(PARAMS, D4, names, shape).eval()
+    model.save_pretrained(tmp_path)
+    loaded = FLanS.from_pretrained(tmp_path)
+    assert loaded.intent_head.tuned.shape == shape
+    text = Tokens(torch.randn(2, 3, TEXT_DIM), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.long))
+    with torch.no_grad():
+        read = [each.intent_head(text).kind for each in (model, loaded, FLanS(PARAMS, D4, names).eval())]
+    assert torch.equal(read[0], read[1])
+    assert not torch.equal(read[0], read[2])

@@ -267,13 +267,15 @@ def test_pretrained_weights_learn_at_their_own_pace(tmp_path: Path) -> None:
         objective["frozen"].requires_grad_(False)
         groups = parameter_groups(objective, share)
         assert sum(len(group["params"]) for group in groups) == 4
-        start = {name: module.weight.clone() for name, module in objective.items()}
+        start = {name: module.weight.detach().clone() for name, module in objective.items()}
         optimizer = torch.optim.SGD(groups, 1.0)
         for group in optimizer.param_groups:
             group["lr"] = group["share"]
         sum(p.sum() for p in objective.parameters()).backward()  # type: ignore[union-attr]
         optimizer.step()
-        distance = {name: float((module.weight - start[name]).abs().max()) for name, module in objective.items()}
+        distance = {
+            name: float((module.weight - start[name]).detach().abs().max()) for name, module in objective.items()
+        }
         assert distance["frozen"] == 0
         return distance["new"], distance["begun"]
 

@@ -27,7 +27,7 @@ from model.text_encoder import TextEncoder, Tokens, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
 
-READ_AT_ONCE = 32
+READ_AT_ONCE = 16
 """Prompts that go through the intent head together."""
 NOTHING = -1
 """In place of a prompt's row where no mask is wanted."""

@@ -1,0 +1,36 @@
+"""Which slices a training step sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pandas as pd
+
+from model.data import SplitData, TrainingBatches
+from tests.model.test_flans import PARAMS
+
+
+def drawn(weights: list[float], steps: int) -> list[list[int]]:
+    """The slices of each step, four of as many as there are weights."""
+    ids = [str(i) for i in range(len(weights))]
+    samples = pd.DataFrame({"slice_id": ids, "kind": "anatomy", "prompt_id": "a", "organ": "liver"})
+    data: Any = SimpleNamespace(table=pd.DataFrame({"slice_id": ids, "weight": weights}), samples=samples)
+    batches = TrainingBatches(
+        cast(SplitData, data), None, PARAMS, split="train", batch_size=4, prompts=1, steps=steps, seed=0, augment=None
+    )
+    assert [batches._slices(step) for step in range(steps)] == [batches._slices(step) for step in range(steps)]
+    return [list(batches._slices(step)) for step in range(steps)]
+
+
+def test_slices_of_one_weight_come_once_an_epoch() -> None:
+    seen = [i for step in drawn([1.0] * 8, 4) for i in step]
+    assert sorted(seen[:8]) == sorted(seen[8:]) == list(range(8))
+    assert seen[:8] != seen[8:]
+
+
+def test_slices_are_drawn_by_weight() -> None:
+    seen = Counter(i for step in drawn([1.0, 1.0, 1.0, 3.0], 500) for i in step)
+    assert 900 < seen[3] < 1100
+    assert all(250 < seen[i] < 420 for i in range(3))

@@ -111,7 +111,7 @@ class TextBatch:
 
 SHARES = {"anatomy": 7, "none": 5, "position": 2, "size": 2}
 """How often a kind of request is read, where others are read once: what people ask for most, or in most ways."""
-POOLED = 8
+POOLED = 32
 """Steps whose requests are drawn together and sorted by length, so that little is padded."""
 
 
@@ -131,9 +131,10 @@ class TextBatches(Dataset):
         return self.steps
 
     def __getitem__(self, step: int) -> TextBatch:
-        pool, position = divmod(step, POOLED)
+        pooled = min(POOLED, self.steps)
+        pool, position = divmod(step, pooled)
         rng = np.random.Generator(np.random.PCG64([self.seed, pool]))
-        drawn = np.array([rng.choice(self.turns[i % len(self.turns)]) for i in range(POOLED * self.batch_size)])
+        drawn = np.array([rng.choice(self.turns[i % len(self.turns)]) for i in range(pooled * self.batch_size)])
         drawn = drawn[np.argsort(self.length[drawn], kind="stable")]
-        first = int(rng.permutation(POOLED)[position]) * self.batch_size
+        first = int(rng.permutation(pooled)[position]) * self.batch_size
         return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]))

@@ -124,7 +124,7 @@ def write_prompts() -> None:
     texts.to_parquet("data/dataset/texts.parquet", index=False)
     found = [["p1", "p2"], ["p1"], [], []]
     accepted = texts.assign(passage_ids=found, passage_scores=[[0.75, 0.5], [0.25], [], []])
-    accepted = accepted.assign(original_text=[None, None, None, "very tiny"])
+    accepted = accepted.assign(original_text=[None, None, None, "very tiny"], provider=[*["offline"] * 3, "written"])
     Path("data/review").mkdir(parents=True)
     accepted.to_parquet("data/review/accepted.parquet", index=False)
     quality = {"candidates": 4321, "prompts": 4, "self_bleu": 0.6321, "kappa": None, "decisions": {"applied": 1}}

@@ -60,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("slices", "samples"):
         table = pd.read_parquet(work / f"{name}.parquet")
         split = table["patient"].map(dict(zip(sorted(set(table["patient"])), ("train", "val", "test"), strict=True)))
-        table.assign(split=split).to_parquet(dataset / f"{name}.parquet", index=False)
+        table.assign(split=split, weight=1.0).to_parquet(dataset / f"{name}.parquet", index=False)
     manifest = {"sha256": {name: file_hash(dataset / name) for name in ("slices.parquet", "samples.parquet")}}
     (dataset / "manifest.json").write_text(json.dumps(manifest))
     (folder / "models").mkdir()

@@ -30,6 +30,7 @@ from model.text_encoder import build_text_encoder
 from model.texts import Texts, name_embeddings
 from model.training import training_step
 from model.training_params import TrainParams
+from model.tuned_layers import load_tuned_layers
 from pipelines.stage import console, progress
 from prompts.intent import ATTRIBUTES, SIZES, Intent
 
@@ -63,7 +64,8 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
     torch.set_num_threads(load_params("train_segmenter", TrainParams).threads)
     torch.manual_seed(0)
     encoder = build_text_encoder(params.text_encoder)
-    model = FLanS(params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder))
+    tuned = load_tuned_layers(params.text_encoder).shape
+    model = FLanS(params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder), tuned)
     segmenter = Segmenter(model, encoder)
     image = np.random.default_rng(0).integers(-160, 240, (1, params.size, params.size)).astype(np.int16)
     with progress(f"bench model {params.image_encoder.kind}", 3 * len(prompts) + 1) as advance:

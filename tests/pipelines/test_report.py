@@ -120,6 +120,7 @@ def test_sections_show_their_files(run: Path) -> None:
 
 def test_the_prompts_are_shown_with_what_was_refused_and_where_people_differ(run: Path) -> None:
     section = Page().section("prompts")
+    assert "1 of them come with the project" in section
     unedited = section.split("as they were written")[1].split("</ul>")[0]
     assert ESCAPED in unedited
     assert "tiny" not in unedited, "an edited prompt isn't shown as written"

@@ -127,6 +127,13 @@ class FLanS(nn.Module):
             text.embedding, text.mask, embedding, query, vector, image.coarse, image.fine, image.position
         )
 
+    @property
+    def trained_parameters(self) -> int:
+        """How many parameters some stage trains: all but a frozen image encoder's, also where a stage leaves a part as
+        it is."""
+        named = self.named_parameters()
+        return sum(p.numel() for name, p in named if p.requires_grad or not name.startswith("image_encoder."))
+
     def save_pretrained(self, directory: Path, training: dict[str, Any] | None = None) -> None:
         """Write a checkpoint: weights, how to build the model, and a card that says what `training` says."""
         config = {
@@ -135,7 +142,7 @@ class FLanS(nn.Module):
             "text_dim": self.mask_decoder.project.in_features,
             "tuned": plain(self.intent_head.tuned.shape),
             "organs": _VOCABULARY,
-            "parameters": parameter_count(self),
+            "parameters": self.trained_parameters,
             "training": training or {},
         }
         save_checkpoint(self, config, directory)
@@ -167,8 +174,3 @@ def one_hot_organs(ids: Tensor) -> Tensor:
 def pooled_names(names: Tokens) -> Tensor:
     """Mean token embedding of each of N names: `[N, D]`."""
     return names.embedding.sum(1) / names.mask.sum(1, keepdim=True)
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,12 @@ def test_they_are_part_of_a_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(0)
     names, shape = torch.randn(N_ORGANS, TEXT_DIM), TunedShape(2, 2, 16)
     model = FLanS(PARAMS, D4, names, shape).eval()
+    every = sum(p.numel() for p in model.parameters())
+    model.intent_head.requires_grad_(False)
     model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["parameters"] == every, (
+        "trained, though not by this stage"
+    )
     loaded = FLanS.from_pretrained(tmp_path)
     assert loaded.intent_head.tuned.shape == shape
     text = Tokens(torch.randn(2, 3, TEXT_DIM), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.long))

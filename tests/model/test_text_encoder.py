@@ -103,7 +103,8 @@ def test_offline_it_says_what_to_fetch_and_where_to_put_it(
 def test_a_text_goes_through_the_first_layers_alone() -> None:
     text = ["outline the left kidney"]
     whole = build_text_encoder(TextEncoderParams("sentence"))
-    states = whole.network(**whole.tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states
+    with torch.no_grad():
+        states = whole.network(**whole.tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states
     for layers in (1, 3, 6):
         read = build_text_encoder(TextEncoderParams("sentence", layers=layers)).encode(text)
         assert torch.allclose(read.embedding.float(), states[layers][0], rtol=2e-3, atol=2e-3)

@@ -180,7 +180,7 @@ class IntentHead(nn.Module):
         return IntentLogits(**{part: mean[part] / self.temperature for part in PARTS}, embedding=mean["embedding"])
 
     def each(self, text: Tokens) -> list[IntentLogits]:
-        """What every reader makes of a text by itself."""
+        """What every reader makes of tokens `[N, L, text_dim]` by itself, before the temperature."""
         text = self.tuned(text)
         return [reader(text) for reader in self.readers]
 

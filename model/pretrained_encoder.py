@@ -66,7 +66,6 @@ class PretrainedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.pyramid, self.frozen = network.requires_grad_(not frozen), pyramid, frozen
-        self.network.pretrained = True  # type: ignore[assignment]
         for name, colour in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(colour).view(1, 3, 1, 1), persistent=False)
 

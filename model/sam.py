@@ -33,6 +33,9 @@ class SamViTParams:
 class SamViT(nn.Module):
     """The network: `[B, 3, side, side]`, normalised -> `[B, channels, side / patch, side / patch]`."""
 
+    pretrained = True
+    """Learns, where it isn't frozen, at `TrainParams.pretrained_rate`."""
+
     def __init__(self, params: SamViTParams) -> None:
         super().__init__()
         from transformers import SamVisionConfig, SamVisionModel

@@ -163,6 +163,8 @@ class LayerNorm2d(nn.LayerNorm):
 class TinyViT(nn.Module):
     """The network: `[B, 3, side, side]` in [0, 1] -> `[B, 256, s, s]`."""
 
+    pretrained = True
+    """Learns, where it isn't frozen, at `TrainParams.pretrained_rate`."""
     channels = CHANNELS
 
     def __init__(self, params: TinyViTParams) -> None:

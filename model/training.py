@@ -142,8 +142,8 @@ def fit(
 
 
 def parameter_groups(module: nn.Module, pretrained_rate: float) -> list[dict[str, Any]]:
-    """What an optimizer is to learn, and the share of the learning rate for each part of it: pretrained modules
-    (`module.pretrained`) by themselves."""
+    """What an optimizer is to learn: groups with `params` and their `share` of the learning rate. It is
+    `pretrained_rate` for modules that say they are `pretrained`, else 1; what is frozen is in none."""
     pretrained = [m for m in module.modules() if getattr(m, "pretrained", False)]
     slow = dict.fromkeys(p for m in pretrained for p in m.parameters() if p.requires_grad)
     rest = [p for p in module.parameters() if p.requires_grad and p not in slow]

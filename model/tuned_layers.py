@@ -19,11 +19,13 @@ from model.text_encoder import KEY, TextEncoderParams, Tokens, load_network
 
 @params_dataclass
 class TunedShape:
-    """What the layers look like."""
+    """What the layers look like; by default there are none."""
 
     layers: int = 0
     heads: int = 1
+    """Of attention, a layer."""
     feedforward: int = 1
+    """Width of a layer's hidden units."""
 
 
 class TunedLayers(nn.Module):
@@ -34,7 +36,7 @@ class TunedLayers(nn.Module):
     """
 
     pretrained = True
-    """Learns at the pace of pretrained weights, see `TrainParams.pretrained_rate`."""
+    """Learns at `TrainParams.pretrained_rate`."""
 
     def __init__(self, dim: int, shape: TunedShape) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class TunedLayers(nn.Module):
 
 
 def load_tuned_layers(params: TextEncoderParams) -> TunedLayers:
-    """The text encoder's layers that follow the frozen ones, with their pretrained weights.
+    """The text encoder's layers that follow the frozen ones, with their pretrained weights, on the CPU.
 
     Raises:
         InputError: The encoder has too few of them, or isn't made like BERT.

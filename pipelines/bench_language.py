@@ -92,7 +92,7 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
 
 def twins(texts: Sequence[str]) -> list[bool]:
     """Whether training has seen nearly the same wording of each text, whatever structure it speaks of: short requests
-    ("liver segmentation") can hardly be put otherwise."""
+    ("liver segmentation") can hardly be put otherwise. One answer a text."""
     known = list({_wording(each.text) for each in forms(1, seed=0)})
     alike = process.cdist(list(map(_wording, texts)), known, scorer=fuzz.ratio, score_cutoff=TWIN)
     return [bool(row.any()) for row in alike]

@@ -128,7 +128,12 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
 
 
 def weights(slices: pd.DataFrame, balance: float) -> pd.Series:
-    """How often a slice is drawn among those of its split: with n slices of its source there, n ** -balance."""
+    """How often each slice is drawn, in comparison: n ** -balance, with n slices of its source in its split.
+
+    Args:
+        slices: Columns slice_id, source and split, a row a slice.
+        balance: From 0, every slice as often as another, to 1, every source.
+    """
     count = slices.groupby(["split", "source"])["slice_id"].transform("size")
     return count.astype(float) ** -balance
 

@@ -96,7 +96,8 @@ def split_patients(
         fold: Who is tested on, in place of a share.
 
     Raises:
-        InputError: A source has fewer than three patients, or too few for its folds, or no source is left to train on.
+        InputError: A source has fewer than three patients, or too few for its folds, or no source is left to train on
+            or to test on.
     """
     result: dict[str, str] = {}
     for source, group in patients.groupby("source", sort=True):

@@ -29,6 +29,7 @@ from model.objectives import LossWeights, SegmenterObjective
 from model.pretrained_encoder import PretrainedEncoder
 from model.texts import Texts
 from model.tiny_vit import TinyViT, TinyViTParams, WindowAttention
+from model.training import parameter_groups
 from prompts.intent import Intent
 from tests.model.test_flans import D4, PARAMS, SIZE, TEXT_DIM, Letters, asked, hu
 
@@ -114,6 +115,15 @@ def test_a_frozen_network_keeps_weights_and_batch_statistics(kind: str) -> None:
     assert all(p.grad is None for p in image_encoder.network.parameters())
     assert all(p.grad is not None for p in image_encoder.pyramid.parameters())
     assert all(torch.equal(before[name], t) for name, t in image_encoder.network.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", PRETRAINED)
+def test_an_unfrozen_network_learns_at_its_own_rate(kind: str) -> None:
+    image_encoder = encoder(tiny(kind, frozen=False))
+    new, begun = parameter_groups(image_encoder, 0.02)
+    assert (new["share"], begun["share"]) == (1.0, 0.02)
+    assert set(begun["params"]) == set(image_encoder.network.parameters())
+    assert set(new["params"]) == set(image_encoder.pyramid.parameters())
 
 
 @pytest.mark.parametrize("kind", TINY)

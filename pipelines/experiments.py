@@ -54,7 +54,9 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
         InputError: This is no Git and DVC repository with a commit, an experiment failed, or DVC's cache lacks what
             dvc.lock names, as in a new clone: it couldn't be put back.
     """
-    kept = _git("stash", "create") or _git("rev-parse", "HEAD")
+    # `status` first: `stash create` fails where files have been written anew with what they held before.
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    kept = _git("stash", "create") if changed else _git("rev-parse", "HEAD")
     missing = json.loads(_dvc("data", "status", "--json") or "{}").get("not_in_cache", [])
     if missing:
         found = f"{len(missing)} of the outputs that it names aren't in DVC's cache, {missing[0]} among them"

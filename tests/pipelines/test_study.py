@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -105,6 +106,13 @@ def test_levels_run_as_experiments_and_the_workspace_comes_back(
     runs = Path("../runs").read_text().count("\n")
     run_study("scaling", ["patients=0.5"], 1, False, Options())
     assert Path("../runs").read_text().count("\n") == runs, "what has run before comes from the cache"
+
+
+def test_a_file_that_was_written_anew_is_no_change(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every experiment before leaves them."""
+    os.utime("params.yaml", (0, 0))
+    monkeypatch.setitem(COLLECTORS, "scaling", lambda name, out, options: cases_of().assign(organs="all"))
+    assert run_study("scaling", ["patients=0.5"], 1, False, Options()) is not None
 
 
 def test_a_new_clone_is_told_to_run_the_pipeline_first(repository: Path) -> None:

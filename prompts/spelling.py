@@ -105,11 +105,22 @@ def _run_together(word: str) -> list[str]:
     return parts if len(parts) > 1 and _named() & set(parts) else []
 
 
+@cache
+def _unspaced(first: str = "") -> dict[str, str]:
+    """What structures are called, by the same without spaces; those that begin with a letter."""
+    return {term.replace(" ", ""): term for term in _terms() if term.startswith(first)}
+
+
+def _nearest(joined: str, names: dict[str, str]) -> tuple[str, float, Any] | None:
+    return process.extractOne(joined, names.keys(), scorer=OSA.distance, score_cutoff=max(TORN.values()))
+
+
 @lru_cache(KEPT)
 def _torn(words: tuple[str, ...]) -> str | None:
     """The name that a row of words is, torn apart; None if it is none."""
-    joined, names = "".join(words), {term.replace(" ", ""): term for term in _terms()}
-    found = process.extractOne(joined, list(names), scorer=OSA.distance, score_cutoff=max(TORN.values()))
+    joined, names = "".join(words), _unspaced()
+    # Most rows are like no name with their first letter, which are few.
+    found = _nearest(joined, _unspaced(joined[0])) and _nearest(joined, names)
     if not found or found[0][0] != joined[0]:
         return None
     name, distance, _ = found

@@ -22,7 +22,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from corpus.errors import InputError
-from model.text_encoder import bfloat16_is_fast
+from corpus.reports.encoder import bfloat16_is_fast
 
 SHARDED_APART = 1_000_000
 """Layers of at least so many parameters are gathered one by one under FSDP, and not with the rest."""

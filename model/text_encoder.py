@@ -17,6 +17,7 @@ from torch import Tensor
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
+from corpus.reports.encoder import bfloat16_is_fast
 from model.weights import check_revision, load_transformers
 from prompts.cues import CUES, Cue
 from prompts.renaming import renamed
@@ -72,11 +73,6 @@ class TokenEmbeddings:
     def to(self, device: torch.device) -> TokenEmbeddings:
         """The same on another device."""
         return TokenEmbeddings(*(x.to(device) for x in (self.embedding, self.cue, self.start)))
-
-
-def bfloat16_is_fast() -> bool:
-    """Whether this CPU computes in bfloat16."""
-    return any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 class TextEncoder(Protocol):

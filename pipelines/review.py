@@ -45,7 +45,7 @@ def main() -> None:
 
         def embedded(texts: Sequence[str], precision: Precision) -> np.ndarray:
             """What an earlier run embedded isn't embedded again: after a decision, or for a bank that grew."""
-            shown = advance if precision == "float32" else lambda n: None
+            shown = advance if precision != "float64" else lambda n: None
             return embed(texts, IndexParams(precision=precision), EMBEDDINGS, shown)
 
         bank = check_bank(bank, embedded)

@@ -1,7 +1,8 @@
 """The sentence encoder: all-MiniLM-L6-v2 from a PyPI package by default, so that nothing is downloaded at run time.
 
 In float64 mode the last bits, which differ between processors and numbers of threads, are rounded away: the vectors lie
-on a grid of 1e-4 and are the same bytes everywhere. In float32 mode they aren't, but take less time.
+on a grid of 1e-4 and are the same bytes everywhere. In float32 mode they aren't, but take less time; in bfloat16 a
+quarter of that, where the CPU has it, and cosine similarities are good to 0.01.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from corpus.errors import InputError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Precision = Literal["float64", "float32"]
+Precision = Literal["float64", "float32", "bfloat16"]
 GRID = 10_000
 """Steps to the unit of the grid that float64 vectors are rounded to."""
 
@@ -46,6 +47,13 @@ def _builtin_folder() -> Path:
     return path.parent
 
 
+def bfloat16_is_fast() -> bool:
+    """Whether this CPU computes in bfloat16."""
+    import torch
+
+    return any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
 def load_sentence_encoder(name_or_path: str = "builtin", precision: Precision = "float32") -> SentenceTransformer:
     """The encoder, loaded once a process, on the CPU and in evaluation mode.
 
@@ -61,6 +69,7 @@ def load_sentence_encoder(name_or_path: str = "builtin", precision: Precision = 
 
 @cache
 def _load(name_or_path: str, precision: Precision) -> SentenceTransformer:
+    import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -72,7 +81,7 @@ def _load(name_or_path: str, precision: Precision) -> SentenceTransformer:
     except (OSError, ValueError) as error:
         fix = "give `builtin`, a folder, or a name on the hub (HF_HUB_OFFLINE=1 forbids downloads)"
         raise InputError(name_or_path, f"no sentence encoder could be loaded: {error}", fix) from None
-    return (encoder.double() if precision == "float64" else encoder.float()).eval()
+    return encoder.to(getattr(torch, precision)).eval()
 
 
 @cache
@@ -99,7 +108,7 @@ def encode(
 
     Args:
         texts: N texts; what is longer than the encoder's window (256 tokens) is cut.
-        precision: "float64" gives the same bytes on any machine, "float32" is faster.
+        precision: "float64" gives the same bytes on any machine, "float32" and "bfloat16" are faster.
         batch_size: Texts a batch; they are batched by length.
         encoder: As for `load_sentence_encoder`.
         advance: Called with the number of texts just done.
@@ -115,6 +124,8 @@ def encode(
         batch = [texts[i] for i in rows]
         vectors[rows] = model.encode(batch, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
         advance(len(rows))
+    if precision == "bfloat16":  # too coarse to have been normalised in
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
     return (on_grid(vectors) / GRID if precision == "float64" else vectors).astype(np.float32)
 
 

@@ -26,7 +26,7 @@ from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
 from model.organ_head import OrganHead, OrganMaps
 from model.text_encoder import TextEncoderParams, Tokens
-from model.tuned_layers import TunedShape
+from model.tuned_layers import TunedLayers, TunedShape
 
 _VOCABULARY = [organ.name for organ in ORGANS]
 
@@ -99,7 +99,7 @@ class FLanS(nn.Module):
         self.canonicalizer = build_canonicalizer(canonicalizer)
         self.image_encoder = build_image_encoder(params.image_encoder, params.widths, params.fine_dim, params.dim)
         self.organ_head = OrganHead(name_embeddings, params.dim, params.fine_dim)
-        self.intent_head = IntentHead(text_dim, params.dim, tuned)
+        self.intent_head = IntentHead(TunedLayers(text_dim, tuned or TunedShape()), text_dim, params.dim)
         self.mask_decoder = MaskDecoder(text_dim, params.dim, params.fine_dim, params.decoder_depth)
 
     def encode_image(self, x: Tensor) -> ImageEncoding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.text_encoder import CUE_CODES, Tokens
-from model.tuned_layers import TunedLayers, TunedShape
+from model.tuned_layers import TunedLayers
 from prompts.cues import CUES, NUMBERS, UNSIDED
 from prompts.intent import (
     ATTRIBUTES,
@@ -155,34 +155,25 @@ class Reader(nn.Module):
 
 
 class IntentHead(nn.Module):
-    """The text encoder's tuned layers, and on them readers that learned from different beginnings and are averaged:
-    what they don't agree on is less sure (Lakshminarayanan et al. 2017, "Deep ensembles").
+    """The text encoder's tuned layers, and the reader that goes on from them.
 
     Args:
+        tuned: Those layers, or none.
         text_dim, dim: As for `Reader`.
-        tuned: What the tuned layers look like; none by default.
-        readers: How many.
     """
 
     temperature: Tensor
     """What logits are divided by, so that the confidence can be believed; see `model.calibration`."""
 
-    def __init__(self, text_dim: int, dim: int, tuned: TunedShape | None = None, readers: int = 2) -> None:
+    def __init__(self, tuned: TunedLayers, text_dim: int, dim: int) -> None:
         super().__init__()
-        self.tuned = TunedLayers(text_dim, tuned or TunedShape())
-        self.readers = nn.ModuleList(Reader(text_dim, dim) for _ in range(readers))
+        self.tuned, self.reader = tuned, Reader(text_dim, dim)
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, text: Tokens) -> IntentLogits:
         """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
-        read = [vars(logits) for logits in self.each(text)]
-        mean = {name: torch.stack([each[name] for each in read]).mean(0) for name in read[0]}
-        return IntentLogits(**{part: mean[part] / self.temperature for part in PARTS}, embedding=mean["embedding"])
-
-    def each(self, text: Tokens) -> list[IntentLogits]:
-        """What every reader makes of tokens `[N, L, text_dim]` by itself, before the temperature."""
-        text = self.tuned(text)
-        return [reader(text) for reader in self.readers]
+        read = self.reader(self.tuned(text))
+        return replace(read, **{part: getattr(read, part) / self.temperature for part in PARTS})
 
 
 def _sorts() -> Tensor:
@@ -194,6 +185,10 @@ def _sorts() -> Tensor:
             first = next(o.name for o in ORGANS if o.side == BY_NAME[name].side) if name in BY_NAME else UNSIDED[0]
             sort[base + NUMBERS[name]] = -(base + NUMBERS[first])
     return sort
+
+
+UNSURE = 0.25
+"""What is understood with less confidence isn't acted on: the text counts as one that asks for nothing."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +211,8 @@ def _likeliest(logits: Tensor, allowed: Sequence[int]) -> tuple[int, float]:
 
 
 def understand(logits: IntentLogits) -> list[Understanding]:
-    """Decide each prompt's intent: the likeliest kind, then of each other part the likeliest that this kind allows."""
+    """Decide each prompt's intent: the likeliest kind, then of each other part the likeliest that this kind allows; of
+    what is too unsure, that it asks for nothing."""
     parts = {part: getattr(logits, part).detach().float().cpu() for part in PARTS}
     return [_understand({part: values[row] for part, values in parts.items()}) for row in range(len(logits.kind))]
 
@@ -251,4 +247,4 @@ def _understand(logits: dict[str, Tensor]) -> Understanding:
     else:
         extreme = attribute(POSITIONS if kind == "position" else SIZES)
         intent = Intent(kind, None, extreme, rank=RANKS[decide("rank", range(len(RANKS)))])
-    return Understanding(intent, confidence)
+    return Understanding(intent, confidence) if confidence >= UNSURE else Understanding(Intent("none"), 1 - confidence)

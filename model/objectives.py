@@ -69,17 +69,15 @@ class LanguageObjective(nn.Module):
         self.head, self.texts = head, texts
 
     def forward(self, batch: TextBatch) -> dict[str, Tensor]:
-        """The mean loss of the readers on a batch of requests, and the share whose kind, and of those that name
-        an organ the share whose organ, the first one finds."""
-        text, wanted = self.texts.embeddings[batch.text], self.texts.intents[batch.text]
-        read = self.head.each(text)
-        logits = read[0]
+        """The loss of a batch of requests, and the share whose kind, and of those that name an organ the share whose
+        organ, is found."""
+        read, wanted = self.head(self.texts.embeddings[batch.text]), self.texts.intents[batch.text]
         kind_right, organ_right = (
-            getattr(logits, part).argmax(-1) == getattr(wanted, part) for part in ("kind", "organ")
+            getattr(read, part).argmax(-1) == getattr(wanted, part) for part in ("kind", "organ")
         )
         named = wanted.organ != NO_ORGAN  # a batch of chatter names none
         return {
-            "loss": torch.stack([intent_loss(each, wanted) for each in read]).mean(),
+            "loss": intent_loss(read, wanted),
             "kind_accuracy": kind_right.float().mean(),
             "organ_accuracy": mean_everywhere((organ_right & named).sum(), named.sum()),
         }

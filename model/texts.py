@@ -18,6 +18,7 @@ from corpus.params import params_dataclass
 from model.flans import pooled_names
 from model.intent_head import IntentTargets
 from model.text_encoder import TextEncoder, TokenEmbeddings
+from prompts.cues import CUES
 from prompts.intent import Intent
 from prompts.spelling import mend
 
@@ -45,10 +46,21 @@ class Texts:
     intents: IntentTargets
     row: dict[str, int]
 
-    def rows_of(self, split: str) -> list[np.ndarray]:
-        """Row numbers of a split's requests, an array a kind, "none" among them."""
+    def groups(self, split: str) -> dict[str, np.ndarray]:
+        """Row numbers of a split's requests by kind, "none" among them; requests by name that have no name which the
+        vocabulary knows are `DESCRIBED`."""
         chosen = np.flatnonzero(self.table["split"] == split)
-        return [chosen[rows] for _, rows in sorted(self.table.iloc[chosen].groupby("kind").indices.items())]
+        kind = self.table["kind"].mask(self._nameless(), DESCRIBED).iloc[chosen]
+        return {str(name): chosen[rows] for name, rows in sorted(kind.groupby(kind).indices.items())}
+
+    def _nameless(self) -> np.ndarray:
+        """Which requests ask for an organ by name, and none of their cues is that organ."""
+        tokens, organ = self.embeddings, self.intents.organ
+        row = torch.repeat_interleave(torch.arange(len(organ)), tokens.start.diff())
+        cued = torch.zeros(len(organ), dtype=torch.bool)
+        # Of a negated cue the number is higher by the number of cues.
+        cued[row[(tokens.cue > 0) & ((tokens.cue - 1) % len(CUES) + 1 == organ[row])]] = True
+        return (self.table["kind"] == "anatomy").to_numpy() & ~cued.numpy()
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -109,8 +121,12 @@ class TextBatch:
         return TextBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-SHARES = {"anatomy": 7, "none": 5, "position": 2, "size": 2}
+DESCRIBED = "described"
+SHARES = {"anatomy": 5, DESCRIBED: 5, "none": 6, "position": 2}
 """How often a kind of request is read, where others are read once: what people ask for most, or in most ways."""
+GRAMMAR, COMPOSED = "offline", 0.25
+"""The provider that composes texts by a grammar, and how often one of them is read for one that somebody wrote: its
+patterns are soon learned."""
 POOLED = 32
 """Steps whose requests are drawn together and sorted by length, so that little is padded."""
 
@@ -119,11 +135,12 @@ class TextBatches(Dataset):
     """The requests of every step, a pure function of (seed, step)."""
 
     def __init__(self, texts: Texts, split: str, batch_size: int, steps: int, seed: int) -> None:
-        rows = texts.rows_of(split)
-        if not rows:
+        groups = texts.groups(split)
+        if not groups:
             raise InputError(TABLE, f"expected requests in split {split}, found none", "run dvc repro")
-        kinds = [str(texts.table["kind"].iloc[group[0]]) for group in rows]
-        self.turns = [group for kind, group in zip(kinds, rows, strict=True) for _ in range(SHARES.get(kind, 1))]
+        often = np.where(texts.table["provider"] == GRAMMAR, COMPOSED, 1.0)
+        # Of each turn, its rows and where in the sum of how often they are drawn each ends.
+        self.turns = [(rows, often[rows].cumsum()) for kind, rows in groups.items() for _ in range(SHARES.get(kind, 1))]
         self.length = texts.embeddings.start.diff().numpy()
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
 
@@ -134,7 +151,10 @@ class TextBatches(Dataset):
         pooled = min(POOLED, self.steps)
         pool, position = divmod(step, pooled)
         rng = np.random.Generator(np.random.PCG64([self.seed, pool]))
-        drawn = np.array([rng.choice(self.turns[i % len(self.turns)]) for i in range(pooled * self.batch_size)])
+        at, drawn = rng.random(pooled * self.batch_size), np.empty(pooled * self.batch_size, dtype=np.int64)
+        for turn, (rows, until) in enumerate(self.turns):
+            mine = slice(turn, None, len(self.turns))
+            drawn[mine] = rows[np.searchsorted(until, at[mine] * until[-1], side="right")]
         drawn = drawn[np.argsort(self.length[drawn], kind="stable")]
         first = int(rng.permutation(pooled)[position]) * self.batch_size
         return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]))

@@ -30,8 +30,7 @@ def main() -> None:
     texts = load_texts(TOKENS)
     model_params = load_params("model", ModelParams)
     tuned = load_tuned_layers(model_params.text_encoder)
-    head = IntentHead(texts.embeddings.embedding.shape[1], model_params.dim, tuned.shape)
-    head.tuned = tuned
+    head = IntentHead(tuned, texts.embeddings.embedding.shape[1], model_params.dim)
 
     def save(figures: dict[str, float]) -> None:
         console.print(f"temperature of its confidence: {calibrate(head, texts):g}")

@@ -82,8 +82,8 @@ SAMPLES = pa.DataFrameSchema(
 "absent". `target` says what the text asks for (`prompts.intent.Intent.target`), `attribute` the extreme in it, if
 any."""
 TEXTS = ["prompt_id", "text", "kind", "target", "asks", "organ", "attribute", "frame", "negated", "rank", "relation"]
-"""The columns of texts.parquet, with style, cell and split: `asks` is the intent's kind, of which a kind of request is
-a way to ask; the following are the intent's other fields."""
+"""The columns of texts.parquet, with provider, style, cell and split: `asks` is the intent's kind, of which a kind of
+request is a way to ask; the following are the intent's other fields."""
 
 
 def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
@@ -191,7 +191,7 @@ def build_dataset(
     out.mkdir(parents=True, exist_ok=True)
     slices.to_parquet(out / "slices.parquet", index=False)
     samples.to_parquet(out / "samples.parquet", index=False)
-    kept = [*TEXTS, "style", "cell", "split"]
+    kept = [*TEXTS, "provider", "style", "cell", "split"]
     texts[kept].to_parquet(out / "texts.parquet", index=False)
     used = texts.loc[texts["split"].isin(SPLITS), kept]
     read = kept_apart(variants(used, params.variants, params.seed), used, params.near_copy)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from corpus.anatomy import BY_NAME
+from corpus.anatomy import BY_NAME, N_ORGANS
 from model.asked import TestPrompts as Prompts
 from model.asked import turn_intent, turn_prompts
 from model.groups import ORDER, act
@@ -17,6 +17,7 @@ from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, Re
 from model.losses import intent_loss
 from model.resolve import Seen, by_geometry, resolve
 from model.text_encoder import CUE_CODES, Tokens
+from model.tuned_layers import TunedLayers, TunedShape
 from prompts.intent import Intent
 from prompts.kinds import kinds
 from prompts.rules import answer
@@ -95,12 +96,23 @@ def test_every_intent_is_read_as_it_was_written() -> None:
 
 def test_whatever_the_heads_say_the_intent_is_valid() -> None:
     torch.manual_seed(0)
-    head = IntentHead(8, 8).eval()
+    head = IntentHead(TunedLayers(8, TunedShape()), 8, 8).eval()
     shape = (300, 5)
     cue = torch.randint(CUE_CODES, shape)
     tokens = Tokens(torch.randn(*shape, 8) * 9, torch.ones(shape, dtype=torch.bool), cue)
     for read in understand(head(tokens)):
         assert 0 < read.confidence <= 1
+
+
+def test_what_is_too_unsure_asks_for_nothing() -> None:
+    targets = IntentTargets.of([Intent("anatomy", "liver", frame="patient")] * 2)
+    logits = sharp(targets, Reader(8, 8))
+    torn = logits.organ.clone()
+    torn[1] = 0.0
+    sure, unsure = understand(replace(logits, organ=torn))
+    assert sure.intent.organ == "liver"
+    assert unsure.intent == Intent("none")
+    assert unsure.confidence == pytest.approx(1 - 1 / N_ORGANS, abs=1e-3)
 
 
 def test_turned_samples_are_asked_for_in_the_turned_pictures_words() -> None:

@@ -12,7 +12,9 @@ from corpus.errors import InputError
 from model.calibration import TEMPERATURES, calibrate, calibration_error
 from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
-from model.texts import TextBatch, TextBatches, embed_texts, load_texts
+from model.texts import DESCRIBED, GRAMMAR, TextBatch, TextBatches, embed_texts, load_texts
+from model.tuned_layers import TunedLayers, TunedShape
+from prompts.cues import CUES, NUMBERS
 from prompts.intent import Intent
 from tests.model.test_flans import TEXT_DIM, Letters
 
@@ -28,13 +30,17 @@ ASKED = {
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     rows = [
-        {"prompt_id": str(i), "text": text, "kind": kind, "split": split} | intent.row
+        {"prompt_id": str(i), "text": text, "kind": kind, "split": split, "provider": "written"} | intent.row
         for split in ("train", "val")
         for i, (text, (kind, intent)) in enumerate(ASKED.items(), start=10 * (split == "val"))
     ]
     pd.DataFrame(rows[:-1]).to_parquet(tmp_path / "texts.parquet")
     pd.DataFrame(rows[-1:]).to_parquet(tmp_path / "variants.parquet")
     return tmp_path
+
+
+def untuned() -> IntentHead:
+    return IntentHead(TunedLayers(TEXT_DIM, TunedShape()), TEXT_DIM, 32)
 
 
 def test_what_is_tested_later_is_not_embedded(dataset: Path) -> None:
@@ -63,17 +69,36 @@ def test_batches_are_of_their_own_split_and_of_like_lengths(dataset: Path) -> No
     assert set(batches[1][0].text.tolist()) <= set(range(5, 10))
     drawn = torch.cat([batches[0][step].text for step in range(8)])
     shares = texts.table["kind"].iloc[drawn.numpy()].value_counts(normalize=True)
-    assert shares["anatomy"] > shares["none"] > shares["position"] > shares["ordinal"] > 0
+    assert shares["none"] > shares["anatomy"] > shares["position"] > shares["ordinal"] > 0
     lengths = texts.embeddings.start.diff()
     spread = [int(lengths[batches[0][step].text].max() - lengths[batches[0][step].text].min()) for step in range(8)]
     assert sum(spread) < 8 * (int(lengths.max()) - int(lengths.min())) / 2
+
+
+def test_descriptions_are_drawn_apart_and_patterns_less_often(dataset: Path) -> None:
+    table = pd.read_parquet(dataset / "texts.parquet")
+    table.loc[table["text"] == "spleen, please", "provider"] = GRAMMAR
+    table.to_parquet(dataset / "texts.parquet")
+    embed_texts(dataset, Letters(), dataset / "tokens")
+    texts = load_texts(dataset / "tokens")
+    liver, spleen = texts.embeddings.start[:2].tolist()
+    rows = {name: row.tolist() for name, row in texts.groups("train").items()}
+    assert rows == {DESCRIBED: [0, 1], "none": [4], "ordinal": [3], "position": [2]}, "no text has a cue"
+    drawn = torch.cat([TextBatches(texts, "train", 16, 32, seed=0)[step].text for step in range(32)])
+    often, seldom = (int((drawn == row).sum()) for row in (0, 1))
+    assert often / 5 < seldom < often / 3
+
+    texts.embeddings.cue[liver + 4] = NUMBERS["liver"] + len(CUES)  # negated, but named
+    texts.embeddings.cue[spleen + 2] = NUMBERS["stomach"]
+    rows = {name: row.tolist() for name, row in texts.groups("train").items()}
+    assert (rows["anatomy"], rows[DESCRIBED]) == ([0], [1])
 
 
 def test_the_intent_head_learns_by_itself(dataset: Path) -> None:
     embed_texts(dataset, Letters(), dataset / "tokens")
     texts = load_texts(dataset / "tokens")
     torch.manual_seed(0)
-    objective = LanguageObjective(IntentHead(TEXT_DIM, 32), texts)
+    objective = LanguageObjective(untuned(), texts)
     optimizer = torch.optim.AdamW(objective.parameters(), 1e-2)
     batches = TextBatches(texts, "train", 16, 60, seed=0)
     losses = []
@@ -84,7 +109,7 @@ def test_the_intent_head_learns_by_itself(dataset: Path) -> None:
         optimizer.zero_grad()
         losses.append(found["loss"].item())
     assert losses[-1] < 0.2 * losses[0]
-    found = objective.eval()(batches[0])
+    found = objective.eval()(TextBatch(torch.arange(len(ASKED))))
     assert found["kind_accuracy"] == found["organ_accuracy"] == 1
     chatter = torch.tensor(texts.table.index[texts.table["kind"] == "none"][:2])
     assert len(chatter) == 2
@@ -102,10 +127,9 @@ def test_confidence_is_calibrated_on_validation_texts(dataset: Path) -> None:
     embed_texts(dataset, Letters(), dataset / "tokens")
     texts = load_texts(dataset / "tokens")
     torch.manual_seed(0)
-    head = IntentHead(TEXT_DIM, 32)
-    for reader in head.readers:
-        for part in ("kind", "organ", "attribute", "frame", "rank"):
-            getattr(reader, part).weight.data.mul_(40.0)  # sure of everything, right in next to nothing
+    head = untuned()
+    for part in ("kind", "organ", "attribute", "frame", "rank"):
+        getattr(head.reader, part).weight.data.mul_(40.0)  # sure of everything, right in next to nothing
     assert calibrate(head, texts) == max(TEMPERATURES) == head.temperature
     assert calibrate(head, texts) == max(TEMPERATURES), "a second time starts from the same"
 

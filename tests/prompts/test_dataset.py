@@ -49,6 +49,7 @@ def inputs(patients: int = 10) -> tuple[pd.DataFrame, ...]:
             "kind": cell.kind,
             **cell.intent.row,
             "style": "lay",
+            "provider": "offline",
             "cell": cell.name,
         }
         for c, cell in enumerate([*lay, Cell("none", "none", "lay")])

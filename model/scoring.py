@@ -94,11 +94,14 @@ def _scan(cases: pd.DataFrame) -> pd.Series:
 
 
 def _scored(cases: pd.DataFrame) -> dict:
-    """The figures of one way to show slices: by kind, absent organs, pose; and of requests by name once more those
-    whose pose was sure, those that were understood, and those in words that the vocabulary knows. Poses are those of
+    """The figures of one way to show slices: by kind (beside the same masks by name), absent organs, pose; and of
+    requests by name once more those whose pose was sure, those that were understood, and those in words that the
+    vocabulary knows. Poses are those of
     slices alone, but for `used`: the share of the slices whose pose was right as it was used."""
     asked = cases.groupby("kind", sort=True)
     result: dict = {str(kind): _figures(rows) for kind, rows in asked if kind != ABSENT}
+    for kind, figures in _beside_names(cases).iterrows():
+        result[str(kind)] |= figures.round(4).to_dict()
     vain = cases[cases["kind"] == ABSENT]
     if len(vain):
         result[ABSENT] = {"empty": _share(vain["dice"] == 1), "cases": len(vain)}
@@ -116,6 +119,17 @@ def _scored(cases: pd.DataFrame) -> dict:
         if chosen.any():
             result[f"anatomy_where_{where}"] = _figures(anatomy[chosen.astype(bool)])
     return result
+
+
+def _beside_names(cases: pd.DataFrame) -> pd.DataFrame:
+    """For every other kind than by name, the mean Dice over cases, `case_dice`, and that of the same masks asked for by
+    name, `case_dice_by_name`. Macro means of two kinds are of different organs, some of them the answer in few cases.
+    """
+    mask = ["slice_id", "transform", "organ"]
+    named = cases[cases["kind"] == "anatomy"].groupby(mask)["dice"].mean().rename("case_dice_by_name")
+    others = cases[~cases["kind"].isin(("anatomy", ABSENT))].rename(columns={"dice": "case_dice"})
+    both = others.join(named, on=mask, how="inner")
+    return both.groupby("kind", sort=True)[["case_dice", "case_dice_by_name"]].mean()
 
 
 def _named(cases: pd.DataFrame) -> pd.Series:

@@ -24,7 +24,8 @@ from prompts.renaming import renamed
 from prompts.spelling import mend
 from prompts.written import forms
 
-REQUESTS = tuple(Path(model.__file__).with_name(f"{name}.yaml") for name in ("requests", "requests_blind"))
+SETS = ("requests", "requests_blind", "requests_blind_2")
+REQUESTS = tuple(Path(model.__file__).with_name(f"{name}.yaml") for name in SETS)
 BATCH = 256
 TWIN = 90
 """Similarity of two wordings, of 100, from which on they count as the same."""

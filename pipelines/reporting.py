@@ -65,6 +65,21 @@ def about_rotated() -> str:
     )
 
 
+def beside_names(figures: dict[str, Any]) -> str:
+    """Kind by kind the mean Dice over cases, and of the same masks asked for by name.
+
+    Args:
+        figures: Of one way to show slices, as metrics.json has them.
+    """
+    pairs = {title: figures.get(kind, {}) for kind, title in asked_for().items()}
+    shown = [
+        f"{title} {found['case_dice']:.3f} / {found['case_dice_by_name']:.3f}"
+        for title, found in pairs.items()
+        if "case_dice" in found
+    ]
+    return f"Means over cases, and over the same masks asked for by name: {', '.join(shown)}." if shown else ""
+
+
 def about_absent(volume: dict[str, Any]) -> str:
     """How often an organ that a whole volume doesn't show was left out.
 
@@ -249,6 +264,7 @@ def render(page: dict[str, Any], template: str = "report.html.j2") -> str:
         "SCANS": SCANS,
         "LYING": LYING,
         "WORDED": WORDED,
+        "beside_names": beside_names,
         "SPLITS": SPLITS,
         "Curve": Curve,
     }

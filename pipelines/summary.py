@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from corpus.errors import InputError
-from pipelines.reporting import LYING, WORDED, about_absent, about_rotated
+from pipelines.reporting import LYING, WORDED, about_absent, about_rotated, beside_names
 from pipelines.stage import DATA, EVALUATION, MODELS, REPORT, REVIEW, console
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
@@ -56,6 +56,8 @@ def show() -> None:
     ):
         places.add_row(what, str(where))
     console.print(figures, f"{'; '.join(others)}.".capitalize())
+    if told := beside_names(original):
+        console.print(told)
     if "rotated" in scans:
         console.print(about_rotated())
     volume = metrics.get("volume", {})

@@ -47,6 +47,16 @@ def test_requests_by_name_are_scored_once_more_where_they_were_understood_and_wh
         assert 2 * original[f"anatomy_where_{where}"]["cases"] == original["anatomy"]["cases"]
 
 
+def test_other_kinds_are_held_against_the_same_masks_by_name() -> None:
+    named = cases()
+    other = named[named["patient"] != "a/2"].assign(kind="size", target="largest", dice=lambda t: t["dice"] - 0.3)
+    spleen = named.assign(kind="size", target="largest", organ="spleen", dice=0.0)  # which nobody asked for by name
+    original = score(pd.concat([named, other, spleen], ignore_index=True), None, {})["original"]
+    assert original["size"]["case_dice"] == pytest.approx(0.6)
+    assert original["size"]["case_dice_by_name"] == pytest.approx(0.9)
+    assert "case_dice" not in original["anatomy"]
+
+
 def test_tables_bin_sizes_and_angles_and_keep_rotations_apart() -> None:
     found = tables(cases())
     assert set(found["transforms"]["transform"]) == {"identity", "flip"}

@@ -16,11 +16,11 @@ from prompts.dataset import TEXTS, file_hash
 from prompts.kinds import Cell, kinds
 
 REQUESTS = "requests.csv"
-COLUMNS = [*TEXTS, "style"]
-GIVEN = ["text", "kind", "target", "organ", "attribute", "style"]
+COLUMNS = [*TEXTS, "provider", "style"]
+GIVEN = ["text", "kind", "target", "organ", "attribute", "provider", "style"]
 """The columns that are read; a table without targets may name the organ or the attribute in their stead."""
-OWN_STYLE = "own"
-"""The style of requests that name none."""
+OWN = "own"
+"""The provider and the style of requests that name none."""
 FIX = "give a CSV or Parquet table with the columns text, kind (as in prompts/kinds.yaml, or none) and target"
 
 
@@ -89,7 +89,7 @@ def read_requests(path: Path) -> pd.DataFrame:
         if not str(row["text"] or "").strip():
             raise InputError(where, "expected a request's text, found none", "fill it in, or remove the line")
         cell = _cell(row, where)
-        known = {"text": row["text"], "kind": cell.kind, "style": cell.style}
+        known = {"text": row["text"], "kind": cell.kind, "provider": row["provider"] or OWN, "style": cell.style}
         rows.append(known | cell.intent.row | {"prompt_id": prompt_id(cell, row["text"])})
     if not any(row["kind"] != "none" for row in rows):
         raise InputError(path, "expected requests that ask for something, found none", FIX)
@@ -98,7 +98,7 @@ def read_requests(path: Path) -> pd.DataFrame:
 
 def _cell(row: Mapping[Any, Any], where: str) -> Cell:
     kind, target = row["kind"], row["target"] or row["organ"] or row["attribute"]
-    style = row["style"] or OWN_STYLE
+    style = row["style"] or OWN
     if kind == "none" and target in (None, "none"):
         return Cell("none", "none", style)
     if kind not in kinds():

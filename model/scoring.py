@@ -95,8 +95,8 @@ def _scan(cases: pd.DataFrame) -> pd.Series:
 
 def _scored(cases: pd.DataFrame) -> dict:
     """The figures of one way to show slices: by kind (beside the same masks by name), absent organs, pose; and of
-    requests by name once more those whose pose was sure, those that were understood, and those in words that the
-    vocabulary knows. Poses are those of
+    requests by name once more those whose pose was sure, those that were understood, those in words that the
+    vocabulary knows, and those in others. Poses are those of
     slices alone, but for `used`: the share of the slices whose pose was right as it was used."""
     asked = cases.groupby("kind", sort=True)
     result: dict = {str(kind): _figures(rows) for kind, rows in asked if kind != ABSENT}
@@ -107,6 +107,7 @@ def _scored(cases: pd.DataFrame) -> dict:
         result[ABSENT] = {"empty": _share(vain["dice"] == 1), "cases": len(vain)}
     poses = cases.drop_duplicates(["slice_id", "transform"])
     alone, anatomy = poses[poses["alone_sure"]], cases[cases["kind"] == "anatomy"]
+    named = _named(anatomy)
     result["pose"] = {"accuracy": _share(poses["alone_right"]), "sure": _share(poses["alone_sure"])}
     if len(alone):
         result["pose"]["accuracy_where_sure"] = _share(alone["alone_right"])
@@ -114,7 +115,8 @@ def _scored(cases: pd.DataFrame) -> dict:
     for where, chosen in (
         ("pose_sure", anatomy["pose_sure"]),
         ("understood", anatomy["understood_right"]),
-        ("named", _named(anatomy)),
+        ("named", named),
+        ("described", ~named),
     ):
         if chosen.any():
             result[f"anatomy_where_{where}"] = _figures(anatomy[chosen.astype(bool)])

@@ -32,6 +32,7 @@ LYING = {"original": "as they lie", "transformed": "turned or mirrored", "rotate
 """The same, short enough to head a column."""
 WORDED = {
     "anatomy_where_named": "in words that the vocabulary knows",
+    "anatomy_where_described": "that describe it in others",
     "anatomy_where_understood": "that were understood",
 }
 """The requests by name that are counted once more."""

@@ -87,11 +87,12 @@ request is a way to ask; the following are the intent's other fields."""
 
 
 def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
-    """Give every target requests of its own split, drawn with a seed, without repeats while there are enough.
+    """Give every target requests of its own split, drawn with a seed: of each provider in turn, so that a mask isn't
+    asked for in the words of the most productive one alone, and without repeats while there are enough.
 
     Args:
         targets: Rows of `eligible` and `absent`, with their `split`.
-        texts: Bank rows with their `split`.
+        texts: Bank rows with their `split`; what the project brings along counts as a provider.
         requests: Requests a target, by split.
 
     Returns:
@@ -115,8 +116,11 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
         count = requests[split]
         digest = hashlib.sha256(f"{seed}:{split}:{kind}:{name}".encode()).digest()
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))
-        order = np.concatenate([rng.permutation(len(pool)) for _ in range(-(-len(group) * count // len(pool)))])
-        drawn = pool.iloc[order[: len(group) * count]]
+        wanted = len(group) * count
+        providers = sorted(pool["provider"].unique())
+        each = -(-wanted // len(providers))
+        turns = [_drawn(np.flatnonzero(pool["provider"] == name), each, rng) for name in providers]
+        drawn = pool.iloc[np.stack(turns, axis=1).ravel()[:wanted]]
         repeated = group.loc[group.index.repeat(count)].reset_index(drop=True)
         for column in ("prompt_id", "style", "text"):
             repeated[column] = drawn[column].to_numpy()
@@ -125,6 +129,11 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
     asked = [intent_of(*key).attribute for key in zip(samples["kind"], samples["target"], strict=True)]
     samples = samples.assign(attribute=pd.Series(asked, dtype=object))[list(SAMPLES.columns)]
     return SAMPLES.validate(samples.sort_values(["slice_id", "kind", "target", "prompt_id"], ignore_index=True))
+
+
+def _drawn(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """So many of some rows, each as often as another."""
+    return np.concatenate([rng.permutation(rows) for _ in range(-(-count // len(rows)))])[:count]
 
 
 def weights(slices: pd.DataFrame, balance: float) -> pd.Series:

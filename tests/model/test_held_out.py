@@ -26,7 +26,14 @@ def texts() -> pd.DataFrame:
         ("thank you", Cell("none", "none", "lay"), "test"),
     ]
     return pd.DataFrame(
-        {"prompt_id": prompt_id(cell, text), "text": text, "kind": cell.kind, "style": cell.style, "split": split}
+        {
+            "prompt_id": prompt_id(cell, text),
+            "text": text,
+            "kind": cell.kind,
+            "style": cell.style,
+            "provider": "offline",
+            "split": split,
+        }
         | cell.intent.row
         for text, cell, split in asked
     )

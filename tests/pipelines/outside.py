@@ -36,7 +36,14 @@ def write_outside(folder: Path) -> None:
     cells |= {f"the {each}": Cell("position" if each in POSITIONS else "size", each, "lay") for each in ATTRIBUTES}
     cells |= {"thank you": Cell("none", "none", "lay")}
     texts = pd.DataFrame(
-        {"prompt_id": prompt_id(cell, text), "text": text, "kind": cell.kind, "style": cell.style, "split": "test"}
+        {
+            "prompt_id": prompt_id(cell, text),
+            "text": text,
+            "kind": cell.kind,
+            "style": cell.style,
+            "provider": "offline",
+            "split": "test",
+        }
         | cell.intent.row
         for text, cell in cells.items()
     )

@@ -170,3 +170,16 @@ def test_the_readmes_commands_run(small: Path, shell: Shell) -> None:
     diagnosis = json.loads((small / "report/diagnosis/diagnosis.json").read_text())
     assert set(diagnosis) == {"canonicalizer", "text encoder", "intent head", "image encoder"}
     shell("git checkout -q . && dvc checkout -q --force")
+
+
+def test_baselines_that_are_trained_stand_beside_the_model(small: Path, shell: Shell) -> None:
+    """Two experiments in a row, one of them without a canonicalizer to train; afterwards all lies as it was."""
+    before = (small / "models/flans/model.safetensors").read_bytes()
+    shell("flans baselines no_canonicalizer_augmented learned unet")
+    table = pd.read_csv(small / "evaluation/baselines.csv")
+    assert list(table["baseline"].unique()) == ["flans", "unet", "no_canonicalizer_augmented", "learned"]
+    assert set(table["scan"]) == {"original", "transformed"}
+    trained = {name: small / f"models/baselines/{name}/model.safetensors" for name in ("learned", "unet")}
+    assert all(path.is_file() for path in trained.values())
+    assert (small / "models/flans/model.safetensors").read_bytes() == before != trained["learned"].read_bytes()
+    assert shell("git status --porcelain") == ""

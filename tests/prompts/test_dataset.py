@@ -13,13 +13,13 @@ import pytest
 from corpus.anatomy import named_organs
 from corpus.errors import InputError
 from prompts.claims import claims
-from prompts.dataset import DatasetParams, build_dataset, weights
+from prompts.dataset import DatasetParams, assign, build_dataset, weights
 from prompts.duplicates import words
 from prompts.facts import FACTS, shapes, slice_facts
 from prompts.kinds import Cell, cells, kinds
 from prompts.rules import ANSWERS, Scene, slice_answers
 from prompts.splits import FoldParams, SplitParams, kept_apart, split_patients, split_texts
-from prompts.targets import TargetParams
+from prompts.targets import TargetParams, eligible
 from prompts.variants import variants
 
 HALF = SplitParams(val=0.2, test=0.2)
@@ -49,7 +49,7 @@ def inputs(patients: int = 10) -> tuple[pd.DataFrame, ...]:
             "kind": cell.kind,
             **cell.intent.row,
             "style": "lay",
-            "provider": "offline",
+            "provider": "written" if n % 4 == 0 else "offline",
             "cell": cell.name,
         }
         for c, cell in enumerate([*lay, Cell("none", "none", "lay")])
@@ -82,6 +82,19 @@ def test_requests_are_true_of_their_masks(tmp_path: Path) -> None:
         assert row["organ"] == truth[row["target"]]
     per_target = samples[samples["split"] == "train"].groupby(["slice_id", "kind", "target"])
     assert (per_target["prompt_id"].nunique() == 2).all(), "two different requests a target in training"
+
+
+def test_each_provider_asks_for_a_mask_in_turn() -> None:
+    _, facts, answers, bank = inputs()
+    targets = eligible(facts, answers, TARGETS).query("kind == 'anatomy'").assign(split="train")
+    texts = bank.assign(split="train")
+    samples = assign(targets, texts, {"train": 2}, 0)
+    provider = samples["prompt_id"].map(texts.set_index("prompt_id")["provider"])
+    assert (provider.groupby([samples["slice_id"], samples["target"]]).nunique() == 2).all(), (
+        "of both, though one has few"
+    )
+    often = samples.groupby([provider, samples["target"], "prompt_id"]).size()
+    assert (often.groupby(level=[0, 1]).agg(np.ptp) <= 1).all(), "none is repeated before all have been drawn"
 
 
 def test_absent_organs_are_asked_for_by_name(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ class TestPrompts:
     request: Request
     row: dict[str, int]
     pools: dict[tuple[str, str], list[str]]
-    """(kind, target) -> prompt ids, for slices that are turned."""
+    """(kind, target) -> the ids to draw from, for slices that are turned and for volumes: each provider's as many as
+    another's, for which some come several times."""
     styles: dict[str, str]
     """Prompt id -> its style."""
 
@@ -48,13 +49,18 @@ def read_prompts(segmenter: Segmenter, texts: pd.DataFrame) -> TestPrompts:
         texts: The data set's texts.parquet.
     """
     held_out = texts[texts["split"] == "test"]
-    pools = held_out.groupby(["kind", "target"], sort=True)["prompt_id"]
     return TestPrompts(
         segmenter.read(held_out["text"].tolist()),
         {prompt: i for i, prompt in enumerate(held_out["prompt_id"])},
-        {key: group.tolist() for key, group in pools},  # type: ignore[misc]
+        {key: _evenly(group) for key, group in held_out.groupby(["kind", "target"], sort=True)},  # type: ignore[misc]
         dict(zip(held_out["prompt_id"], held_out["style"], strict=True)),
     )
+
+
+def _evenly(texts: pd.DataFrame) -> list[str]:
+    """Prompt ids of each provider in turn, until all have come."""
+    of_each = [group["prompt_id"].tolist() for _, group in texts.groupby("provider", sort=True)]
+    return [prompts[i % len(prompts)] for i in range(max(map(len, of_each))) for prompts in of_each]
 
 
 def read_texts(segmenter: Segmenter, texts: list[str]) -> TestPrompts:

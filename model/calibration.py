@@ -12,7 +12,7 @@ from model.texts import Texts
 from prompts.intent import Intent
 
 BINS = 10
-TEMPERATURES = tuple(float(t) for t in np.geomspace(0.5, 4.0, 13).round(3))
+TEMPERATURES = tuple(float(t) for t in np.geomspace(0.5, 4.0, 25).round(3))
 MOST = 1024
 """Texts that the temperature is fitted on."""
 BATCH = 128

@@ -137,7 +137,7 @@ def _worded(
         yield question("absent", "absent" if kind == ABSENT else "present", own)
     if kind == ABSENT:
         return
-    pool = [str(prompt) for prompt in rng.permutation(prompts.pools[kind, sample["target"]])]
+    pool = list(dict.fromkeys(map(str, rng.permutation(prompts.pools[kind, sample["target"]]))))
     for number, prompt in enumerate(pool[: params.paraphrases]):
         yield question("paraphrase", number, prompt)
     for style in styles():

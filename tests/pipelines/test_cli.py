@@ -56,7 +56,7 @@ def test_the_layouts_of_data_sets_are_listed() -> None:
         (["pose"], "params.yaml", "git checkout params.yaml"),
         (["search", "gallstones"], "data/index", "dvc repro index"),
         (["estimate"], "params.yaml", "git checkout params.yaml"),
-        (["study", "scaling"], "git stash create", "a Git repository"),
+        (["study", "scaling"], "git status", "a Git repository"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -148,6 +148,15 @@ def test_two_folders_and_a_page_that_is_whole_and_safe(tmp_path: Path) -> None:
     assert (tmp_path / "again/compare.html").read_text(encoding="utf-8") == content
 
 
+def test_cases_that_lie_rotated_are_shown_too(tmp_path: Path) -> None:
+    a, b = (cases_of(worse=worse).replace({"transform": {"rot90": "rotated"}}) for worse in (0.0, 0.4))
+    b.loc[b["transform"] == "identity", "dice"] = a["dice"]
+    runs = folder_run(tmp_path / "a", a, 10), folder_run(tmp_path / "b", b, 10)
+    result = compare(*runs, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "<td>rotated</td>" in (tmp_path / "out/compare.html").read_text()
+
+
 def test_five_patients_cannot_reach_significance_and_it_says_so(tmp_path: Path) -> None:
     runs = (
         folder_run(tmp_path / "a", cases_of(5), 10),

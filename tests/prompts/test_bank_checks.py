@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from corpus.reports.encoder import Precision, encode
+from corpus.reports.encoder import Precision, bfloat16_is_fast, encode
 from pipelines.bench_checks import bench_checks, shares
 from prompts.checks.bank import check_bank
 from prompts.checks.measured import GOOD
@@ -113,7 +113,7 @@ def test_the_bank_is_embedded_once_and_exactly_only_where_it_is_close() -> None:
         ]
     )
     assert check_bank(bank, embed)["failed_check"].tolist() == [None, "near_meaning", None]
-    assert asked == [("float32", 3), ("float64", 2)]
+    assert asked == [("bfloat16" if bfloat16_is_fast() else "float32", 3), ("float64", 2)]
 
 
 def test_the_checks_catch_what_is_broken_and_spare_what_is_good() -> None:

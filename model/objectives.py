@@ -151,11 +151,13 @@ def nearly_upright(pose: Pose, element: Tensor, degrees: Tensor) -> Pose:
 
 class JointObjective(nn.Module):
     """Stage 4: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with the angle
-    that is left. A slice that it mirrors is put right first: sides that contradict the picture teach nothing."""
+    that is left. A slice that it mirrors is put right first: sides that contradict the picture teach nothing. One that
+    has nothing to learn (the identity) turns nothing, and the segmenter learns from slices as they lie."""
 
     def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
         super().__init__()
         self.segmenter = SegmenterObjective(model, texts, weights)
+        self.put_right = any(True for _ in model.canonicalizer.parameters())
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Turn each slice by a random element, canonicalize, segment."""
@@ -164,7 +166,9 @@ class JointObjective(nn.Module):
         turned = act_batch(element, batch.image)
         heads = canonicalizer.heads(turned)
         with torch.no_grad():
-            pose = nearly_upright(canonicalizer.pose(*heads), element, batch.degrees)
+            pose = canonicalizer.pose(*heads)
+            if self.put_right:
+                pose = nearly_upright(pose, element, batch.degrees)
         canonical, label = (
             rotate(act_batch(pose.element, x), pose.degrees) for x in (turned, act_batch(element, batch.label))
         )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
+import pytest
 import torch
 
+from corpus.anatomy import N_ORGANS
 from model.canonicalizer import Pose
+from model.data import Batch
+from model.flans import FLanS
 from model.groups import INVERSE, ORDER, act_batch, compose, rotate
-from model.objectives import nearly_upright
+from model.objectives import JointObjective, LossWeights, nearly_upright
+from tests.model.test_flans import D4, PARAMS, SIZE, TEXT_DIM
 
 
 def found(element: torch.Tensor, degrees: torch.Tensor) -> Pose:
@@ -46,3 +54,29 @@ def test_a_quarter_turn_and_a_tilt_the_other_way_are_one_pose() -> None:
     assert torch.equal(same.degrees, other.degrees)
     upright = rotate(act_batch(same.element, rotate(picture(), tilt)), same.degrees)
     assert (upright - picture()).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(("kind", "upright"), [("identity", 1 / ORDER), ("d4", 1.0)])
+def test_without_a_canonicalizer_slices_stay_turned(
+    kind: Literal["identity", "d4"], upright: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = FLanS(PARAMS, replace(D4, kind=kind), torch.randn(N_ORGANS, TEXT_DIM))
+    objective = JointObjective(model, None, LossWeights())  # type: ignore[arg-type]
+    image = torch.linspace(0, 1, SIZE * SIZE).reshape(1, 1, SIZE, SIZE).expand(64, -1, -1, -1)
+    seen: list[Batch] = []
+
+    def segment(batch: Batch) -> dict[str, torch.Tensor]:
+        seen.append(batch)
+        return {"loss": torch.zeros(())}
+
+    monkeypatch.setattr(objective.segmenter, "forward", segment)
+    if kind == "d4":  # as one that is always wrong by a mirror: put right
+        found = Pose(torch.full((64,), 4), torch.zeros(64), torch.ones(64), torch.ones(64, dtype=torch.bool))
+        monkeypatch.setattr(model.canonicalizer, "pose", lambda *heads: found)
+    nothing = torch.zeros(64, 1, dtype=torch.long)
+    labelled = torch.ones(64, N_ORGANS, dtype=torch.bool)
+    objective(Batch(image, (255 * image[:, 0]).byte(), labelled, nothing, nothing, torch.zeros(64)))
+    lies = torch.isclose(seen[0].image, image, atol=1e-3).flatten(1).all(1).float().mean()
+    assert abs(float(lies) - upright) < 0.15
+    assert torch.allclose(seen[0].label.float() / 255, seen[0].image[:, 0], atol=0.02), "labels turn with their picture"

@@ -1,8 +1,6 @@
-"""How far an intent head's confidence can be believed, and the temperature that makes it so (Guo et al. 2017)."""
+"""The temperature that makes an intent head's confidence one to believe (Guo et al. 2017)."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,22 +9,10 @@ from model.intent_head import IntentHead, IntentLogits, understand
 from model.texts import Texts
 from prompts.intent import Intent
 
-BINS = 10
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.5, 4.0, 25).round(3))
 MOST = 1024
 """Texts that the temperature is fitted on."""
 BATCH = 128
-
-
-def calibration_error(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    """Expected calibration error: how far confidence and the share that is right lie apart, over `BINS` bins of equal
-    width, each weighed by its share of the texts."""
-    sure, correct = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = [
-        abs(sure[rows].mean() - correct[rows].mean()) * rows.mean() for b in range(BINS) if (rows := bins == b).any()
-    ]
-    return float(sum(gaps))
 
 
 @torch.inference_mode()

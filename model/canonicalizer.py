@@ -102,6 +102,9 @@ class Canonicalizer(nn.Module):
     """Contract: `canonicalize(x) -> (x', pose)`, `restore(y, pose)`; `restore(canonicalize(x)) == x` to the bit
     wherever `pose.degrees` is 0, and up to one resampling there and one back elsewhere."""
 
+    learns = True
+    """Whether there is anything to train."""
+
     def __init__(self, params: CanonicalizerParams) -> None:
         super().__init__()
         self.params = params
@@ -218,6 +221,8 @@ class Canonicalizer(nn.Module):
 
 class IdentityCanonicalizer(Canonicalizer):
     """Takes every slice to lie as it should; the same contract, for comparison."""
+
+    learns = False
 
     def __init__(self, params: CanonicalizerParams) -> None:
         nn.Module.__init__(self)

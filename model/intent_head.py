@@ -247,4 +247,6 @@ def _understand(logits: dict[str, Tensor]) -> Understanding:
     else:
         extreme = attribute(POSITIONS if kind == "position" else SIZES)
         intent = Intent(kind, None, extreme, rank=RANKS[decide("rank", range(len(RANKS)))])
-    return Understanding(intent, confidence) if confidence >= UNSURE else Understanding(Intent("none"), 1 - confidence)
+    if kind != "none" and confidence < UNSURE:
+        return Understanding(Intent("none"), 1 - confidence)
+    return Understanding(intent, confidence)

@@ -152,12 +152,11 @@ def nearly_upright(pose: Pose, element: Tensor, degrees: Tensor) -> Pose:
 class JointObjective(nn.Module):
     """Stage 4: slices that lie anyhow; the canonicalizer turns them, and the segmenter learns to live with the angle
     that is left. A slice that it mirrors is put right first: sides that contradict the picture teach nothing. One that
-    has nothing to learn (the identity) turns nothing, and the segmenter learns from slices as they lie."""
+    doesn't learn (the identity) turns nothing, and the segmenter learns from slices as they lie."""
 
     def __init__(self, model: FLanS, texts: Texts, weights: LossWeights) -> None:
         super().__init__()
         self.segmenter = SegmenterObjective(model, texts, weights)
-        self.put_right = any(True for _ in model.canonicalizer.parameters())
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Turn each slice by a random element, canonicalize, segment."""
@@ -167,12 +166,14 @@ class JointObjective(nn.Module):
         heads = canonicalizer.heads(turned)
         with torch.no_grad():
             pose = canonicalizer.pose(*heads)
-            if self.put_right:
+            if canonicalizer.learns:
                 pose = nearly_upright(pose, element, batch.degrees)
         canonical, label = (
             rotate(act_batch(pose.element, x), pose.degrees) for x in (turned, act_batch(element, batch.label))
         )
         losses = self.segmenter(replace(batch, image=canonical, label=label))
+        if not canonicalizer.learns:
+            return losses
         found = pose_losses(canonicalizer, heads, element, batch.degrees)
         total = losses.pop("loss") + weights.pose * found["pose"] + weights.angle * found["angle"]
         return {"loss": total, **losses, **found}

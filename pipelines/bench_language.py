@@ -15,9 +15,9 @@ from rich.table import Table
 import model
 from corpus.anatomy import BY_NAME
 from corpus.params import params_dataclass, read_yaml, validated
-from model.calibration import calibration_error
 from model.inference import Segmenter
 from model.intent_head import Understanding
+from model.scoring import calibration
 from pipelines.stage import console
 from prompts.intent import Intent
 from prompts.renaming import renamed
@@ -122,7 +122,7 @@ def show(rows: pd.DataFrame) -> None:
     table.add_section()
     table.add_row("all", str(len(rows)), f"{rows['right'].mean():.1%}")
     console.print(table)
-    error = calibration_error(rows["confidence"].tolist(), rows["right"].tolist())
+    error, _ = calibration(rows["confidence"].to_numpy(), rows["right"].to_numpy())
     console.print(f"expected calibration error {error:.3f}")
     for row in rows[~rows["right"]].nlargest(10, "confidence").to_dict("records"):
         console.print(

@@ -31,7 +31,7 @@ def main() -> None:
         }
         save_checkpoint(canonicalizer.eval(), config, MODELS / "canonicalizer")
 
-    if any(True for _ in canonicalizer.parameters()):
+    if canonicalizer.learns:
         objective = CanonicalizerObjective(canonicalizer, load_params("loss", LossWeights))
         train("canonicalizer", objective, None, params, askew=canonicalizer.params.any_angle, save=save)
     else:

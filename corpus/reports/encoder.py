@@ -2,7 +2,7 @@
 
 In float64 mode the last bits, which differ between processors and numbers of threads, are rounded away: the vectors lie
 on a grid of 1e-4 and are the same bytes everywhere. In float32 mode they aren't, but take less time; in bfloat16 a
-quarter of that, where the CPU has it, and cosine similarities are good to 0.01.
+third of that, where the CPU has it, and cosine similarities are good to 0.01.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ def test_without_a_canonicalizer_slices_stay_turned(
 
     monkeypatch.setattr(objective.segmenter, "forward", segment)
     if kind == "d4":  # as one that is always wrong by a mirror: put right
-        found = Pose(torch.full((64,), 4), torch.zeros(64), torch.ones(64), torch.ones(64, dtype=torch.bool))
-        monkeypatch.setattr(model.canonicalizer, "pose", lambda *heads: found)
+        mirrored = found(torch.full((64,), 4), torch.zeros(64))
+        monkeypatch.setattr(model.canonicalizer, "pose", lambda *heads: mirrored)
     nothing = torch.zeros(64, 1, dtype=torch.long)
     labelled = torch.ones(64, N_ORGANS, dtype=torch.bool)
     objective(Batch(image, (255 * image[:, 0]).byte(), labelled, nothing, nothing, torch.zeros(64)))

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from corpus.errors import InputError
-from model.calibration import TEMPERATURES, calibrate, calibration_error
+from model.calibration import TEMPERATURES, calibrate
 from model.intent_head import IntentHead
 from model.objectives import LanguageObjective
 from model.texts import DESCRIBED, GRAMMAR, TextBatch, TextBatches, embed_texts, load_texts
 from model.tuned_layers import TunedLayers, TunedShape
 from prompts.cues import CUES, NUMBERS
 from prompts.intent import Intent
+from prompts.providers import PROVIDERS
 from tests.model.test_flans import TEXT_DIM, Letters
 
 ASKED = {
@@ -76,6 +77,7 @@ def test_batches_are_of_their_own_split_and_of_like_lengths(dataset: Path) -> No
 
 
 def test_descriptions_are_drawn_apart_and_patterns_less_often(dataset: Path) -> None:
+    assert not PROVIDERS[GRAMMAR].language_model
     table = pd.read_parquet(dataset / "texts.parquet")
     table.loc[table["text"] == "spleen, please", "provider"] = GRAMMAR
     table.to_parquet(dataset / "texts.parquet")
@@ -132,9 +134,3 @@ def test_confidence_is_calibrated_on_validation_texts(dataset: Path) -> None:
         getattr(head.reader, part).weight.data.mul_(40.0)  # sure of everything, right in next to nothing
     assert calibrate(head, texts) == max(TEMPERATURES) == head.temperature
     assert calibrate(head, texts) == max(TEMPERATURES), "a second time starts from the same"
-
-
-def test_calibration_error() -> None:
-    assert calibration_error([0.9, 0.9, 0.9, 0.9], [True, True, True, False]) == pytest.approx(0.15)
-    assert calibration_error([1.0, 1.0, 0.0], [True, True, False]) == 0
-    assert calibration_error([0.75, 0.75, 0.25, 0.25], [True] * 4) == pytest.approx(0.5)

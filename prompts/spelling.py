@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from jellyfish import metaphone
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
+from spellchecker import SpellChecker
 
 from corpus import reports
 from corpus.anatomy import ORGANS, PAIRED_NOUNS
@@ -22,13 +24,15 @@ from corpus.params import read_yaml
 from corpus.reports.encoder import load_sentence_encoder
 
 WORDS = Path(__file__).with_name("spelling.yaml")
+_ENDINGS = ("s", "ed", "ing")
 _WORD = re.compile(r"[^\W\d_]+")
 BUILTIN_TEXT = Path(reports.__file__).with_name("builtin")
-_ENDINGS = ("s", "es", "d", "ed", "ing", "er", "est", "ly")
 SHORTEST = 3
 """Shorter words are left alone: abbreviations."""
 LONG = 6
 """Words of this length may be two letters off if the first is right, shorter ones one."""
+DISTINCT, FAR = 4, 3
+"""Consonants of a sound that is distinct, and how many letters a word may be off a name that sounds the same."""
 TORN = {7: 1, 10: 2, 13: 3}
 """How many letters a name of so many may be off where it was torn apart."""
 PIECES = 4
@@ -59,15 +63,21 @@ def _named() -> frozenset[str]:
 
 
 @cache
+def _dictionary() -> SpellChecker:
+    return SpellChecker(language="en")
+
+
+@cache
 def _english() -> frozenset[str]:
     read = (path.read_text(encoding="utf-8").lower() for path in sorted(BUILTIN_TEXT.glob("*.yaml")))
     transformer: Any = load_sentence_encoder()[0]
     also = chain.from_iterable(_WORD.findall(term.lower()) for o in ORGANS for term in o.also)
-    return frozenset(transformer.tokenizer.get_vocab()).union(also, *map(_WORD.findall, read))
+    known = _dictionary().word_frequency.dictionary
+    return frozenset(known).union(transformer.tokenizer.get_vocab(), also, *map(_WORD.findall, read))
 
 
 def _is_word(word: str) -> bool:
-    stems = (word.removesuffix(ending) for ending in _ENDINGS)
+    stems = (word.removesuffix(ending) for ending in _ENDINGS)  # British spellings lack some forms
     return word in _english() or any(len(stem) > SHORTEST and stem in _english() for stem in stems if stem != word)
 
 
@@ -81,7 +91,31 @@ def _mended(word: str) -> str:
     near = process.extract(word, list(_ours()), scorer=OSA.distance, score_cutoff=2, limit=None)
     near = [hit for hit in near if hit[1] == 1 or (len(word) >= LONG and hit[0][0] == word[0])]
     best = min(near, key=lambda hit: (hit[1], hit[0][0] != word[0], hit[0] not in _named()), default=None)
-    return best[0] if best else word
+    return best[0] if best else _heard(word) or word
+
+
+def _sound(word: str) -> str:
+    """How a word sounds: without vowels, and Greek "ch" as it is said."""
+    return metaphone(word.replace("ch", "k")).lstrip("AEIOU")
+
+
+@cache
+def _sounds() -> dict[str, list[str]]:
+    """The words of structures' names by their sound."""
+    sounds: dict[str, list[str]] = {}
+    for name in sorted(_named()):
+        sounds.setdefault(_sound(name), []).append(name)
+    return sounds
+
+
+def _heard(word: str) -> str | None:
+    """The word of a structure's name that `word` sounds like, as in "isofagus"; None where there is none, or where
+    another word is nearer."""
+    sound = _sound(word)
+    alike = _sounds().get(sound, []) if len(sound) >= DISTINCT else []
+    name, off = min(((name, OSA.distance(name, word)) for name in alike), key=lambda hit: hit[1], default=(None, 0))
+    far = off > FAR or (off == FAR and _dictionary().known(_dictionary().edit_distance_1(word)))
+    return None if far else name
 
 
 @cache
@@ -116,19 +150,35 @@ def _nearest(joined: str, names: dict[str, str]) -> tuple[str, float, Any] | Non
 
 
 @lru_cache(KEPT)
-def _torn(words: tuple[str, ...]) -> str | None:
-    """The name that a row of words is, torn apart; None if it is none."""
+def _torn(words: tuple[str, ...]) -> tuple[float, str] | None:
+    """The name that a row of words is, torn apart, behind how many letters it is off; None if it is none."""
     joined, names = "".join(words), _unspaced()
     # Most rows are like no name with their first letter, which are few.
     found = _nearest(joined, _unspaced(joined[0])) and _nearest(joined, names)
     if not found or found[0][0] != joined[0]:
         return None
     name, distance, _ = found
+    term = names[name]
     allowed = max((letters for length, letters in TORN.items() if len(name) >= length), default=-1)
+    if distance > allowed or (distance and joined in (name + "s", name.removesuffix("s"))):
+        return None
     if distance > 1 and all(word in _ours() or _is_word(word) for word in words):
         return None
-    term = names[name]
-    return term if distance <= allowed and term not in words and " ".join(words) != term else None
+    # "kidney is" is no "kidneys": a name stands there, and a word beside it.
+    if distance and _holds_name(words) and not _word_for_word(words, term.split()):
+        return None
+    return None if " ".join(words) == term else (distance, term)
+
+
+def _holds_name(words: tuple[str, ...]) -> bool:
+    """Whether a part of a row of words is a name, in the plural perhaps."""
+    names = _terms()
+    parts = (" ".join(words[a:b]) for a in range(len(words)) for b in range(a + 1, len(words) + 1))
+    return any(part in names or part.removesuffix("s") in names for part in parts)
+
+
+def _word_for_word(words: tuple[str, ...], others: list[str]) -> bool:
+    return len(words) == len(others) and all(OSA.distance(*pair) <= 2 for pair in zip(words, others, strict=True))
 
 
 def mend(text: str) -> str:
@@ -143,12 +193,17 @@ def mend(text: str) -> str:
 
 
 def _join(text: str) -> str:
-    """The text with names that were torn apart whole again."""
+    """The text with names that were torn apart whole again; of several that begin with a word, the nearest."""
     words = list(_WORD.finditer(text))
     for first in range(len(words) - 1):
-        for last in range(min(first + PIECES, len(words)) - 1, first, -1):
+        found = []
+        for last in range(first + 1, min(first + PIECES, len(words))):
             row = words[first : last + 1]
-            gaps = (text[a.end() : b.start()] for a, b in pairwise(row))
-            if all(gap == " " for gap in gaps) and (term := _torn(tuple(m.group().lower() for m in row))):
-                return text[: row[0].start()] + term + _join(text[row[-1].end() :])
+            if text[words[last - 1].end() : words[last].start()] != " ":
+                break
+            if torn := _torn(tuple(match.group().lower() for match in row)):
+                found.append((torn[0], -last, torn[1]))
+        if found:
+            _, last, term = min(found)
+            return text[: words[first].start()] + term + _join(text[words[-last].end() :])
     return text

@@ -23,6 +23,10 @@ from prompts.spelling import mend
         ("outlinethespleen pls", "outline the spleen pls"),
         ("my pan creas", "my pancreas"),
         ("inferor vena kava", "inferior vena cava"),
+        ("left kid ney", "left kidney"),
+        ("gal bladder R?", "gall bladder R?"),
+        ("small intestin pls", "small intestine pls"),
+        ("isofagus, stumick and splin", "esophagus, stomach and spleen"),
     ],
 )
 def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
@@ -38,6 +42,11 @@ def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
         "IVC, GB, RAG, LK and the SMV",
         "He has lived long enough to color the columns.",
         "my spleen, a liver and the pancreas on the left",
+        "Femoral head R, contour; left femoral heads are done",
+        "the left kidney is just left of esophagus and renal veins, the colon in front",
+        "urinary bladder OAR, vena cava pls, gallbladder I believe",
+        "the hugest, the undermost, the caudal one; rename or go offline, thrice",
+        "Colouring the speling of lynx, linx",
     ],
 )
 def test_words_are_left_alone(text: str) -> None:

@@ -15,6 +15,24 @@ def structures(text: str) -> set[str]:
 @pytest.mark.parametrize(
     ("text", "organ"),
     [
+        ("FHL", "left head of femur"),
+        ("caput femoris dex., no margin", "right head of femur"),
+        ("LKID", "left kidney"),
+        ("rt adr please", "right adrenal gland"),
+        ("OESO for the mean dose", "esophagus"),
+        ("Bldr, empty", "bladder"),
+        ("V_Portal", "portal vein and splenic vein"),
+        ("v. cava inf.", "inferior vena cava"),
+        ("A_Aorta", "aorta"),
+    ],
+)
+def test_codes_and_abbreviations_name_a_structure(text: str, organ: str) -> None:
+    assert structures(text) == {organ}
+
+
+@pytest.mark.parametrize(
+    ("text", "organ"),
+    [
         ("kidney, the one on the left please", "left kidney"),
         ("class = adrenal gland, side = R", "right adrenal gland"),
         ("segment(class='kidney', side='L')", "left kidney"),

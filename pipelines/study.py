@@ -29,6 +29,8 @@ from pipelines.stage import REPORT, console
 STUDIES = Path(__file__).with_name("studies.yaml")
 ALL = "all"
 """The level of the rows in which the cases of all folds are taken together."""
+UNLIMITED = "any"
+"""The level of a limit that isn't set."""
 
 
 @params_dataclass
@@ -63,7 +65,9 @@ class Level:
 
     @property
     def text(self) -> str:
-        """The value as the tables have it: of a fold, its number."""
+        """The value as the tables have it: of a fold, its number; of no limit, that there is none."""
+        if self.value is None:
+            return UNLIMITED
         return str(self.value["test"] if isinstance(self.value, dict) else self.value)
 
 
@@ -173,7 +177,7 @@ def draw(study: Study, table: pd.DataFrame, path: Path) -> None:
     for panel, (name, axis) in zip(panels, study.axes.items(), strict=True):
         rows = table[table["axis"] == name]
         levels = sorted(set(rows["level"]), key=_place)
-        ordered = all(isinstance(level, int | float) for level in axis.levels)
+        ordered = all(isinstance(level, int | float | None) for level in axis.levels)
         for group, line in _groups(study, rows).items():
             mean = line.groupby("level")[["dice", "dice_low", "dice_high"]].mean().reindex(levels)
             bars = [mean["dice"] - mean["dice_low"], mean["dice_high"] - mean["dice"]]

@@ -256,8 +256,10 @@ def test_a_level_that_a_group_lacks_is_a_gap(figure: Draw) -> None:
 
 
 def test_levels_lie_by_size_and_folds_are_not_joined(figure: Draw) -> None:
-    (panel,) = figure("prompts", plotted({"words": ("12", "2", "5", "60")})).axes
-    assert [label.get_text() for label in panel.get_xticklabels()] == ["2", "5", "12", "60"]
+    levels = [level.text for level in study.levels_of(studies()["prompts"], [], 1)]
+    (panel,) = figure("prompts", plotted({"words": tuple(reversed(levels))})).axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == levels == ["2", "5", "12", "any"]
+    assert panel.containers[0][0].get_linestyle() == "-"
     (panel,) = figure("folds", plotted({"fold": (ALL, "1", "0")}).assign(model="flans")).axes
     assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "1", ALL]
     assert panel.containers[0][0].get_linestyle() == "None"

@@ -1,8 +1,8 @@
 """Typing errors in requests: a word that is no word, and looks like one that requests are made of, is mended; so are
 names that were torn apart ("pan creas") or run together ("leftkidney").
 
-What counts as a word: what the sentence encoder's tokenizer knows whole or with a common ending, what the built-in
-reports and questions are written in, and the vocabulary's own terms.
+What counts as a word: what an English dictionary or the sentence encoder's tokenizer knows, as it is or with a common
+ending, what the built-in reports and questions are written in, and the vocabulary's own terms.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _english() -> frozenset[str]:
 
 
 def _is_word(word: str) -> bool:
-    stems = (word.removesuffix(ending) for ending in _ENDINGS)  # British spellings lack some forms
+    stems = (word.removesuffix(ending) for ending in _ENDINGS)  # the dictionary lacks some British forms
     return word in _english() or any(len(stem) > SHORTEST and stem in _english() for stem in stems if stem != word)
 
 
@@ -178,6 +178,7 @@ def _holds_name(words: tuple[str, ...]) -> bool:
 
 
 def _word_for_word(words: tuple[str, ...], others: list[str]) -> bool:
+    """Whether each word is nearly the one in its place, as in "gal bladder"."""
     return len(words) == len(others) and all(OSA.distance(*pair) <= 2 for pair in zip(words, others, strict=True))
 
 

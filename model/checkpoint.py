@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from corpus.errors import InputError
 from model.card import model_card
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+AGAIN = "run `make repro`, or name another folder"
 
 
 def save_checkpoint(module: nn.Module, config: dict[str, Any], out: Path) -> None:
@@ -31,22 +33,37 @@ def read_config(directory: Path) -> dict[str, Any]:
     """A checkpoint's configuration.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or it is damaged.
     """
-    return json.loads(_file(directory, CONFIG).read_text(encoding="utf-8"))
+    path = _file(directory, CONFIG)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(path, f"expected JSON, but {error}", AGAIN) from None
 
 
-def read_weights(directory: Path) -> dict[str, Tensor]:
-    """A checkpoint's weights by name, on the CPU.
+def load_weights(module: nn.Module, directory: Path) -> None:
+    """Give a module the weights of a checkpoint.
 
     Raises:
-        InputError: There are none.
+        InputError: There are none, they are damaged, or they are another network's.
     """
-    return load_file(_file(directory, WEIGHTS))
+    path = _file(directory, WEIGHTS)
+    try:
+        module.load_state_dict(load_file(path))
+    except SafetensorError as error:
+        raise InputError(path, f"expected safetensors, but {error}", AGAIN) from None
+    except RuntimeError as error:
+        expected = f"expected the weights of this version's {type(module).__name__}"
+        raise InputError(path, f"{expected}, but {_first_differences(error)}", AGAIN) from None
+
+
+def _first_differences(error: RuntimeError) -> str:
+    """PyTorch's report without the names of the hundred tensors that follow the first."""
+    return "; ".join(line.strip()[:120] for line in str(error).splitlines()[1:3])
 
 
 def _file(directory: Path, name: str) -> Path:
     if not (directory / name).is_file():
-        fix = "run `make repro`, or name another folder"
-        raise InputError(directory / name, "expected a checkpoint's file, found none", fix)
+        raise InputError(directory / name, "expected a checkpoint's file, found none", AGAIN)
     return directory / name

@@ -20,7 +20,7 @@ from corpus.errors import InputError
 from corpus.params import params_dataclass, plain, validated
 from model.attention import position_encoding
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
-from model.checkpoint import CONFIG, read_config, read_weights, save_checkpoint
+from model.checkpoint import CONFIG, load_weights, read_config, save_checkpoint
 from model.image_encoder import ImageEncoderParams, build_image_encoder
 from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
@@ -152,7 +152,7 @@ class FLanS(nn.Module):
         """The model of a checkpoint, in evaluation mode, on the CPU.
 
         Raises:
-            InputError: A file is missing, or the checkpoint was made with another vocabulary.
+            InputError: A file is missing or damaged, or the checkpoint was made with another vocabulary or version.
         """
         config = read_config(directory)
         if config["organs"] != _VOCABULARY:
@@ -162,7 +162,7 @@ class FLanS(nn.Module):
         canonicalizer = validated(config["canonicalizer"], CanonicalizerParams, directory / CONFIG, "canonicalizer")
         tuned = validated(config["tuned"], TunedShape, directory / CONFIG, "tuned")
         model = cls(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]), tuned)
-        model.load_state_dict(read_weights(directory))
+        load_weights(model, directory)
         return model.eval()
 
 

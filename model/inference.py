@@ -10,6 +10,7 @@ from statistics import mean
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -33,6 +34,9 @@ NOTHING = -1
 """In place of a prompt's row where no mask is wanted."""
 NOWHERE = -50.0
 """A mask's logit where it is surely not; finite, so that it can be interpolated."""
+STRAY = 0.1
+"""Parts of a volume's mask that are smaller than this share of its largest part are left out: each slice is looked at
+alone, and what one mistakes for the structure its neighbours rarely do."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,17 @@ def _in_order_of_length(head: IntentHead, text: Tokens) -> IntentLogits:
     order = text.mask.sum(-1).argsort(stable=True)
     read = [vars(head(text[rows])) for rows in order.split(READ_AT_ONCE)]
     return IntentLogits(**{name: torch.cat([part[name] for part in read])[order.argsort()] for name in read[0]})
+
+
+def drop_strays(mask: np.ndarray) -> None:
+    """Clear the small parts of a mask, bool `[Z, H, W]`, in place; parts are joined by the faces of voxels."""
+    for box in ndimage.find_objects(mask.view(np.uint8)):  # one, around all: the rest of a large volume is empty
+        parts, count = ndimage.label(mask[box])
+        if count > 1:
+            sizes = np.bincount(parts.ravel())
+            kept = sizes >= STRAY * sizes[1:].max()
+            kept[0] = False
+            mask[box] = kept[parts]
 
 
 class Segmenter:
@@ -133,6 +148,9 @@ class Segmenter:
                 logits, frames[start : start + len(part)], pose, upright.shape[1:]
             )
             advance(len(part))
+        if len(x) > 1:
+            for mask in masks.numpy():
+                drop_strays(mask)
         return Segmentation(act(int(pose.back), masks).numpy()[place], tuple(organs), request, pose)
 
     @torch.inference_mode()

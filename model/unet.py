@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from corpus.params import params_dataclass, plain, validated
-from model.checkpoint import CONFIG, WEIGHTS, read_weights
+from model.checkpoint import CONFIG, WEIGHTS, load_weights
 from model.data import Augmentation, Batch, SplitData, TrainingBatches, to_network
 from model.flans import ModelParams
 from model.groups import crop_from_square
@@ -182,5 +182,5 @@ def load_unet(folder: Path) -> ClosedUNet:
     params = validated(config["asked"]["unet"], UNetParams, folder / CONFIG, "asked.unet")
     model = validated(config["asked"]["model"], ModelParams, folder / CONFIG, "asked.model")
     network = ClosedUNet(params, model, tuple(config["organs"]))
-    network.load_state_dict(read_weights(folder))
+    load_weights(network, folder)
     return network.eval()

@@ -9,7 +9,7 @@ import torch
 
 from corpus.params import load_params
 from model.canonicalizer import CanonicalizerParams
-from model.checkpoint import read_weights
+from model.checkpoint import load_weights
 from model.flans import FLanS, ModelParams
 from model.image_encoder import load_pretrained
 from model.objectives import LossWeights, SegmenterObjective
@@ -33,9 +33,9 @@ def main() -> None:
     canonicalizer = load_params("canonicalizer", CanonicalizerParams)
     model = FLanS(model_params, canonicalizer, name_embeddings(encoder), tuned)
     load_pretrained(model.image_encoder, model_params.image_encoder)
-    model.canonicalizer.load_state_dict(read_weights(MODELS / "canonicalizer"))
+    load_weights(model.canonicalizer, MODELS / "canonicalizer")
     model.canonicalizer.requires_grad_(False)
-    model.intent_head.load_state_dict(read_weights(MODELS / "language"))
+    load_weights(model.intent_head, MODELS / "language")
     objective = SegmenterObjective(model, texts, load_params("loss", LossWeights))
 
     def save(figures: dict[str, float]) -> None:

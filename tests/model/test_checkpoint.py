@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
@@ -100,3 +102,22 @@ def test_another_vocabulary_is_refused(model: FLanS, tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text(config.replace('"liver"', '"hepar"'), encoding="utf-8")
     with pytest.raises(InputError, match="the checkpoint's organs are not those"):
         FLanS.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"torn"), "expected safetensors"),
+        (lambda folder: save_file({"other": torch.zeros(1)}, folder / WEIGHTS), "Missing key"),
+        (lambda folder: (folder / CONFIG).write_text("{"), "expected JSON"),
+    ],
+)
+def test_what_is_damaged_or_of_another_version_is_named(
+    model: FLanS, tmp_path: Path, spoil: Callable[[Path], object], found: str
+) -> None:
+    model.save_pretrained(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(InputError, match=found) as error:
+        FLanS.from_pretrained(tmp_path)
+    assert str(tmp_path) in error.value.where
+    assert len(error.value.problem) < 400

@@ -15,11 +15,11 @@ import torch
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from model import evaluation
-from model.canonicalizer import CanonicalizerParams, Pose
+from model.canonicalizer import CanonicalizerParams, Pose, known_pose
 from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
 from model.flans import FLanS, ModelParams, one_hot_organs
-from model.groups import INVERSE, ORDER, act
+from model.groups import IDENTITY, INVERSE, ORDER, act
 from model.inference import Request, Segmenter
 from model.intent_head import Understanding
 from model.text_encoder import TokenEmbeddings
@@ -161,6 +161,20 @@ def test_the_slices_of_a_volume_share_one_pose_and_a_given_pose_is_kept(segmente
     assert result.pose.element.shape == (1,)
     known = Pose(torch.tensor([INVERSE[1]]), torch.zeros(1), torch.ones(1), torch.ones(1, dtype=torch.bool))
     assert segmenter.segment(hu(SIZE, SIZE), request, pose=known).pose is known
+
+
+def test_strays_of_a_volume_are_dropped_and_pairs_kept(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = torch.zeros(1, 4, 20, 20, dtype=torch.bool)
+    pair[0, 1:3, 2:7, 2:7] = pair[0, 1:3, 12:17, 12:16] = True
+    found = pair.clone()
+    found[0, 0, 19, 0] = found[0, 3, 0, 18:] = found[0, 2, 10, 10] = True
+    monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found[:, : len(logits)].clone())
+    request, pose = asked(segmenter, Intent("anatomy", "liver", None, "patient")), known_pose(IDENTITY)
+    assert np.array_equal(segmenter.segment(hu(20, 20, 4), request, pose).masks, pair)
+    slice_ = segmenter.segment(hu(20, 20), request, pose).masks
+    assert np.array_equal(slice_, found[:, :1]), "what is small in one slice may belong to more above or below it"
+    found[:] = False
+    assert not segmenter.segment(hu(20, 20, 4), request, pose).masks.any()
 
 
 def test_no_request_gives_an_empty_mask(segmenter: Segmenter) -> None:

@@ -210,12 +210,11 @@ class Segmenter:
         """The prompts, and after them the organs' names, as the decoder takes them."""
         texts, chosen = (request.text, self._names.text), torch.from_numpy(rows)
         intents = zip(vars(request.intent).values(), vars(self._names.intent).values(), strict=True)
-        tokens = Tokens(
-            *(
-                pad_sequence([row for text in texts for row in vars(text)[name]], batch_first=True)
-                for name in ("embedding", "mask", "cue")
-            )
+        embedding, mask, cue = (
+            pad_sequence([row for text in texts for row in getattr(text, name)], batch_first=True)
+            for name in ("embedding", "mask", "cue")
         )
+        tokens = Tokens(embedding, mask, cue, torch.cat([text.gist for text in texts]))
         return tokens[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The intent head: what a prompt asks for, read from its tokens."""
+"""The intent head: what a prompt asks for, read word by word, and at a glance."""
 
 from __future__ import annotations
 
@@ -37,8 +37,19 @@ UNNAMED = 0.5
 
 
 NO_RELATION = 0
-PARTS = ("kind", "organ", "attribute", "frame", "rank", "relation", "negated")
-"""The parts of an intent, each of which has a classifier of its own."""
+CLASSES = {
+    "kind": len(KINDS),
+    "organ": N_ORGANS + 1,
+    "attribute": len(ATTRIBUTES) + 1,
+    "frame": len(FRAMES),
+    "rank": len(RANKS),
+    "relation": len(RELATIONS) + 1,
+    "negated": 2,
+}
+"""The parts of an intent, each of which has a classifier of its own, and how many classes it has."""
+PARTS = tuple(CLASSES)
+GLANCE = 0.3
+"""How much the second opinion counts beside the reader's."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +122,7 @@ class Reader(nn.Module):
         self.summary = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
-        self.kind = nn.Linear(dim, len(KINDS))
-        self.organ = nn.Linear(dim, N_ORGANS + 1)
-        self.attribute = nn.Linear(dim, len(ATTRIBUTES) + 1)
-        self.frame = nn.Linear(dim, len(FRAMES))
-        self.rank = nn.Linear(dim, len(RANKS))
-        self.relation = nn.Linear(dim, len(RELATIONS) + 1)
-        self.negated = nn.Linear(dim, 2)
+        self.classify = _classifiers(dim)
         self.point = nn.Linear(dim, 1)
         self.trust = nn.Parameter(torch.full((1,), 4.0))
 
@@ -130,7 +135,7 @@ class Reader(nn.Module):
         keep = torch.cat([text.mask.new_ones(len(x), 1), text.mask], 1)
         x = self.encoder(x, src_key_padding_mask=~keep)
         embedding = x[:, 0]
-        logits = {part: getattr(self, part)(embedding) for part in PARTS}
+        logits = {part: classifier(embedding) for part, classifier in self.classify.items()}
         # The cues come in this order, and of each part the first class stands for none of them.
         sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1, len(UNSIDED)]
         pointed = self._pointed(x[:, 1:], cue).split(sizes, 1)
@@ -154,8 +159,33 @@ class Reader(nn.Module):
         return strongest[:, 1 : len(CUES) + 1].to(x)
 
 
+class Glance(nn.Module):
+    """A second opinion, on the gist of a text: what the sentence encoder, as it was pretrained, makes of the whole of
+    it, and which cues it holds. It errs more often than the reader, but elsewhere: it knows a description by what is
+    like it.
+
+    Args:
+        text_dim: Width of the text encoder's tokens.
+    """
+
+    def __init__(self, text_dim: int, dim: int = 512, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(text_dim)
+        self.layers = nn.Sequential(
+            *(nn.Linear(text_dim + CUE_CODES, dim), nn.GELU(), nn.Dropout(dropout)),
+            *(nn.Linear(dim, dim), nn.GELU(), nn.Dropout(dropout)),
+        )
+        self.classify = _classifiers(dim)
+
+    def forward(self, gist: Tensor) -> IntentLogits:
+        """Gists `[N, text_dim + CUE_CODES]` of texts -> logits `[N, classes]` and embedding `[N, dim]`."""
+        whole, cues = gist.split([*self.norm.normalized_shape, CUE_CODES], -1)
+        embedding = self.layers(torch.cat([self.norm(whole), cues], -1))
+        return IntentLogits(**{part: each(embedding) for part, each in self.classify.items()}, embedding=embedding)
+
+
 class IntentHead(nn.Module):
-    """The text encoder's tuned layers, and the reader that goes on from them.
+    """The text encoder's tuned layers, the reader that goes on from them, and the second opinion.
 
     Args:
         tuned: Those layers, or none.
@@ -167,13 +197,26 @@ class IntentHead(nn.Module):
 
     def __init__(self, tuned: TunedLayers, text_dim: int, dim: int) -> None:
         super().__init__()
-        self.tuned, self.reader = tuned, Reader(text_dim, dim)
+        self.tuned, self.reader, self.glance = tuned, Reader(text_dim, dim), Glance(text_dim)
         self.register_buffer("temperature", torch.ones(()))
 
+    def read(self, text: Tokens) -> IntentLogits:
+        """The first opinion: tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
+        return self.reader(self.tuned(text))
+
     def forward(self, text: Tokens) -> IntentLogits:
-        """Tokens `[N, L, text_dim]` -> logits `[N, classes]` and embedding `[N, dim]`."""
-        read = self.reader(self.tuned(text))
-        return replace(read, **{part: getattr(read, part) / self.temperature for part in PARTS})
+        """Tokens `[N, L, text_dim]` -> both opinions' logits `[N, classes]`, and the reader's embedding `[N, dim]`."""
+        read, glanced = self.read(text), self.glance(text.gist)
+
+        def both(part: str) -> Tensor:
+            first, second = (getattr(opinion, part).float().log_softmax(-1) for opinion in (read, glanced))
+            return (first + GLANCE * second) / self.temperature
+
+        return replace(read, **{part: both(part) for part in PARTS})
+
+
+def _classifiers(dim: int) -> nn.ModuleDict:
+    return nn.ModuleDict({part: nn.Linear(dim, classes) for part, classes in CLASSES.items()})
 
 
 def _sorts() -> Tensor:

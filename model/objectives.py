@@ -62,7 +62,8 @@ class CanonicalizerObjective(nn.Module):
 
 
 class LanguageObjective(nn.Module):
-    """Stage 2: what requests ask for."""
+    """Stage 2: what requests ask for. Reader and second opinion learn by themselves: they are to err in places of their
+    own."""
 
     def __init__(self, head: IntentHead, texts: Texts) -> None:
         super().__init__()
@@ -71,13 +72,16 @@ class LanguageObjective(nn.Module):
     def forward(self, batch: TextBatch) -> dict[str, Tensor]:
         """The loss of a batch of requests, and the share whose kind, and of those that name an organ the share whose
         organ, is found."""
-        read, wanted = self.head(self.texts.embeddings[batch.text]), self.texts.intents[batch.text]
+        texts, glance = self.texts, self.head.glance
+        read, wanted = self.head.read(texts.embeddings[batch.text]), texts.intents[batch.text]
+        glanced = intent_loss(glance(texts.embeddings.gists(batch.glanced)), texts.intents[batch.glanced])
         kind_right, organ_right = (
             getattr(read, part).argmax(-1) == getattr(wanted, part) for part in ("kind", "organ")
         )
         named = wanted.organ != NO_ORGAN  # a batch of chatter names none
         return {
-            "loss": intent_loss(read, wanted),
+            "loss": intent_loss(read, wanted) + glanced,
+            "glance": glanced,
             "kind_accuracy": kind_right.float().mean(),
             "organ_accuracy": mean_everywhere((organ_right & named).sum(), named.sum()),
         }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, Protocol
 
@@ -31,30 +32,35 @@ CUE_CODES = 2 * len(CUES) + 1
 @dataclass(frozen=True)
 class Tokens:
     """Prompts as padded tokens: `embedding` float `[..., L, D]`, zero where `mask` bool `[..., L]` is False, and `cue`
-    int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`)."""
+    int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`). And the `gist` of each, float
+    `[..., D + CUE_CODES]`: the mean of its tokens after all of the encoder's layers, and 1 for the cues it holds."""
 
     embedding: Tensor
     mask: Tensor
     cue: Tensor
+    gist: Tensor
 
     def __getitem__(self, rows: Tensor) -> Tokens:
         """Some of N prompts, cut to the longest of them."""
         longest = int(self.mask[rows].sum(-1).max())
-        return Tokens(*(x[rows][:, :longest] for x in (self.embedding, self.mask, self.cue)))
+        embedding, mask, cue = (x[rows][:, :longest] for x in (self.embedding, self.mask, self.cue))
+        return Tokens(embedding, mask, cue, self.gist[rows])
 
     def expand(self, n: int) -> Tokens:
         """n times the same prompts: `[n, ..., L, D]`."""
-        return Tokens(*(x.expand(n, *x.shape) for x in (self.embedding, self.mask, self.cue)))
+        return Tokens(*(x.expand(n, *x.shape) for x in (self.embedding, self.mask, self.cue, self.gist)))
 
 
 @dataclass(frozen=True)
 class TokenEmbeddings:
     """N texts as tokens, one text after the other: `embedding` float16 `[T, D]`, `cue` int64 `[T]`; text i has the
-    tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`."""
+    tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`; and `whole` float16 `[N, D]`, the first part of
+    each text's gist."""
 
     embedding: Tensor
     cue: Tensor
     start: Tensor
+    whole: Tensor
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -67,12 +73,26 @@ class TokenEmbeddings:
         offset = torch.arange(int(length.max()), device=rows.device)
         mask = offset < length[..., None]
         index = torch.where(mask, first[..., None] + offset, 0)
-        found = self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask
+        found = self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask, self.gists(rows)
         return Tokens(*(x.to(device) for x in found))
+
+    def gists(self, rows: Tensor) -> Tensor:
+        """The gists of some texts, on the rows' device: int64 of any shape `[...]` -> `[..., D + CUE_CODES]`."""
+        at = rows.to(self.start.device)
+        return torch.cat([self.whole[at].float(), self._held[at].float()], -1).to(rows.device)
+
+    @cached_property
+    def _held(self) -> Tensor:
+        """The cues of each text, bool `[N, CUE_CODES]`."""
+        text = torch.repeat_interleave(torch.arange(len(self), device=self.cue.device), self.start.diff())
+        held = torch.zeros(len(self), CUE_CODES, dtype=torch.bool, device=self.cue.device)
+        held[text, self.cue] = True
+        held[:, 0] = False
+        return held
 
     def to(self, device: torch.device) -> TokenEmbeddings:
         """The same on another device."""
-        return TokenEmbeddings(*(x.to(device) for x in (self.embedding, self.cue, self.start)))
+        return TokenEmbeddings(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 class TextEncoder(Protocol):
@@ -86,23 +106,30 @@ class TextEncoder(Protocol):
 
 
 class TransformerTextEncoder:
-    """A `transformers` model and its tokenizer, used as they are."""
+    """A `transformers` model and its tokenizer, used as they are.
 
-    def __init__(self, tokenizer: Any, network: torch.nn.Module, dim: int, batch_size: int = 64) -> None:
-        self.tokenizer, self.network, self.dim, self.batch_size = tokenizer, network.eval(), dim, batch_size
+    Args:
+        layers: How many of its layers tokens go through; None: all. The gist goes through all.
+    """
+
+    def __init__(self, tokenizer: Any, network: Any, layers: int | None = None, batch_size: int = 64) -> None:
+        self.tokenizer, self.network, self.dim = tokenizer, network.eval(), network.config.hidden_size
+        self.layers = network.config.num_hidden_layers if layers is None else layers
+        self.batch_size = batch_size
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], quick: bool = False) -> TokenEmbeddings:
         """Embed prompts, tokens beyond the first `MAX_TOKENS` (or the network's own limit) cut. Batches go by length,
         for speed."""
         limit = min(MAX_TOKENS, self.tokenizer.model_max_length)
-        read = [renamed(text) for text in texts]
+        named = [renamed(text) for text in texts]
         encoded = self.tokenizer(
-            [text for text, _ in read], truncation=True, max_length=limit, return_offsets_mapping=True
+            [text for text, _ in named], truncation=True, max_length=limit, return_offsets_mapping=True
         )
         lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
         start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         embedding = torch.zeros(int(start[-1]), self.dim, dtype=torch.float16)
+        whole = torch.zeros(len(texts), self.dim, dtype=torch.float16)
         order = lengths.argsort(stable=True).tolist()
         network = copy.deepcopy(self.network).bfloat16() if quick and bfloat16_is_fast() else self.network
         for first in range(0, len(order), self.batch_size):
@@ -110,13 +137,16 @@ class TransformerTextEncoder:
             present = torch.arange(int(lengths[rows].max())) < lengths[rows, None]
             ids = torch.full(present.shape, self.tokenizer.pad_token_id or 0)
             ids[present] = torch.tensor([token for i in rows for token in encoded["input_ids"][i]])
-            hidden = network(input_ids=ids, attention_mask=present.long()).last_hidden_state
-            for i, values, length in zip(rows, hidden.half(), lengths[rows].tolist(), strict=True):
+            read = network(input_ids=ids, attention_mask=present.long(), output_hidden_states=True)
+            last = read.last_hidden_state
+            tokens = last if self.layers == network.config.num_hidden_layers else read.hidden_states[self.layers]
+            for i, values, length in zip(rows, tokens.half(), lengths[rows].tolist(), strict=True):
                 embedding[start[i] : start[i] + length] = values[:length]
+            whole[rows] = ((last.float() * present[..., None]).sum(1) / lengths[rows, None]).half()
         codes = chain.from_iterable(
-            _codes(c, offsets) for (_, c), offsets in zip(read, encoded["offset_mapping"], strict=True)
+            _codes(c, offsets) for (_, c), offsets in zip(named, encoded["offset_mapping"], strict=True)
         )
-        return TokenEmbeddings(embedding.clone(), torch.tensor(list(codes)), start.clone())
+        return TokenEmbeddings(embedding.clone(), torch.tensor(list(codes)), start.clone(), whole.clone())
 
 
 def _codes(found: Sequence[Cue], offsets: list[tuple[int, int]]) -> list[int]:
@@ -145,8 +175,8 @@ class TextEncoderParams:
     revision: str | None = None
     """Commit on the hub; none for a folder."""
     layers: int | None = None
-    """How many of the network's layers a text goes through; None: all. The last ones of a sentence encoder gather what
-    a sentence is about, and lose the words that tell a request from a remark."""
+    """How many of the network's layers a text's tokens go through; None: all. The last ones of a sentence encoder
+    gather what a sentence is about, and lose the words that tell a request from a remark."""
     tuned: int = 0
     """How many of the layers after those go on with the text and learn along with the intent head, see
     `model.tuned_layers`."""
@@ -164,9 +194,11 @@ def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
         InputError: Its files can't be found (it says what to fetch, and where to put it), or it has fewer layers.
     """
     network, tokenizer = load_network(params)
-    if params.layers is not None:
-        network = _first_layers(network, params.kind, params.layers)
-    return TransformerTextEncoder(tokenizer, network, network.config.hidden_size)
+    count = network.config.num_hidden_layers
+    if params.layers is not None and not 1 <= params.layers <= count:
+        found = f"must be from 1 to {count}, found {params.layers}"
+        raise InputError(f"{KEY}.layers", found, "correct it in params.yaml")
+    return TransformerTextEncoder(tokenizer, network, params.layers)
 
 
 def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
@@ -186,13 +218,3 @@ def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
     loader = AutoModel if params.kind == "sentence" else CLIPTextModel
     network = load_transformers(loader, KEY, params.kind, weights, revision)
     return network, AutoTokenizer.from_pretrained(weights, revision=revision)
-
-
-def _first_layers(network: Any, kind: str, n: int) -> Any:
-    """A copy (the built-in network serves retrieval, too) without the later layers."""
-    network = copy.deepcopy(network)
-    layers = network.encoder.layers if kind == "clip" else network.encoder.layer
-    if not 1 <= n <= len(layers):
-        raise InputError(f"{KEY}.layers", f"must be from 1 to {len(layers)}, found {n}", "correct it in params.yaml")
-    del layers[n:]
-    return network

@@ -115,6 +115,8 @@ class TextBatch:
 
     text: Tensor
     """int64 `[N]`, rows of `Texts`"""
+    glanced: Tensor
+    """int64 `[M]`, the same, of which the second opinion learns the gist"""
 
     def to(self, device: torch.device) -> TextBatch:
         """The same on another device."""
@@ -129,6 +131,8 @@ GRAMMAR, COMPOSED = "offline", 0.25
 patterns are soon learned."""
 POOLED = 32
 """Steps whose requests are drawn together and sorted by length, so that little is padded."""
+GLANCED = 7
+"""How many gists are learned from for each text that is read: they take next to no time."""
 
 
 class TextBatches(Dataset):
@@ -141,6 +145,7 @@ class TextBatches(Dataset):
         often = np.where(texts.table["provider"] == GRAMMAR, COMPOSED, 1.0)
         # Of each turn, its rows and where in the sum of how often they are drawn each ends.
         self.turns = [(rows, often[rows].cumsum()) for kind, rows in groups.items() for _ in range(SHARES.get(kind, 1))]
+        self.rows = np.concatenate(list(groups.values()))
         self.length = texts.embeddings.start.diff().numpy()
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
 
@@ -157,4 +162,7 @@ class TextBatches(Dataset):
             drawn[mine] = rows[np.searchsorted(until, at[mine] * until[-1], side="right")]
         drawn = drawn[np.argsort(self.length[drawn], kind="stable")]
         first = int(rng.permutation(pooled)[position]) * self.batch_size
-        return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]))
+        glanced = np.random.Generator(np.random.PCG64([self.seed, 1, step])).choice(
+            self.rows, GLANCED * self.batch_size
+        )
+        return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]), torch.from_numpy(glanced))

@@ -7,6 +7,7 @@ is their beginning, and reading requests is what they learn: they generalise far
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class TunedLayers(nn.Module):
         x = text.embedding
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=~text.mask)
-        return Tokens(x * text.mask[..., None], text.mask, text.cue)
+        return replace(text, embedding=x * text.mask[..., None])
 
 
 def load_tuned_layers(params: TextEncoderParams) -> TunedLayers:

@@ -51,7 +51,8 @@ class Letters:
         table = torch.randn(256, TEXT_DIM, generator=torch.Generator().manual_seed(1))
         letters = [ord(c) % 256 for text in texts for c in text]
         start = torch.tensor([0, *map(len, texts)]).cumsum(0)
-        return TokenEmbeddings(table[letters], torch.zeros(len(letters), dtype=torch.int64), start)
+        whole = torch.stack([table[[ord(c) % 256 for c in text]].mean(0) for text in texts])
+        return TokenEmbeddings(table[letters], torch.zeros(len(letters), dtype=torch.int64), start, whole)
 
 
 @pytest.fixture

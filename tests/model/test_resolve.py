@@ -13,7 +13,7 @@ from corpus.anatomy import BY_NAME, N_ORGANS
 from model.asked import TestPrompts as Prompts
 from model.asked import turn_intent, turn_prompts
 from model.groups import ORDER, act
-from model.intent_head import PARTS, IntentHead, IntentLogits, IntentTargets, Reader, understand
+from model.intent_head import CLASSES, PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.losses import intent_loss
 from model.resolve import Seen, by_geometry, resolve
 from model.text_encoder import CUE_CODES, Tokens
@@ -75,16 +75,15 @@ def test_specks_do_not_compete_unless_there_is_nothing_else() -> None:
     assert resolve(Seen(torch.zeros_like(label), 1.0), leftmost) is None
 
 
-def sharp(targets: IntentTargets, head: Reader) -> IntentLogits:
+def sharp(targets: IntentTargets) -> IntentLogits:
     """Logits that say what the targets are, and nothing else."""
-    classes = {part: getattr(head, part).out_features for part in PARTS}
-    values = [torch.nn.functional.one_hot(getattr(targets, part), classes[part]) * 30.0 for part in PARTS]
+    values = [torch.nn.functional.one_hot(getattr(targets, part), n) * 30.0 for part, n in CLASSES.items()]
     return IntentLogits(*values, torch.zeros(len(targets.kind), 4))
 
 
 def test_every_intent_is_read_as_it_was_written() -> None:
     targets = IntentTargets.of([*INTENTS, Intent("none")])
-    logits = sharp(targets, Reader(8, 8))
+    logits = sharp(targets)
     read = understand(logits)
     assert [u.intent for u in read] == [*INTENTS, Intent("none")]
     assert min(u.confidence for u in read) > 0.999
@@ -99,14 +98,27 @@ def test_whatever_the_heads_say_the_intent_is_valid() -> None:
     head = IntentHead(TunedLayers(8, TunedShape()), 8, 8).eval()
     shape = (300, 5)
     cue = torch.randint(CUE_CODES, shape)
-    tokens = Tokens(torch.randn(*shape, 8) * 9, torch.ones(shape, dtype=torch.bool), cue)
+    gist = torch.randn(len(cue), 8 + CUE_CODES) * 9
+    tokens = Tokens(torch.randn(*shape, 8) * 9, torch.ones(shape, dtype=torch.bool), cue, gist)
     for read in understand(head(tokens)):
         assert 0 < read.confidence <= 1
 
 
+def test_the_second_opinion_counts_for_less() -> None:
+    torch.manual_seed(0)
+    head = IntentHead(TunedLayers(8, TunedShape()), 8, 8).eval()
+    shape = (50, 5)
+    gist = torch.randn(shape[0], 8 + CUE_CODES)
+    text = Tokens(torch.randn(*shape, 8), torch.ones(shape, dtype=torch.bool), torch.zeros(shape, dtype=int), gist)
+    head.glance.classify["kind"].weight.data *= 1e3
+    assert torch.equal(head(text).kind.argmax(1), head.glance(gist).kind.argmax(1)), "sure, and the reader isn't"
+    head.reader.classify["kind"].weight.data *= 1e4
+    assert torch.equal(head(text).kind.argmax(1), head.read(text).kind.argmax(1)), "both are"
+
+
 def test_what_is_too_unsure_asks_for_nothing() -> None:
     targets = IntentTargets.of([Intent("anatomy", "liver", frame="patient")] * 2)
-    logits = sharp(targets, Reader(8, 8))
+    logits = sharp(targets)
     torn = logits.organ.clone()
     torn[1] = 0.0
     sure, unsure = understand(replace(logits, organ=torn))

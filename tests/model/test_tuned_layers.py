@@ -11,7 +11,7 @@ import torch
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from model.flans import FLanS
-from model.text_encoder import TextEncoderParams, Tokens, build_text_encoder
+from model.text_encoder import CUE_CODES, TextEncoderParams, Tokens, build_text_encoder
 from model.tuned_layers import TunedLayers, TunedShape, load_tuned_layers
 from tests.model.test_flans import D4, PARAMS, TEXT_DIM
 
@@ -30,10 +30,17 @@ def test_they_go_on_where_the_frozen_ones_leave_off() -> None:
     assert (begun.embedding - whole.embedding).abs().max() > 0.5
     assert torch.equal(read.mask, whole.mask)
     assert torch.equal(read.cue, whole.cue)
+    assert torch.equal(read.gist, whole.gist)
+
+
+def random_tokens(dim: int) -> Tokens:
+    shape = (2, 3)
+    cue = torch.zeros(shape, dtype=torch.long)
+    return Tokens(torch.randn(*shape, dim), torch.ones(shape, dtype=torch.bool), cue, torch.randn(2, dim + CUE_CODES))
 
 
 def test_without_any_tokens_stay_as_they_are() -> None:
-    text = Tokens(torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.long))
+    text = random_tokens(8)
     assert torch.equal(TunedLayers(8, TunedShape())(text).embedding, text.embedding)
     assert load_tuned_layers(TextEncoderParams("sentence", layers=3)).shape == TunedShape()
 
@@ -58,7 +65,7 @@ def test_they_are_part_of_a_checkpoint(tmp_path: Path) -> None:
     )
     loaded = FLanS.from_pretrained(tmp_path)
     assert loaded.intent_head.tuned.shape == shape
-    text = Tokens(torch.randn(2, 3, TEXT_DIM), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.long))
+    text = random_tokens(TEXT_DIM)
     with torch.no_grad():
         read = [each.intent_head(text).kind for each in (model, loaded, FLanS(PARAMS, D4, names).eval())]
     assert torch.equal(read[0], read[1])

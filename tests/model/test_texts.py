@@ -36,7 +36,7 @@ def dataset(tmp_path: Path) -> Path:
         for i, (text, (kind, intent)) in enumerate(ASKED.items(), start=10 * (split == "val"))
     ]
     pd.DataFrame(rows[:-1]).to_parquet(tmp_path / "texts.parquet")
-    pd.DataFrame(rows[-1:]).to_parquet(tmp_path / "variants.parquet")
+    pd.DataFrame(rows[-1:]).assign(variant="context").to_parquet(tmp_path / "variants.parquet")
     return tmp_path
 
 
@@ -140,5 +140,8 @@ def test_confidence_is_calibrated_on_validation_texts(dataset: Path) -> None:
     head = untuned()
     for part in ("kind", "organ", "attribute", "frame", "rank"):
         head.reader.classify[part].weight.data.mul_(40.0)  # sure of everything, right in next to nothing
+    read: list[int] = []
+    head.register_forward_pre_hook(lambda head, arguments: read.append(len(arguments[0].mask)))
     assert calibrate(head, texts) == max(TEMPERATURES) == head.temperature
+    assert read == [len(ASKED) - 1], "variants don't count"
     assert calibrate(head, texts) == max(TEMPERATURES), "a second time starts from the same"

@@ -27,6 +27,8 @@ DEGREES = (0, 10, 20, 30, 45)
 """Limits of the angles' bins."""
 BINS = 10
 """Of confidence, equally wide."""
+ABDOMEN = frozenset({"liver", "spleen", "left kidney", "right kidney", "pancreas", "stomach"})
+"""A slice that shows one of these shows the abdomen, and not the pelvis or the thighs alone."""
 OUT = "out"
 """The domain of a source that training never saw; see `dataset.out_of_domain`."""
 
@@ -97,7 +99,8 @@ def _scored(cases: pd.DataFrame) -> dict:
     """The figures of one way to show slices: by kind (beside the same masks by name), absent organs, pose; and of
     requests by name once more those whose pose was sure, those that were understood, those in words that the
     vocabulary knows, and those in others. Poses are those of
-    slices alone, but for `used`: the share of the slices whose pose was right as it was used."""
+    slices alone (and of those that show the `ABDOMEN`), but for `used`: the share of the slices whose pose was right as
+    it was used."""
     asked = cases.groupby("kind", sort=True)
     result: dict = {str(kind): _figures(rows) for kind, rows in asked if kind != ABSENT}
     for kind, figures in _beside_names(cases).iterrows():
@@ -111,6 +114,9 @@ def _scored(cases: pd.DataFrame) -> dict:
     result["pose"] = {"accuracy": _share(poses["alone_right"]), "sure": _share(poses["alone_sure"])}
     if len(alone):
         result["pose"]["accuracy_where_sure"] = _share(alone["alone_right"])
+    abdomen = poses[poses["slice_id"].isin(anatomy.loc[anatomy["organ"].isin(ABDOMEN), "slice_id"])]
+    if len(abdomen):
+        result["pose"] |= {"accuracy_abdomen": _share(abdomen["alone_right"]), "abdomen": len(abdomen)}
     result["pose"]["used"] = _share(poses["pose_right"])
     for where, chosen in (
         ("pose_sure", anatomy["pose_sure"]),

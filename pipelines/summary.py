@@ -46,7 +46,10 @@ def show() -> None:
     for which, requests in WORDED.items():
         if found := original.get(which):
             others.append(f"by name, of requests {requests}: {found['dice']:.3f} ({found['cases']:,})")
-    others.append(f"pose found: {original['pose']['accuracy']:.1%} of single slices")
+    pose = original["pose"]
+    others.append(f"pose found: {pose['accuracy']:.1%} of single slices")
+    if "abdomen" in pose:
+        others.append(f"of those that show the abdomen {pose['accuracy_abdomen']:.1%} ({pose['abdomen']:,})")
     places = Table(title="Results", title_justify="left", show_header=False)
     for what, where in (
         ("report, to open in a browser", REPORT / "report.html"),

@@ -47,6 +47,14 @@ def test_requests_by_name_are_scored_once_more_where_they_were_understood_and_wh
         assert 2 * original[f"anatomy_where_{where}"]["cases"] == original["anatomy"]["cases"]
 
 
+def test_poses_are_counted_once_more_where_the_abdomen_shows() -> None:
+    pelvis = cases().assign(slice_id=lambda t: t["slice_id"] + " low", organ="rectum", alone_right=False)
+    rectum_beside_the_liver = cases().assign(organ="rectum")
+    pose = score(pd.concat([cases(), pelvis, rectum_beside_the_liver], ignore_index=True), None, {})["original"]["pose"]
+    assert (pose["accuracy"], pose["accuracy_abdomen"], pose["abdomen"]) == (0.5, 1.0, 2)
+    assert "abdomen" not in score(pelvis, None, {})["original"]["pose"]
+
+
 def test_other_kinds_are_held_against_the_same_masks_by_name() -> None:
     named = cases()
     other = named[named["patient"] != "a/2"].assign(kind="size", target="largest", dice=lambda t: t["dice"] - 0.3)

@@ -84,7 +84,7 @@ def test_the_figures_are_those_of_the_metrics(run: Path) -> None:
     assert Page().values == expected
 
     metrics["original"]["anatomy"] |= {"dice": 0.1234, "dice_low": 0.0127, "dice_high": 0.2346}
-    metrics["original"]["pose"]["used"] = 0.9765
+    metrics["original"]["pose"] |= {"used": 0.9765, "accuracy_abdomen": 0.9876, "abdomen": 4}
     metrics["original"]["anatomy_where_understood"] |= {"dice": 0.4567, "cases": 5}
     write_json(Path("evaluation/metrics.json"), metrics)
     changed = Page()
@@ -92,6 +92,7 @@ def test_the_figures_are_those_of_the_metrics(run: Path) -> None:
     assert "95% interval 0.013 to 0.235; 6 cases" in changed.html
     assert "of requests that were understood: 0.457 (5)" in changed.html
     assert "judged with its volume, right on 97.7%" in changed.html
+    assert "right on 98.8% of the 4 slices that show the abdomen" in changed.html
 
 
 def test_few_cases_are_said_to_be_few(run: Path) -> None:

@@ -97,15 +97,16 @@ def forms(number: int, seed: int) -> Iterator[Written]:
         yield _for_nothing(text, "lay", ("duplicate",))
     yield from _of_pairs(content, number, rng)
     for kind in kinds().values():
+        beside: dict[str, list[tuple[str, str]]] = {}
         for target, intent in kind.intents.items():
             if intent.relation:
-                ways = content.get(intent.relation, ())
-                yield from (
-                    Written(_filled(form, str(intent.organ)), Cell(kind.name, target, "trainee"))
-                    for form in rng.sample(ways, min(number, len(ways)))
-                )
+                beside.setdefault(intent.relation, []).append((target, str(intent.organ)))
             elif not intent.negated:  # its target is the one of the same structure asked for by name
                 yield from (Written(text, Cell(kind.name, target, "lay")) for text in content.get(target, ()))
+        for relation, neighbors in beside.items():
+            for form in content.get(relation, ()):
+                for target, organ in rng.sample(neighbors, number):
+                    yield Written(_filled(form, organ), Cell(kind.name, target, "trainee"))
 
 
 def _of_pairs(content: Mapping[str, Sequence[str]], number: int, rng: random.Random) -> Iterator[Written]:

@@ -214,7 +214,7 @@ class Segmenter:
             pad_sequence([row for text in texts for row in getattr(text, name)], batch_first=True)
             for name in ("embedding", "mask", "cue")
         )
-        tokens = Tokens(embedding, mask, cue, torch.cat([text.gist for text in texts]))
+        tokens = Tokens(embedding, mask, cue, torch.cat([text.sentence for text in texts]))
         return tokens[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The intent head: what a prompt asks for, read word by word, and at a glance."""
+"""The intent head: what a prompt asks for, read word by word, and as a whole."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CLASSES = {
 }
 """The parts of an intent, each of which has a classifier of its own, and how many classes it has."""
 PARTS = tuple(CLASSES)
-GLANCE = 0.3
+SENTENCE_WEIGHT = 0.3
 """How much the second opinion counts beside the reader's."""
 
 
@@ -136,10 +136,10 @@ class Reader(nn.Module):
         x = self.encoder(x, src_key_padding_mask=~keep)
         embedding = x[:, 0]
         logits = {part: classifier(embedding) for part, classifier in self.classify.items()}
-        # The cues come in this order, and of each part the first class stands for none of them.
-        sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1, len(UNSIDED)]
-        pointed = self._pointed(x[:, 1:], cue).split(sizes, 1)
-        for part, values in zip(("organ", "attribute", "relation", "rank"), pointed[:-1], strict=True):
+        # The cues come in this order, others after them, and of each part the first class stands for none of them.
+        sizes = [N_ORGANS, len(ATTRIBUTES), len(RELATIONS), len(RANKS) - 1]
+        pointed = self._pointed(x[:, 1:], cue)[:, : sum(sizes)].split(sizes, 1)
+        for part, values in zip(("organ", "attribute", "relation", "rank"), pointed, strict=True):
             logits[part] = logits[part] + F.pad(values, (1, 0))
         return IntentLogits(**logits, embedding=embedding)
 
@@ -159,8 +159,8 @@ class Reader(nn.Module):
         return strongest[:, 1 : len(CUES) + 1].to(x)
 
 
-class Glance(nn.Module):
-    """A second opinion, on the gist of a text: what the sentence encoder, as it was pretrained, makes of the whole of
+class SentenceClassifier(nn.Module):
+    """A second opinion, on a text's sentence embedding: what the encoder, as it was pretrained, makes of the whole of
     it, and which cues it holds. It errs more often than the reader, but elsewhere: it knows a description by what is
     like it.
 
@@ -177,10 +177,10 @@ class Glance(nn.Module):
         )
         self.classify = _classifiers(dim)
 
-    def forward(self, gist: Tensor) -> IntentLogits:
-        """Gists `[N, text_dim + CUE_CODES]` of texts -> logits `[N, classes]` and embedding `[N, dim]`."""
-        whole, cues = gist.split([*self.norm.normalized_shape, CUE_CODES], -1)
-        embedding = self.layers(torch.cat([self.norm(whole), cues], -1))
+    def forward(self, sentence: Tensor) -> IntentLogits:
+        """Sentence embeddings `[N, text_dim + CUE_CODES]` -> logits `[N, classes]` and embedding `[N, dim]`."""
+        pooled, cues = sentence.split([*self.norm.normalized_shape, CUE_CODES], -1)
+        embedding = self.layers(torch.cat([self.norm(pooled), cues], -1))
         return IntentLogits(**{part: each(embedding) for part, each in self.classify.items()}, embedding=embedding)
 
 
@@ -197,7 +197,7 @@ class IntentHead(nn.Module):
 
     def __init__(self, tuned: TunedLayers, text_dim: int, dim: int) -> None:
         super().__init__()
-        self.tuned, self.reader, self.glance = tuned, Reader(text_dim, dim), Glance(text_dim)
+        self.tuned, self.reader, self.second = tuned, Reader(text_dim, dim), SentenceClassifier(text_dim)
         self.register_buffer("temperature", torch.ones(()))
 
     def read(self, text: Tokens) -> IntentLogits:
@@ -206,11 +206,11 @@ class IntentHead(nn.Module):
 
     def forward(self, text: Tokens) -> IntentLogits:
         """Tokens `[N, L, text_dim]` -> both opinions' logits `[N, classes]`, and the reader's embedding `[N, dim]`."""
-        read, glanced = self.read(text), self.glance(text.gist)
+        read, whole = self.read(text), self.second(text.sentence)
 
         def both(part: str) -> Tensor:
-            first, second = (getattr(opinion, part).float().log_softmax(-1) for opinion in (read, glanced))
-            return (first + GLANCE * second) / self.temperature
+            first, second = (getattr(opinion, part).float().log_softmax(-1) for opinion in (read, whole))
+            return (first + SENTENCE_WEIGHT * second) / self.temperature
 
         return replace(read, **{part: both(part) for part in PARTS})
 

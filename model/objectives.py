@@ -72,16 +72,18 @@ class LanguageObjective(nn.Module):
     def forward(self, batch: TextBatch) -> dict[str, Tensor]:
         """The loss of a batch of requests, and the share whose kind, and of those that name an organ the share whose
         organ, is found."""
-        texts, glance = self.texts, self.head.glance
+        texts = self.texts
         read, wanted = self.head.read(texts.embeddings[batch.text]), texts.intents[batch.text]
-        glanced = intent_loss(glance(texts.embeddings.gists(batch.glanced)), texts.intents[batch.glanced])
+        second = intent_loss(
+            self.head.second(texts.embeddings.sentences(batch.sentence)), texts.intents[batch.sentence]
+        )
         kind_right, organ_right = (
             getattr(read, part).argmax(-1) == getattr(wanted, part) for part in ("kind", "organ")
         )
         named = wanted.organ != NO_ORGAN  # a batch of chatter names none
         return {
-            "loss": intent_loss(read, wanted) + glanced,
-            "glance": glanced,
+            "loss": intent_loss(read, wanted) + second,
+            "sentence": second,
             "kind_accuracy": kind_right.float().mean(),
             "organ_accuracy": mean_everywhere((organ_right & named).sum(), named.sum()),
         }

@@ -32,35 +32,36 @@ CUE_CODES = 2 * len(CUES) + 1
 @dataclass(frozen=True)
 class Tokens:
     """Prompts as padded tokens: `embedding` float `[..., L, D]`, zero where `mask` bool `[..., L]` is False, and `cue`
-    int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`). And the `gist` of each, float
-    `[..., D + CUE_CODES]`: the mean of its tokens after all of the encoder's layers, and 1 for the cues it holds."""
+    int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`). And the `sentence` embedding of
+    each, float `[..., D + CUE_CODES]`: the mean of its tokens after all of the encoder's layers, and 1 for the cues it
+    holds."""
 
     embedding: Tensor
     mask: Tensor
     cue: Tensor
-    gist: Tensor
+    sentence: Tensor
 
     def __getitem__(self, rows: Tensor) -> Tokens:
         """Some of N prompts, cut to the longest of them."""
         longest = int(self.mask[rows].sum(-1).max())
         embedding, mask, cue = (x[rows][:, :longest] for x in (self.embedding, self.mask, self.cue))
-        return Tokens(embedding, mask, cue, self.gist[rows])
+        return Tokens(embedding, mask, cue, self.sentence[rows])
 
     def expand(self, n: int) -> Tokens:
         """n times the same prompts: `[n, ..., L, D]`."""
-        return Tokens(*(x.expand(n, *x.shape) for x in (self.embedding, self.mask, self.cue, self.gist)))
+        return Tokens(*(x.expand(n, *x.shape) for x in (self.embedding, self.mask, self.cue, self.sentence)))
 
 
 @dataclass(frozen=True)
 class TokenEmbeddings:
     """N texts as tokens, one text after the other: `embedding` float16 `[T, D]`, `cue` int64 `[T]`; text i has the
     tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`; and `whole` float16 `[N, D]`, the first part of
-    each text's gist."""
+    each text's sentence embedding."""
 
     embedding: Tensor
     cue: Tensor
     start: Tensor
-    whole: Tensor
+    pooled: Tensor
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -73,13 +74,14 @@ class TokenEmbeddings:
         offset = torch.arange(int(length.max()), device=rows.device)
         mask = offset < length[..., None]
         index = torch.where(mask, first[..., None] + offset, 0)
-        found = self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask, self.gists(rows)
+        found = self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask, self.sentences(rows)
         return Tokens(*(x.to(device) for x in found))
 
-    def gists(self, rows: Tensor) -> Tensor:
-        """The gists of some texts, on the rows' device: int64 of any shape `[...]` -> `[..., D + CUE_CODES]`."""
+    def sentences(self, rows: Tensor) -> Tensor:
+        """The sentence embeddings of some texts, on the rows' device: int64 of any shape `[...]` ->
+        `[..., D + CUE_CODES]`."""
         at = rows.to(self.start.device)
-        return torch.cat([self.whole[at].float(), self._held[at].float()], -1).to(rows.device)
+        return torch.cat([self.pooled[at].float(), self._held[at].float()], -1).to(rows.device)
 
     @cached_property
     def _held(self) -> Tensor:
@@ -109,7 +111,7 @@ class TransformerTextEncoder:
     """A `transformers` model and its tokenizer, used as they are.
 
     Args:
-        layers: How many of its layers tokens go through; None: all. The gist goes through all.
+        layers: How many of its layers tokens go through; None: all. The sentence embedding is of all.
     """
 
     def __init__(self, tokenizer: Any, network: Any, layers: int | None = None, batch_size: int = 64) -> None:

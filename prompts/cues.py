@@ -1,4 +1,5 @@
-"""What a text's words point to: the structures and extremes that the vocabulary knows, stretch by stretch.
+"""What a text's words point to, stretch by stretch: the structures and extremes that the vocabulary knows, and the
+structures that they call to mind.
 
 A learned reader gets these beside the words themselves, as named-entity taggers get gazetteers: it need not learn anew
 what every synonym means, only which of the things that are named is asked for.
@@ -14,13 +15,16 @@ from typing import Any, NamedTuple
 
 from corpus.anatomy import BY_NAME, PAIRED_NOUNS, Mention, mentions
 from corpus.params import read_yaml
+from prompts.associations import associated, associations
 from prompts.intent import ATTRIBUTES, ORDINALS, RELATIONS
 from prompts.kinds import claims
 
 UNSIDED: tuple[str, ...] = tuple(noun for noun in PAIRED_NOUNS if noun not in BY_NAME)
 """Pairs without a name for both, where a text doesn't say which side."""
-CUES: tuple[str, ...] = (*BY_NAME, *ATTRIBUTES, *RELATIONS, *ORDINALS.values(), *UNSIDED)
-"""What a cue may point to. The structures come first, so that the first cues' numbers are the organs' ids."""
+_CLAIMED = (*ATTRIBUTES, *RELATIONS, *ORDINALS.values())
+CUES: tuple[str, ...] = (*BY_NAME, *_CLAIMED, *UNSIDED, *(f"about {noun}" for noun in associated()))
+"""What a cue may point to. The structures come first, so that the first cues' numbers are the organs' ids; last comes
+what a text may be about without naming it."""
 NUMBERS = {name: number for number, name in enumerate(CUES, start=1)}
 NEAR = 14
 """Characters from a noun, within which "both" and a letter for a side speak of it."""
@@ -51,10 +55,11 @@ def cues(text: str, known: Names | None = None) -> list[Cue]:
         Cue(match.start(), match.end(), NUMBERS[name], False)
         for name, pattern in (
             *_patterns().hints.items(),
-            *((name, claims()[name].pattern) for name in CUES[len(BY_NAME) : len(CUES) - len(UNSIDED)]),
+            *((name, claims()[name].pattern) for name in _CLAIMED),
         )
         for match in pattern.finditer(text)
     ]
+    found += [Cue(a.start, a.end, NUMBERS[f"about {a.noun}"], False) for a in associations(text)]
     named, unions = known or names(text)
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
     found += _counterparts(text, named)

@@ -2,7 +2,7 @@
 names that were torn apart ("pan creas") or run together ("leftkidney").
 
 What counts as a word: what an English dictionary or the sentence encoder's tokenizer knows, as it is or with a common
-ending, what the built-in reports and questions are written in, and the vocabulary's own terms.
+ending, what the built-in reports and questions are written in, and the vocabulary's own terms and associations.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from corpus import reports
 from corpus.anatomy import ORGANS, PAIRED_NOUNS
 from corpus.params import read_yaml
 from corpus.reports.encoder import load_sentence_encoder
+from prompts.associations import terms
 
 WORDS = Path(__file__).with_name("spelling.yaml")
 _ENDINGS = ("s", "ed", "ing")
@@ -71,7 +72,8 @@ def _dictionary() -> SpellChecker:
 def _english() -> frozenset[str]:
     read = (path.read_text(encoding="utf-8").lower() for path in sorted(BUILTIN_TEXT.glob("*.yaml")))
     transformer: Any = load_sentence_encoder()[0]
-    also = chain.from_iterable(_WORD.findall(term.lower()) for o in ORGANS for term in o.also)
+    named = chain.from_iterable(o.also for o in ORGANS)
+    also = chain.from_iterable(_WORD.findall(term.lower()) for term in chain(named, terms()))
     known = _dictionary().word_frequency.dictionary
     return frozenset(known).union(transformer.tokenizer.get_vocab(), also, *map(_WORD.findall, read))
 

@@ -98,8 +98,8 @@ def test_whatever_the_heads_say_the_intent_is_valid() -> None:
     head = IntentHead(TunedLayers(8, TunedShape()), 8, 8).eval()
     shape = (300, 5)
     cue = torch.randint(CUE_CODES, shape)
-    gist = torch.randn(len(cue), 8 + CUE_CODES) * 9
-    tokens = Tokens(torch.randn(*shape, 8) * 9, torch.ones(shape, dtype=torch.bool), cue, gist)
+    sentence = torch.randn(len(cue), 8 + CUE_CODES) * 9
+    tokens = Tokens(torch.randn(*shape, 8) * 9, torch.ones(shape, dtype=torch.bool), cue, sentence)
     for read in understand(head(tokens)):
         assert 0 < read.confidence <= 1
 
@@ -107,12 +107,12 @@ def test_whatever_the_heads_say_the_intent_is_valid() -> None:
 def test_the_second_opinion_counts_for_less() -> None:
     head = IntentHead(TunedLayers(8, TunedShape()), 8, 8).eval()
     shape = (3, 5)
-    cue, gist = torch.zeros(shape, dtype=torch.long), torch.randn(shape[0], 8 + CUE_CODES)
-    text = Tokens(torch.randn(*shape, 8), torch.ones(shape, dtype=torch.bool), cue, gist)
+    cue, sentence = torch.zeros(shape, dtype=torch.long), torch.randn(shape[0], 8 + CUE_CODES)
+    text = Tokens(torch.randn(*shape, 8), torch.ones(shape, dtype=torch.bool), cue, sentence)
 
-    def kinds_read(reader: float, glance: float) -> list[int]:
+    def kinds_read(reader: float, second: float) -> list[int]:
         """What is understood where the reader is for the first kind and the second opinion for the second."""
-        for place, (opinion, logit) in enumerate(((head.reader, reader), (head.glance, glance))):
+        for place, (opinion, logit) in enumerate(((head.reader, reader), (head.second, second))):
             opinion.classify["kind"].weight.data.zero_()
             opinion.classify["kind"].bias.data.zero_()[place] = logit
         return head(text).kind.argmax(1).tolist()

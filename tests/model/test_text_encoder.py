@@ -42,12 +42,12 @@ def test_tokens_carry_what_the_vocabulary_knows_of_them() -> None:
     assert pointed == [{"gallbladder not", "left kidney"}, {"leftmost"}, set()]
 
 
-def test_the_gist_is_what_all_layers_make_of_a_text_and_the_cues_in_it() -> None:
+def test_the_sentence_embedding_is_of_all_layers_and_holds_the_cues() -> None:
     texts = ["not the gallbladder, the LK", "the leftmost one", "thank you"]
     encoder = build_text_encoder(TextEncoderParams("sentence", layers=3))
     read = encoder.encode(texts)[torch.arange(3)]
     all_layers = build_text_encoder(TextEncoderParams("sentence")).encode(texts)[torch.arange(3)]
-    whole, cues = read.gist.split([encoder.dim, CUE_CODES], -1)
+    whole, cues = read.sentence.split([encoder.dim, CUE_CODES], -1)
     means = all_layers.embedding.sum(1) / all_layers.mask.sum(1, keepdim=True)
     assert torch.allclose(whole, means, atol=2e-3)
     for i in range(3):

@@ -30,7 +30,7 @@ def test_they_go_on_where_the_frozen_ones_leave_off() -> None:
     assert (begun.embedding - whole.embedding).abs().max() > 0.5
     assert torch.equal(read.mask, whole.mask)
     assert torch.equal(read.cue, whole.cue)
-    assert torch.equal(read.gist, whole.gist)
+    assert torch.equal(read.sentence, whole.sentence)
 
 
 def random_tokens(dim: int) -> Tokens:

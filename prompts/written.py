@@ -105,8 +105,8 @@ def forms(number: int, seed: int) -> Iterator[Written]:
                 yield from (Written(text, Cell(kind.name, target, "lay")) for text in content.get(target, ()))
         for relation, neighbors in beside.items():
             for form in content.get(relation, ()):
-                for target, organ in rng.sample(neighbors, number):
-                    yield Written(_filled(form, organ), Cell(kind.name, target, "trainee"))
+                for target, neighbor in rng.sample(neighbors, number):
+                    yield Written(_filled(form, neighbor), Cell(kind.name, target, "trainee"))
 
 
 def _of_pairs(content: Mapping[str, Sequence[str]], number: int, rng: random.Random) -> Iterator[Written]:

@@ -17,14 +17,9 @@ DATA_FILES = {
     "corpus.scans.phantom_body": ["corpus/scans/phantom.yaml"],
     "corpus.reports.spans": ["corpus/reports/identifier_words.yaml"],
     "corpus.reports.organs": ["corpus/reports/removals.yaml"],
-    "prompts.kinds": ["prompts/kinds.yaml"],
-    "prompts.grammar": ["prompts/grammar.yaml", "prompts/grammar_organs.yaml"],
-    "prompts.sentences": ["prompts/sentences.yaml"],
+    "prompts.grammar": ["prompts/grammar_organs.yaml"],
     "prompts.written": ["prompts/forms.yaml"],
-    "prompts.spelling": ["prompts/spelling.yaml", "corpus/reports/builtin"],
-    "prompts.variants": ["prompts/variants.yaml"],
-    "prompts.cues": ["prompts/cues.yaml"],
-    "prompts.local": ["prompts/local.yaml"],
+    "prompts.spelling": ["corpus/reports/builtin"],
     "prompts.lexicon": [
         *("prompts/local.yaml", "prompts/grammar.yaml", "prompts/grammar_organs.yaml", "prompts/grammar_words.yaml"),
         "corpus/reports/builtin",
@@ -36,7 +31,7 @@ DATA_FILES = {
     "model.metrics": ["model/tolerances.yaml"],
     "pipelines.reporting": ["pipelines/templates"],
 }
-"""Data files that belong to a module."""
+"""Data files that belong to a module, beside the YAML file of its own name."""
 
 
 @cache
@@ -54,6 +49,8 @@ def code_of(stage: str) -> list[str]:
         path = Path(*name.split("."))
         if not path.is_dir():
             paths.add(f"{path.as_posix()}.py")
+        if path.with_suffix(".yaml").is_file():
+            paths.add(f"{path.as_posix()}.yaml")
     return sorted(paths)
 
 

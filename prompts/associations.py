@@ -13,7 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.params import read_yaml
+from corpus.anatomy import BY_NAME, PAIRED_NOUNS
+from corpus.errors import InputError
+from corpus.params import read_yaml, validated
 
 CONTENT = Path(__file__).with_suffix(".yaml")
 _STEM = 3
@@ -42,12 +44,31 @@ def terms() -> Iterator[str]:
 
 @cache
 def _listed() -> dict[str, list[str]]:
-    listed: dict[str, list[str]] = read_yaml(CONTENT)
+    return read_associations(CONTENT)
+
+
+def read_associations(path: Path) -> dict[str, list[str]]:
+    """What a structure, or a pair's noun, is called to mind by.
+
+    Raises:
+        InputError: It isn't lists of terms by structure.
+    """
+    listed = validated(read_yaml(path), dict[str, list[str]], path)
+    for noun, found in listed.items():
+        if noun not in BY_NAME and noun not in PAIRED_NOUNS:
+            known = ", ".join(dict.fromkeys((*BY_NAME, *PAIRED_NOUNS)))
+            raise InputError(path, f"expected a structure of organs.yaml, found {noun!r}", f"make it one of {known}")
+        if wordless := [term for term in found if not _WORD.search(term)]:
+            raise InputError(path, f"{noun}: expected terms with a word, found {wordless[0]!r}", "take it out")
     return listed
 
 
 def associations(text: str) -> Iterator[Association]:
-    """The terms that a text holds, left to right, each stretch once and for its longest term."""
+    """The terms that a text holds, left to right, each stretch once and for its longest term.
+
+    Raises:
+        InputError: As `read_associations`.
+    """
     text, taken = text.replace("\u2019", "'"), 0
     for word in _WORD.finditer(text):
         start = word.start()

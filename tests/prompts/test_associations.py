@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from corpus.anatomy import BY_NAME, mentions
+from corpus.errors import InputError
 from corpus.params import read_yaml
-from prompts.associations import CONTENT, associated, associations
+from prompts.associations import CONTENT, associated, associations, read_associations
 from prompts.cues import CUES, UNSIDED, cues
 from prompts.spelling import mend
 
@@ -54,3 +56,19 @@ def test_every_term_stands_for_one_structure_and_names_none() -> None:
 def test_what_is_a_term_is_not_misspelt() -> None:
     terms = [term for listed in read_yaml(CONTENT).values() for term in listed if not term.endswith("*")]
     assert [term for term in terms if mend(term) != term] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("liver: [10200004]", "10200004"),
+        ("thymus: [myasthenia]", "thymus"),
+        ("liver: ['*']", "'\\*'"),
+        ("[cirrhosis]", ""),
+    ],
+)
+def test_a_list_that_is_none_is_refused(content: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "terms.yaml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"terms.yaml(.|\n)*{says}(.|\n)*To mend it"):
+        read_associations(path)

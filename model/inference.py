@@ -21,8 +21,9 @@ from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
-from model.groups import act, crop_from_square, pad_to_square, rotate
+from model.groups import ORDER, act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentHead, IntentLogits, Understanding, understand
+from model.judging import by_anatomy
 from model.resolve import Seen, by_geometry, predicted_labels, resolve
 from model.text_encoder import TextEncoder, Tokens, build_text_encoder
 from prompts.intent import Intent
@@ -37,6 +38,9 @@ NOWHERE = -50.0
 STRAY = 0.1
 """Parts of a volume's mask that are smaller than this share of its largest part are left out: each slice is looked at
 alone, and what one mistakes for the structure its neighbours rarely do."""
+SPECK = 4
+"""Of the network's pixels. A mask that is smaller is left out where a slice comes alone: it is likelier the blur of a
+structure that ends nearby than one that is there."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ def _in_order_of_length(head: IntentHead, text: Tokens) -> IntentLogits:
     order = text.mask.sum(-1).argsort(stable=True)
     read = [vars(head(text[rows])) for rows in order.split(READ_AT_ONCE)]
     return IntentLogits(**{name: torch.cat([part[name] for part in read])[order.argsort()] for name in read[0]})
+
+
+def _pixel(frames: Sequence[Frame], size: int) -> float:
+    """How many pixels of the scan make one of the network's."""
+    return mean((frame.side / size) ** 2 for frame in frames)
 
 
 def drop_strays(mask: np.ndarray) -> None:
@@ -115,7 +124,7 @@ class Segmenter:
 
         Args:
             image: HU, `[Z, H, W]`, as displayed.
-            pose: How the scan lies, if that is known; found from the pixels otherwise.
+            pose: How the scan lies, if that is known; found by the canonicalizer otherwise (see `pose` for CT volumes).
             advance: Called with the number of slices done since.
         """
         pose = pose or self.pose(image)
@@ -151,12 +160,21 @@ class Segmenter:
         if len(x) > 1:
             for mask in masks.numpy():
                 drop_strays(mask)
+        else:
+            masks[masks.sum((1, 2, 3)) < SPECK * _pixel(frames, self.model.params.size)] = False
         return Segmentation(act(int(pose.back), masks).numpy()[place], tuple(organs), request, pose)
 
     @torch.inference_mode()
-    def pose(self, image: np.ndarray) -> Pose:
-        """How the slices of one scan lie: HU, `[Z, H, W]`, as displayed."""
-        return self.model.canonicalizer.volume_pose(to_network(image, self.model.params)[0])
+    def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None) -> Pose:
+        """How the slices of one scan lie: what the canonicalizer makes of them, and of a CT volume plain anatomy, too.
+
+        Args:
+            image: HU, `[Z, H, W]`, as displayed.
+            spacing: (z, y, x) in mm of a CT volume; None for anything else, of which the rules of anatomy say nothing.
+        """
+        canonicalizer = self.model.canonicalizer
+        among = by_anatomy(image, spacing) if spacing and canonicalizer.learns else range(ORDER)
+        return canonicalizer.volume_pose(to_network(image, self.model.params)[0], among)
 
     def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;
@@ -182,7 +200,7 @@ class Segmenter:
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.stack(labels)
             displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
-            seen = Seen(displayed, mean((frame.side / self.model.params.size) ** 2 for frame in frames))
+            seen = Seen(displayed, _pixel(frames, self.model.params.size))
             answers = {intent: resolve(seen, intent) for intent in sought}
         return [answers.get(i, i.organ) for i in intents]
 

@@ -45,7 +45,7 @@ def judge(image: np.ndarray, spacing: tuple[float, float, float], model: FLanS |
         model: A trained model, or None for the rules alone.
         familiar: Whether the model was trained on scans of this source.
     """
-    seen = image[np.unique(np.linspace(0, len(image) - 1, min(SLICES, len(image))).astype(int))]
+    seen = some_slices(image)
     rules = pixel_pose(seen, spacing)
     network = None
     if model is not None:
@@ -54,6 +54,16 @@ def judge(image: np.ndarray, spacing: tuple[float, float, float], model: FLanS |
     elements = together(by_rules(rules), by_network(network), familiar)
     reverse = rules.head.where == "first" if rules.head.sure else None
     return Judgement(verdict(elements, reverse), elements, reverse, rules, network)
+
+
+def some_slices(image: np.ndarray) -> np.ndarray:
+    """At most `SLICES` of a volume's slices, evenly spread."""
+    return image[np.unique(np.linspace(0, len(image) - 1, min(SLICES, len(image))).astype(int))]
+
+
+def by_anatomy(image: np.ndarray, spacing: tuple[float, float, float]) -> frozenset[int]:
+    """The elements that may bring a CT volume upright, as far as the rules are sure; arguments as of `judge`."""
+    return by_rules(pixel_pose(some_slices(image), spacing))
 
 
 def by_rules(rules: PixelPose) -> frozenset[int]:

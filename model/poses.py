@@ -33,6 +33,8 @@ class VolumePoses:
     def __init__(self, segmenter: Segmenter, data: SplitData, rows: pd.DataFrame) -> None:
         self.segmenter = segmenter
         self.image = torch.from_numpy(np.stack([data.read(i)[0] for i in rows.index]))
+        first = rows.iloc[0]
+        self.spacing = tuple(float(first[f"spacing_{axis}"]) for axis in "zyx") if first["modality"] == "CT" else None
         self._known: dict[tuple[str, float], Pose] = {}
 
     def of(self, view: View) -> Pose:
@@ -42,5 +44,12 @@ class VolumePoses:
             shown = act(view.element, self.image)
             if view.transform == ROTATED:
                 shown = rotated_by(self.image.float(), view.degrees, AIR_HU).round().to(torch.int16)
-            self._known[key] = self.segmenter.pose(shown.numpy())
+            self._known[key] = self.segmenter.pose(shown.numpy(), self._spacing(view))
         return self._known[key]
+
+    def _spacing(self, view: View) -> tuple[float, float, float] | None:
+        """(z, y, x) in mm of the volume as displayed; None if the anatomical rules don't know its modality."""
+        if self.spacing is None:
+            return None
+        z, y, x = self.spacing
+        return (z, x, y) if view.element % 2 else (z, y, x)

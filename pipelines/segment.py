@@ -25,6 +25,7 @@ from prompts.pictures import picture
 
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
+UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Scan:
 
     image: np.ndarray
     spacing: tuple[float, float, float]
+    modality: str = "CT"
     affine: np.ndarray | None = None
     """`[4, 4]`, voxel index to RAS mm; None for a picture."""
     file: Path | None = None
@@ -71,7 +73,7 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
     except Reject as error:
         raise InputError(path, str(error), fix) from None
     image, spacing = to_display(harmonised, grid.affine)
-    return Scan(image, spacing, grid.affine, None if path.is_dir() else path, grid.mended)
+    return Scan(image, spacing, modality, grid.affine, None if path.is_dir() else path, grid.mended)
 
 
 def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path, modality: str = "CT") -> list[dict]:
@@ -85,7 +87,9 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
     scan = read_scan(path, params.level_hu, params.width_hu, modality)
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
-        result = segmenter.segment(scan.image, request, advance=advance)
+        whole_ct = scan.affine is not None and scan.modality == "CT"
+        pose = segmenter.pose(scan.image, scan.spacing if whole_ct else None)
+        result = segmenter.segment(scan.image, request, pose, advance)
     out.mkdir(parents=True, exist_ok=True)
     answers = [_write(i, scan, result, out) for i in range(len(prompts))]
     (out / "answers.json").write_text(json.dumps(answers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -150,6 +154,8 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> lis
         warnings.append("The structure was not found, so the mask is empty.")
     if understood.confidence < 0.5:
         warnings.append("The model is not sure what was asked for.")
+    if len(mask) > 1 and (understood.intent.attribute or understood.intent.relation) in UP_AND_DOWN:
+        warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
     element = int(result.pose.element)
     if not bool(result.pose.sure):
         warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")

@@ -48,7 +48,7 @@ class Oracle:
         nothing: Any = torch.zeros(len(prompts))
         return Request(tuple(prompts), nothing, nothing, understood)  # type: ignore[arg-type]
 
-    def pose(self, image: np.ndarray) -> Pose:
+    def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None) -> Pose:
         """It needs no other."""
         return known_pose(IDENTITY)
 
@@ -85,6 +85,7 @@ class Data:
                 "spacing_z": 5.0,
                 "spacing_y": 1.0,
                 "spacing_x": 1.0,
+                "modality": "CT",
             }
             for z, label in enumerate(labels)
         )

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.canonicalizer import Canonicalizer, CanonicalizerParams, build_canonicalizer
+from model.canonicalizer import Canonicalizer, CanonicalizerParams, RandomErasing, build_canonicalizer
 from model.data import Batch
 from model.groups import INVERSE, ORDER, act, act_batch, compose, rotate
 from model.objectives import CanonicalizerObjective, LossWeights
 
-PARAMS = CanonicalizerParams(kind="d4", order=8, residual=True, dead_zone=5.0, size=16, width=4, sure_probability=0.9)
+PARAMS = CanonicalizerParams(
+    kind="d4", order=8, residual=True, dead_zone=5.0, size=16, width=4, erased=0, sure_probability=0.9
+)
 SIZES = [16, 32, 33, 47]
 
 
@@ -158,6 +160,19 @@ def test_the_slices_of_a_scan_share_pose_and_angle() -> None:
     assert pose.expand(20).degrees.shape == (20,)
 
 
+@torch.no_grad()
+def test_of_a_scan_only_what_may_be_is_chosen_and_a_contradiction_is_unsure() -> None:
+    x = pictures(4, 32, seed=9)
+    for among in (range(ORDER), {0, 4}):
+        pose = trained().volume_pose(x, among)
+        assert pose.element.tolist() == [0]
+        assert pose.sure.all()
+    for g in range(1, ORDER):
+        pose = trained().volume_pose(x, {g})
+        assert pose.element.tolist() == [g]
+        assert not pose.sure.any(), "the network is sure that it lies otherwise"
+
+
 def test_identity_keeps_everything() -> None:
     model = untrained(replace(PARAMS, kind="identity"))
     x = torch.rand(2, 1, 16, 16)
@@ -173,6 +188,23 @@ def test_a_tie_is_unsure() -> None:
     assert pose.probability.item() == pytest.approx(1 / ORDER, abs=1e-5)
 
 
+def test_training_erases_rectangles_of_some_slices_and_use_none() -> None:
+    torch.manual_seed(0)
+    layer, x = RandomErasing(1), 2 * torch.ones(400, 1, 40, 40)  # no grey that is painted is as bright
+    assert layer.eval()(x) is x
+    erased = (layer.train()(x) != x)[:, 0]
+    some = erased.flatten(1).any(1)
+    assert float(some.float().mean()) == pytest.approx(1 - RandomErasing.SPARED, abs=0.1)
+    for where in erased[some]:
+        rows, columns = where.any(1), where.any(0)
+        assert torch.equal(where, rows[:, None] & columns[None]), "a rectangle"
+        assert 1 <= int(rows.sum()) <= 21
+        assert 1 <= int(columns.sum()) <= 21
+    whole = torch.cat([where.any(1).sum()[None] for where in erased[some]])
+    assert whole.float().std() > 2, "each of its own size"
+    assert not torch.equal(erased, (layer(x) != x)[:, 0])
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -182,6 +214,7 @@ def test_a_tie_is_unsure() -> None:
         ({"sure_probability": 0.5}, r"0\.6"),
         ({"size": 20}, "16"),
         ({"dead_zone": -1.0}, "dead_zone"),
+        ({"erased": -1}, "erased"),
     ],
 )
 def test_parameters_are_checked(wrong: dict, message: str) -> None:

@@ -1,0 +1,72 @@
+"""The pose of a volume: what the network makes of it and what plain anatomy rules out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from corpus.scans.phantom import PhantomParams, render_patient
+from corpus.scans.pixel_pose import pixel_pose
+from model.canonicalizer import build_canonicalizer
+from model.data import SplitData
+from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
+from model.inference import Segmenter
+from model.poses import VolumePoses
+from model.views import ROTATED, View
+from tests.model.test_flans import segmenter
+
+__all__ = ["segmenter"]
+
+MM = (20.0, 4.0, 4.0)
+
+
+@pytest.fixture(scope="module")
+def volume() -> np.ndarray:
+    """A CT whose anatomy is clear to the rules."""
+    params = PhantomParams(patients=8, size=96, spacing_mm=MM[1], slice_mm=MM[0])
+    images = (render_patient(params, i).image for i in range(8))
+    return next(image for image in images if pixel_pose(image, MM).right.sure)
+
+
+@pytest.mark.parametrize("element", range(ORDER))
+def test_where_anatomy_is_clear_it_decides(segmenter: Segmenter, volume: np.ndarray, element: int) -> None:
+    turned = act(element, torch.from_numpy(volume)).numpy()
+    assert int(segmenter.pose(turned, MM).element) == INVERSE[element], "whatever the untrained network makes of it"
+
+
+def test_slices_that_are_taken_as_they_lie_stay_so(segmenter: Segmenter, volume: np.ndarray) -> None:
+    params = segmenter.model.canonicalizer.params
+    segmenter.model.canonicalizer = build_canonicalizer(replace(params, kind="identity"))
+    mirrored = volume[..., ::-1].copy()
+    assert int(segmenter.pose(mirrored, MM).element) == IDENTITY
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_the_rules_are_told_how_large_the_pixels_lie(modality: str) -> None:
+    seen: dict[str, Any] = {}
+    shape: dict[str, tuple[int, ...]] = {}
+
+    def pose(image: np.ndarray, spacing: tuple[float, float, float] | None) -> str:
+        seen[view.transform], shape[view.transform] = spacing, image.shape
+        return view.transform
+
+    rows = pd.DataFrame({"spacing_z": 9.0, "spacing_y": 2.0, "spacing_x": 3.0, "modality": modality}, index=[4, 7])
+    data = SimpleNamespace(read=lambda i: (np.zeros((5, 6), np.int16), None))
+    poses = VolumePoses(cast(Segmenter, SimpleNamespace(pose=pose)), cast(SplitData, data), rows)
+    for transform in (*NAMES, ROTATED):
+        view = cast(View, SimpleNamespace(transform=transform, degrees=0.0, element=0))
+        view.element = 0 if transform == ROTATED else NAMES.index(transform)  # type: ignore[misc]
+        assert poses.of(view) == transform
+        assert poses.of(view) == transform, "known by now"
+        if modality == "CT":
+            assert seen[transform] == ((9.0, 2.0, 3.0) if shape[transform][1:] in ((5, 6), (6, 6)) else (9.0, 3.0, 2.0))
+        else:
+            assert seen[transform] is None
+    assert shape["rot90"] == (2, 6, 5)
+    assert len(seen) == ORDER + 1

@@ -39,8 +39,8 @@ STRAY = 0.1
 """Parts of a volume's mask that are smaller than this share of its largest part are left out: each slice is looked at
 alone, and what one mistakes for the structure its neighbours rarely do."""
 SPECK = 4
-"""Of the network's pixels. A mask that is smaller is left out where a slice comes alone: it is likelier the blur of a
-structure that ends nearby than one that is there."""
+"""Of the network's pixels. Where a slice comes alone, a smaller mask of a structure that was named is left out: it is
+likelier the blur of one that ends nearby. What geometry found in the picture is there."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Segmentation:
     request: Request
     pose: Pose
     """One element: how the scan lies."""
+    surest: np.ndarray
+    """float `[P]`: the probability of the pixel that is likeliest to be what the prompt asks for."""
 
 
 def _in_order_of_length(head: IntentHead, text: Tokens) -> IntentLogits:
@@ -144,6 +146,7 @@ class Segmenter:
         text, intent = self._spoken(request, rows)
         weights, nothing = weights[first], torch.from_numpy(rows == NOTHING)
         masks = torch.zeros((len(rows), *upright.shape), dtype=torch.bool)
+        surest = torch.full((len(rows),), NOWHERE)
         for start, encoding in zip(range(0, len(x), SLICES_AT_ONCE), encodings(), strict=True):
             part = x[start : start + SLICES_AT_ONCE]
             logits = self.model.decode(
@@ -153,6 +156,7 @@ class Segmenter:
                 weights.expand(len(part), -1, -1),
             )
             logits[:, nothing] = NOWHERE
+            surest = surest.maximum(logits.amax((0, 2, 3)))
             masks[:, start : start + len(part)] = self._to_scan(
                 logits, frames[start : start + len(part)], pose, upright.shape[1:]
             )
@@ -161,8 +165,10 @@ class Segmenter:
             for mask in masks.numpy():
                 drop_strays(mask)
         else:
-            masks[masks.sum((1, 2, 3)) < SPECK * _pixel(frames, self.model.params.size)] = False
-        return Segmentation(act(int(pose.back), masks).numpy()[place], tuple(organs), request, pose)
+            named = torch.from_numpy(rows < len(organs))
+            masks[named & (masks.sum((1, 2, 3)) < SPECK * _pixel(frames, self.model.params.size))] = False
+        restored = act(int(pose.back), masks).numpy()
+        return Segmentation(restored[place], tuple(organs), request, pose, surest.sigmoid().numpy()[place])
 
     @torch.inference_mode()
     def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None) -> Pose:

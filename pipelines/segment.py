@@ -25,6 +25,8 @@ from prompts.pictures import picture
 
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
+SURELY_THERE = 0.999
+"""A structure that a volume shows has a pixel that is surer than this; see README "Limits"."""
 UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 
 
@@ -123,6 +125,7 @@ def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
         "relation": understood.intent.relation,
         "organ": result.organs[i],
         "confidence": round(understood.confidence, 4),
+        "surest_pixel": round(float(result.surest[i]), 4),
         "size": size,
         "mask": str(path),
         "overlay": str(out / f"overlay_{i + 1}.png"),
@@ -152,6 +155,8 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> lis
         warnings.append("This doesn't read as a request for a structure, so the mask is empty.")
     elif not mask.any():
         warnings.append("The structure was not found, so the mask is empty.")
+    elif len(mask) > 1 and result.surest[i] < SURELY_THERE:
+        warnings.append(f"It may not be there: no pixel is surer than {result.surest[i]:.1%}.")
     if understood.confidence < 0.5:
         warnings.append("The model is not sure what was asked for.")
     if len(mask) > 1 and (understood.intent.attribute or understood.intent.relation) in UP_AND_DOWN:

@@ -64,7 +64,7 @@ class Oracle:
             if self.sees_too_much and understood.intent.organ == self.sees_too_much:
                 mask[:, :3, :3] = True
             masks.append(mask)
-        return Segmentation(np.stack(masks), tuple(organs), request, pose or self.pose(image))
+        return Segmentation(np.stack(masks), tuple(organs), request, pose or self.pose(image), np.ones(len(masks)))
 
 
 class Data:

@@ -15,7 +15,7 @@ import torch
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from model import evaluation
-from model.canonicalizer import CanonicalizerParams, Pose, known_pose
+from model.canonicalizer import SLICES_AT_ONCE, CanonicalizerParams, Pose, known_pose
 from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
 from model.flans import FLanS, ModelParams, one_hot_organs
@@ -180,19 +180,35 @@ def test_strays_of_a_volume_are_dropped_and_pairs_kept(segmenter: Segmenter, mon
 
 
 def test_of_a_slice_alone_a_speck_is_no_answer(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = torch.zeros(1, 1, SIZE, SIZE, dtype=torch.bool)  # a picture of the network's own size
-    monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found.clone())
-    request, pose = asked(segmenter, Intent("anatomy", "liver", None, "patient")), known_pose(IDENTITY)
-    found[0, 0, 3, 5 : 5 + SPECK - 1] = True
-    assert not segmenter.segment(hu(SIZE, SIZE), request, pose).masks.any()
-    found[0, 0, 9, 9 : 9 + SPECK] = True
-    assert np.array_equal(segmenter.segment(hu(SIZE, SIZE), request, pose).masks, found.numpy()), "small parts may stay"
+    found = torch.zeros(1, SIZE, SIZE, dtype=torch.bool)  # a picture of the network's own size
+    monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found.repeat(logits.shape[1], 1, 1, 1))
+    intents = Intent("anatomy", "liver", None, "patient"), Intent("size", None, "largest", "image")
+    request, pose = asked(segmenter, *intents), known_pose(IDENTITY)
+    found[0, 3, 5 : 5 + SPECK - 1] = True
+    named, largest = segmenter.segment(hu(SIZE, SIZE), request, pose).masks
+    assert not named.any()
+    assert np.array_equal(largest, found.numpy()), "geometry has found it in the picture: it is there"
+    found[0, 9, 9 : 9 + SPECK] = True
+    named, _ = segmenter.segment(hu(SIZE, SIZE), request, pose).masks
+    assert np.array_equal(named, found.numpy()), "small parts may stay"
+
+
+def test_how_sure_the_surest_pixel_is(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = torch.full((20, 2, SIZE, SIZE), -2.0)
+    logits[17, 0, 3, 3], logits[2, 1, 5, 5] = 3.0, -1.0
+    parts = iter(logits.split(SLICES_AT_ONCE))
+    monkeypatch.setattr(segmenter.model, "decode", lambda *_: next(parts).clone())
+    intents = (Intent("anatomy", organ, None, "patient") for organ in ("liver", "spleen"))
+    result = segmenter.segment(hu(SIZE, SIZE, 20), asked(segmenter, *intents), known_pose(IDENTITY))
+    assert np.allclose(result.surest, torch.tensor([3.0, -1.0]).sigmoid().numpy())
+    assert [bool(mask.any()) for mask in result.masks] == [True, False]
 
 
 def test_no_request_gives_an_empty_mask(segmenter: Segmenter) -> None:
     result = segmenter.segment(hu(SIZE, SIZE), asked(segmenter, Intent("none", None, None, "image")))
     assert not result.masks.any()
     assert result.organs == (None,)
+    assert result.surest == pytest.approx(0)
 
 
 def test_a_checkpoint_gives_the_same_answers(segmenter: Segmenter, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +12,12 @@ import pytest
 
 from corpus.errors import InputError
 from corpus.scans.orientation import from_display
-from pipelines.segment import Scan, _nifti, read_scan
+from model.canonicalizer import Pose, known_pose
+from model.groups import IDENTITY, NAMES
+from model.inference import Segmentation
+from model.intent_head import Understanding
+from pipelines.segment import Scan, _nifti, _warnings, read_scan
+from prompts.intent import Intent
 from tests.corpus.dicom_files import write_series
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1200, (6, 5, 4)).astype(np.int16)
@@ -55,3 +62,23 @@ def test_what_is_no_scan_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="To mend it: give a volume"):
         read_scan(tmp_path / name, 40, 400)
+
+
+def warnings_of(intent: Intent, slices: int, surest: float = 1.0, pose: Pose | None = None) -> str:
+    mask = np.ones((slices, 4, 4), bool)
+    request = SimpleNamespace(understood=[Understanding(intent, 0.9)])
+    result = SimpleNamespace(request=request, pose=pose or known_pose(IDENTITY), surest=np.array([surest]))
+    scan = Scan(np.zeros(mask.shape, np.int16), (1.0, 1.0, 1.0), affine=LPS)
+    return " ".join(_warnings(0, mask, cast(Segmentation, result), scan))
+
+
+def test_what_a_user_should_doubt_is_said() -> None:
+    liver, top = Intent("anatomy", "liver", None, "patient"), Intent("position", None, "topmost", "image")
+    below, left = Intent("relation", "liver", None, relation="below"), Intent("position", None, "leftmost", "image")
+    assert warnings_of(liver, 3) == warnings_of(left, 3) == warnings_of(top, 1) == ""
+    for upright in (top, below):
+        assert "not towards the head" in warnings_of(upright, 3)
+    assert "no pixel is surer than 97.5%" in warnings_of(liver, 3, surest=0.975)
+    assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
+    assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))
+    assert "Pose unsure" in warnings_of(liver, 3, pose=known_pose(IDENTITY, sure=False))

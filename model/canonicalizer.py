@@ -9,7 +9,6 @@ and one resampling undoes it. It is the same for every g x, to the bit, since th
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from math import floor
 
@@ -202,19 +201,20 @@ class Canonicalizer(nn.Module):
         pose = self.pose(self.view_logits(x))
         return self._straightened(pose, self._vector(x, pose)) if self.params.straightens else pose
 
-    def volume_pose(self, x: Tensor, among: Collection[int] = range(ORDER)) -> Pose:
+    def volume_pose(self, x: Tensor, prior: Tensor | None = None) -> Pose:
         """How the slices `[Z, 1, S, S]` of one scan lie, one pose for all: their log-probabilities, averaged, then
         their angles.
 
         Args:
-            among: The elements of D4 that may be; others are ruled out. Where the network is sure of one of those, the
-                pose is unsure.
+            prior: `[8]`, for each element of D4 what speaks for it besides, as a log-probability give or take a
+                constant. Where that outweighs a view that the network is sure of, the pose is unsure.
         """
         parts = x.split(SLICES_AT_ONCE)
         logits = torch.cat([self.view_logits(part) for part in parts]).log_softmax(-1).mean(0, keepdim=True)
-        ruled_out = torch.tensor([element not in among for element, _ in self.views], device=x.device)
-        free, pose = self.pose(logits), self.pose(logits.masked_fill(ruled_out, -torch.inf))
-        pose = replace(pose, sure=pose.sure & ((free.element == pose.element) | ~free.sure))
+        pose = free = self.pose(logits)
+        if prior is not None:
+            pose = self.pose(logits + prior[[element for element, _ in self.views]].to(logits))
+            pose = replace(pose, sure=pose.sure & ((free.element == pose.element) | ~free.sure))
         if not self.params.straightens:
             return pose
         vectors = torch.cat([self._vector(part, pose.expand(len(part))) for part in parts])

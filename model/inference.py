@@ -21,7 +21,7 @@ from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
-from model.groups import ORDER, act, crop_from_square, pad_to_square, rotate
+from model.groups import act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentHead, IntentLogits, Understanding, understand
 from model.judging import by_anatomy
 from model.resolve import Seen, by_geometry, predicted_labels, resolve
@@ -179,8 +179,8 @@ class Segmenter:
             spacing: (z, y, x) in mm of a CT volume; None for anything else, of which the rules of anatomy say nothing.
         """
         canonicalizer = self.model.canonicalizer
-        among = by_anatomy(image, spacing) if spacing and canonicalizer.learns else range(ORDER)
-        return canonicalizer.volume_pose(to_network(image, self.model.params)[0], among)
+        prior = by_anatomy(image, spacing) if spacing and canonicalizer.learns else None
+        return canonicalizer.volume_pose(to_network(image, self.model.params)[0], prior)
 
     def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from corpus.scans.pixel_pose import PixelPose, pixel_pose
 from model.canonicalizer import Pose
@@ -22,6 +23,8 @@ from model.groups import IDENTITY, ORDER, act_direction
 Verdict = Literal["agrees", "contradicts", "unsure"]
 SLICES = 64
 """Of a longer volume, so many slices are looked at, evenly spread."""
+TRUST = 9.0
+"""Log-odds that a margin of 1 is worth: 99 to 1 at the margin from which the rules are sure of the patient's right."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,22 @@ def some_slices(image: np.ndarray) -> np.ndarray:
     return image[np.unique(np.linspace(0, len(image) - 1, min(SLICES, len(image))).astype(int))]
 
 
-def by_anatomy(image: np.ndarray, spacing: tuple[float, float, float]) -> frozenset[int]:
-    """The elements that may bring a CT volume upright, as far as the rules are sure; arguments as of `judge`."""
-    return by_rules(pixel_pose(some_slices(image), spacing))
+def by_anatomy(image: np.ndarray, spacing: tuple[float, float, float]) -> Tensor:
+    """What the rules say for each element of D4 that might bring a CT volume upright; arguments as of `judge`.
+
+    Returns:
+        Log-probabilities `[8]`, give or take a constant: minus infinity for what a sure answer excludes, and a penalty
+        that grows with the margin for what contradicts an unsure one.
+    """
+    rules = pixel_pose(some_slices(image), spacing)
+    answers = [(rules.back, "bottommost")]
+    if rules.back.sure:  # else the side may have been looked for along the wrong axis
+        answers.append((rules.right, "leftmost"))
+    prior = torch.zeros(ORDER)
+    for answer, place in answers:
+        contradicted = torch.tensor([act_direction(g, answer.where) != place for g in range(ORDER)])
+        prior[contradicted] -= torch.inf if answer.sure else TRUST * answer.margin
+    return prior
 
 
 def by_rules(rules: PixelPose) -> frozenset[int]:

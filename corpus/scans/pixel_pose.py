@@ -6,7 +6,8 @@ Three questions, each answered with a margin; a margin below its limit means "un
   centre.
 - Where is the patient's right? The liver is the largest solid organ: where soft tissue is deep inside more of the same,
   it weighs most, and weighs down the right. Where lungs show, the heart, in front and in the middle between them,
-  weighs down the left. The two are added, because neither is enough: a huge spleen can outweigh the liver.
+  weighs down the left. The two are added, because neither is enough: a huge spleen can outweigh the liver, and few
+  scans of the abdomen reach the heart.
 - Which end of the slices is the head's? That with more air on both sides of the middle line at once: the lungs'.
 
 The limits were set on real abdominal scans and on the phantom so that no answer is wrong there. They say nothing of
@@ -78,7 +79,7 @@ def pixel_pose(image: np.ndarray, spacing: tuple[float, float, float]) -> PixelP
     chest = [min(s.air(depth)) > LUNG_SHARE for s in slices]
     liver = _balance([s.weight(depth, s.body) for s, high in zip(slices, chest, strict=True) if not high])
     heart = _balance([s.weight(depth, s.front(depth, to_back)) for s, high in zip(slices, chest, strict=True) if high])
-    right = _answer(liver - heart / 2, RIGHT_LIMIT, EDGES[1 - depth])
+    right = _answer(liver - heart, RIGHT_LIMIT, EDGES[1 - depth])
     right = replace(right, sure=right.sure and back.sure)
 
     lungs = np.array([min(s.air(depth)) for s in slices])

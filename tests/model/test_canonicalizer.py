@@ -161,16 +161,23 @@ def test_the_slices_of_a_scan_share_pose_and_angle() -> None:
 
 
 @torch.no_grad()
-def test_of_a_scan_only_what_may_be_is_chosen_and_a_contradiction_is_unsure() -> None:
+def test_what_speaks_for_a_pose_besides_is_weighed_and_a_contradiction_is_unsure() -> None:
     x = pictures(4, 32, seed=9)
-    for among in (range(ORDER), {0, 4}):
-        pose = trained().volume_pose(x, among)
+    free = trained().volume_pose(x)
+    assert free.element.tolist() == [0]
+    assert free.sure.all()
+    for agrees in (torch.zeros(ORDER), torch.zeros(ORDER).index_fill(0, torch.tensor([1, 4]), -torch.inf)):
+        pose = trained().volume_pose(x, agrees)
         assert pose.element.tolist() == [0]
         assert pose.sure.all()
     for g in range(1, ORDER):
-        pose = trained().volume_pose(x, {g})
+        against = torch.full((ORDER,), -torch.inf).index_fill(0, torch.tensor([g]), 0.0)
+        pose = trained().volume_pose(x, against)
         assert pose.element.tolist() == [g]
         assert not pose.sure.any(), "the network is sure that it lies otherwise"
+    for penalty, stays in ((0.01, True), (1e3, False)):
+        pose = trained().volume_pose(x, torch.zeros(ORDER).index_fill(0, torch.tensor([0]), -penalty))
+        assert (pose.element.tolist() == [0]) == stays
 
 
 def test_identity_keeps_everything() -> None:

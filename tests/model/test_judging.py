@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from corpus.scans.pixel_pose import Answer, PixelPose
+from model import judging
 from model.canonicalizer import Pose
-from model.groups import IDENTITY, NAMES, ORDER, act_direction, inverse
+from model.groups import IDENTITY, NAMES, ORDER, act_direction, compose, inverse
 from model.judging import by_network, by_rules, together, verdict
 
 FLIP, TURN = NAMES.index("flip"), NAMES.index("rot90")
@@ -32,6 +34,22 @@ def test_the_rules_name_the_element_that_brings_a_scan_upright(element: int) -> 
     assert len(halves) == 2
     assert inverse(element) in halves
     assert by_rules(rules(element, back=False, right=False)) == ALL
+
+
+@pytest.mark.parametrize("element", range(ORDER))
+def test_sure_rules_exclude_and_unsure_ones_weigh(element: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prior(found: PixelPose) -> list[float]:
+        monkeypatch.setattr(judging, "pixel_pose", lambda *_: found)
+        return judging.by_anatomy(np.zeros((2, 4, 4), np.int16), (5.0, 1.0, 1.0)).tolist()
+
+    upright, out = inverse(element), -float("inf")
+    mirrored = compose(upright, FLIP)
+    assert prior(rules(element)) == [0.0 if g == upright else out for g in range(ORDER)]
+    halves = prior(rules(element, right=False))
+    assert {g: v for g, v in enumerate(halves) if v > out} == {upright: 0.0, mirrored: -judging.TRUST}
+    unsure = prior(rules(element, back=False, right=False))
+    assert [g for g, v in enumerate(unsure) if v == 0] == sorted((upright, mirrored)), "the side is told by the back"
+    assert set(unsure) == {0.0, -judging.TRUST}
 
 
 def test_the_network_counts_only_where_it_is_sure() -> None:

@@ -2,7 +2,8 @@
 
 The rules (`corpus.scans.pixel_pose`) hold for any scan of the trunk. The canonicalizer is sharper on what it was
 trained on, but on scans from elsewhere it can be sure and wrong: there it may only object, which makes the verdict
-"unsure". A wrong verdict is worse than none.
+"unsure". A wrong verdict is worse than none. Where a scan is segmented some pose must be taken, and what the rules say
+is a prior for the canonicalizer (`by_anatomy`).
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from model.groups import IDENTITY, ORDER, act_direction
 Verdict = Literal["agrees", "contradicts", "unsure"]
 SLICES = 64
 """Of a longer volume, so many slices are looked at, evenly spread."""
-TRUST = 9.0
-"""Log-odds that a margin of 1 is worth: 99 to 1 at the margin from which the rules are sure of the patient's right."""
+TRUST, MOST = 8.0, 4.0
+"""Log-odds that a margin of 1 is worth, and that any is at most: no more than a network that is sure of itself."""
+TRUNK_MM = 120.0
+"""Of a shorter stack of slices the rules see too little to be worth as much."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,21 @@ def some_slices(image: np.ndarray) -> np.ndarray:
 def by_anatomy(image: np.ndarray, spacing: tuple[float, float, float]) -> Tensor:
     """What the rules say for each element of D4 that might bring a CT volume upright; arguments as of `judge`.
 
+    Nothing is excluded: in a short stack of slices the rules are sure and wrong now and then.
+
     Returns:
-        Log-probabilities `[8]`, give or take a constant: minus infinity for what a sure answer excludes, and a penalty
-        that grows with the margin for what contradicts an unsure one.
+        Log-probabilities `[8]`, give or take a constant: a penalty for each answer that is contradicted, which grows
+        with the answer's margin and with how much of the trunk is seen.
     """
     rules = pixel_pose(some_slices(image), spacing)
     answers = [(rules.back, "bottommost")]
     if rules.back.sure:  # else the side may have been looked for along the wrong axis
         answers.append((rules.right, "leftmost"))
+    seen = min(1.0, len(image) * spacing[0] / TRUNK_MM)
     prior = torch.zeros(ORDER)
     for answer, place in answers:
         contradicted = torch.tensor([act_direction(g, answer.where) != place for g in range(ORDER)])
-        prior[contradicted] -= torch.inf if answer.sure else TRUST * answer.margin
+        prior[contradicted] -= seen * min(TRUST * answer.margin, MOST)
     return prior
 
 

@@ -26,7 +26,7 @@ from prompts.pictures import picture
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
 SURELY_THERE = 0.999
-"""A structure that a volume shows has a pixel that is surer than this; see README "Limits"."""
+"""On held-out phantoms a structure that a volume shows has a pixel that is surer; see README "Limits"."""
 UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 
 

@@ -174,7 +174,6 @@ def test_strays_of_a_volume_are_dropped_and_pairs_kept(segmenter: Segmenter, mon
     monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found[:, : len(logits)].clone())
     request, pose = asked(segmenter, Intent("anatomy", "liver", None, "patient")), known_pose(IDENTITY)
     assert np.array_equal(segmenter.segment(hu(20, 20, 4), request, pose).masks, pair)
-    assert segmenter.segment(hu(20, 20, 2), request, pose).masks[0, 1].any()
     found[:] = False
     assert not segmenter.segment(hu(20, 20, 4), request, pose).masks.any()
 

@@ -37,19 +37,22 @@ def test_the_rules_name_the_element_that_brings_a_scan_upright(element: int) -> 
 
 
 @pytest.mark.parametrize("element", range(ORDER))
-def test_sure_rules_exclude_and_unsure_ones_weigh(element: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prior(found: PixelPose) -> list[float]:
+def test_what_the_rules_say_weighs_and_excludes_nothing(element: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prior(found: PixelPose, slices: int = 24) -> list[float]:
         monkeypatch.setattr(judging, "pixel_pose", lambda *_: found)
-        return judging.by_anatomy(np.zeros((2, 4, 4), np.int16), (5.0, 1.0, 1.0)).tolist()
+        return judging.by_anatomy(np.zeros((slices, 4, 4), np.int16), (5.0, 1.0, 1.0)).tolist()
 
-    upright, out = inverse(element), -float("inf")
+    upright = inverse(element)
     mirrored = compose(upright, FLIP)
-    assert prior(rules(element)) == [0.0 if g == upright else out for g in range(ORDER)]
-    halves = prior(rules(element, right=False))
-    assert {g: v for g, v in enumerate(halves) if v > out} == {upright: 0.0, mirrored: -judging.TRUST}
-    unsure = prior(rules(element, back=False, right=False))
-    assert [g for g, v in enumerate(unsure) if v == 0] == sorted((upright, mirrored)), "the side is told by the back"
-    assert set(unsure) == {0.0, -judging.TRUST}
+    whole = prior(rules(element))
+    assert whole[upright] == 0
+    assert whole[mirrored] == -judging.MOST, "however large the margin"
+    assert min(whole) == -2 * judging.MOST
+    assert prior(rules(element), slices=6) == [p / 4 for p in whole], "a quarter of the trunk is seen"
+    weak = replace(rules(element), right=Answer(act_direction(element, "leftmost"), 0.1, False))
+    assert prior(weak)[mirrored] == pytest.approx(-0.1 * judging.TRUST)
+    lost = prior(rules(element, back=False))
+    assert lost[mirrored] == 0, "the side is told by the back"
 
 
 def test_the_network_counts_only_where_it_is_sure() -> None:

@@ -27,7 +27,11 @@ SLICES = 64
 TRUST, MOST = 8.0, 4.0
 """Log-odds that a margin of 1 is worth, and that any is at most: no more than a network that is sure of itself."""
 TRUNK_MM = 120.0
-"""Of a shorter stack of slices the rules see too little to be worth as much."""
+"""Of a shorter stack of slices the rules see too little: the pubic bone is taken for the spine, a spleen for the liver.
+In a verdict they have no say then, and as a prior less."""
+
+
+ANY = frozenset(range(ORDER))
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ def judge(image: np.ndarray, spacing: tuple[float, float, float], model: FLanS |
     if model is not None:
         with torch.inference_mode():
             network = model.canonicalizer.volume_pose(to_network(seen, model.params)[0])
-    elements = together(by_rules(rules), by_network(network), familiar)
-    reverse = rules.head.where == "first" if rules.head.sure else None
+    enough = len(image) * spacing[0] >= TRUNK_MM
+    elements = together(by_rules(rules) if enough else ANY, by_network(network), familiar)
+    reverse = rules.head.where == "first" if rules.head.sure and enough else None
     return Judgement(verdict(elements, reverse), elements, reverse, rules, network)
 
 
@@ -98,14 +103,14 @@ def by_rules(rules: PixelPose) -> frozenset[int]:
 
 def by_network(pose: Pose | None) -> frozenset[int]:
     """The canonicalizer's element if it is sure, else all."""
-    return frozenset([int(pose.element)] if pose is not None and bool(pose.sure) else range(ORDER))
+    return frozenset([int(pose.element)]) if pose is not None and bool(pose.sure) else ANY
 
 
 def together(rules: frozenset[int], network: frozenset[int], familiar: bool) -> frozenset[int]:
     """What both leave possible; everything, where they exclude each other."""
     both = rules & network
     if not both:
-        return frozenset(range(ORDER))
+        return ANY
     return both if familiar else rules
 
 

@@ -84,6 +84,19 @@ def test_what_two_witnesses_make_of_a_header(
         assert verdict(together(frozenset(by_rule), frozenset(network), familiar), None) == expected
 
 
+def test_in_a_short_stack_the_rules_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    reversed_and_mirrored = replace(rules(FLIP), head=Answer("first", 1.0, True))
+    monkeypatch.setattr(judging, "pixel_pose", lambda *_: reversed_and_mirrored)
+
+    def judged(slices: int) -> judging.Judgement:
+        return judging.judge(np.zeros((slices, 4, 4), np.int16), (5.0, 1.0, 1.0), None, familiar=False)
+
+    whole, short = judged(24), judged(23)
+    assert (whole.verdict, whole.elements, whole.reversed) == ("contradicts", {FLIP}, True)
+    assert (short.verdict, short.elements, short.reversed) == ("unsure", ALL, None)
+    assert short.rules == reversed_and_mirrored, "the margins are told all the same"
+
+
 def test_reversed_slices_contradict_the_header() -> None:
     assert verdict(frozenset([IDENTITY]), True) == "contradicts"
     assert verdict(frozenset([IDENTITY]), False) == "agrees"

@@ -234,11 +234,11 @@ class Segmenter:
         """The prompts, and after them the organs' names, as the decoder takes them."""
         texts, chosen = (request.text, self._names.text), torch.from_numpy(rows)
         intents = zip(vars(request.intent).values(), vars(self._names.intent).values(), strict=True)
-        embedding, mask, cue = (
+        embedding, mask, cue, ngrams = (
             pad_sequence([row for text in texts for row in getattr(text, name)], batch_first=True)
-            for name in ("embedding", "mask", "cue")
+            for name in ("embedding", "mask", "cue", "ngrams")
         )
-        tokens = Tokens(embedding, mask, cue, torch.cat([text.sentence for text in texts]))
+        tokens = Tokens(embedding, mask, cue, ngrams, torch.cat([text.sentence for text in texts]))
         return tokens[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
 
     @staticmethod

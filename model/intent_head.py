@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
-from model.text_encoder import CUE_CODES, Tokens
+from model.ngrams import BUCKETS, NGRAMS
+from model.text_encoder import CUE_CODES, Tokens, Wording
 from model.tuned_layers import TunedLayers
 from prompts.cues import CUES, NUMBERS, UNSIDED
 from prompts.intent import (
@@ -48,8 +49,10 @@ CLASSES = {
 }
 """The parts of an intent, each of which has a classifier of its own, and how many classes it has."""
 PARTS = tuple(CLASSES)
-SENTENCE_WEIGHT = 0.3
-"""How much the second opinion counts beside the reader's."""
+SENTENCE_WEIGHT, WORDING_WEIGHT = 0.3, 0.2
+"""How much the second and the third opinion count beside the reader's."""
+UNREAD = 0.3
+"""Share of the n-grams that the third opinion doesn't see in training."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +187,30 @@ class SentenceClassifier(nn.Module):
         return IntentLogits(**{part: each(embedding) for part, each in self.classify.items()}, embedding=embedding)
 
 
+class WordingClassifier(nn.Module):
+    """A third opinion, on a text's wording: a sum of embeddings of its n-grams, and one hidden layer (Joulin et al.
+    2017, "Bag of tricks for efficient text classification"). It errs more often still, but it knows turns of phrase,
+    and words that are rare elsewhere, which a small pretrained encoder blurs."""
+
+    def __init__(self, dim: int = 32, hidden: int = 256, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.embed = nn.EmbeddingBag(BUCKETS, dim, mode="sum", padding_idx=0)
+        nn.init.normal_(self.embed.weight, std=0.1)
+        self.layers = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout))
+        self.classify = _classifiers(hidden)
+
+    def forward(self, wording: Wording) -> IntentLogits:
+        """The n-grams of N texts -> logits `[N, classes]` and embedding `[N, hidden]`."""
+        seen, lengths = wording.ngrams.long(), wording.lengths * NGRAMS
+        if self.training:
+            seen = seen * (torch.rand(seen.shape, device=seen.device) > UNREAD)
+        embedded = self.embed(seen.flatten(), lengths.cumsum(0) - lengths)
+        embedding = self.layers(embedded / lengths.clamp(min=1)[:, None].sqrt())
+        return IntentLogits(**{part: each(embedding) for part, each in self.classify.items()}, embedding=embedding)
+
+
 class IntentHead(nn.Module):
-    """The text encoder's tuned layers, the reader that goes on from them, and the second opinion.
+    """The text encoder's tuned layers, the reader that goes on from them, and two more opinions.
 
     Args:
         tuned: Those layers, or none.
@@ -197,7 +222,8 @@ class IntentHead(nn.Module):
 
     def __init__(self, tuned: TunedLayers, text_dim: int, dim: int) -> None:
         super().__init__()
-        self.tuned, self.reader, self.second = tuned, Reader(text_dim, dim), SentenceClassifier(text_dim)
+        self.tuned, self.reader = tuned, Reader(text_dim, dim)
+        self.second, self.third = SentenceClassifier(text_dim), WordingClassifier()
         self.register_buffer("temperature", torch.ones(()))
 
     def read(self, text: Tokens) -> IntentLogits:
@@ -205,14 +231,15 @@ class IntentHead(nn.Module):
         return self.reader(self.tuned(text))
 
     def forward(self, text: Tokens) -> IntentLogits:
-        """Tokens `[N, L, text_dim]` -> both opinions' logits `[N, classes]`, and the reader's embedding `[N, dim]`."""
-        read, whole = self.read(text), self.second(text.sentence)
+        """Tokens `[N, L, text_dim]` -> all opinions' logits `[N, classes]`, and the reader's embedding `[N, dim]`."""
+        read, second, third = self.read(text), self.second(text.sentence), self.third(text.wording)
+        weighted = ((read, 1.0), (second, SENTENCE_WEIGHT), (third, WORDING_WEIGHT))
 
-        def both(part: str) -> Tensor:
-            first, second = (getattr(opinion, part).float().log_softmax(-1) for opinion in (read, whole))
-            return (first + SENTENCE_WEIGHT * second) / self.temperature
+        def together(part: str) -> Tensor:
+            opinions = [weight * getattr(each, part).float().log_softmax(-1) for each, weight in weighted]
+            return torch.stack(opinions).sum(0) / self.temperature
 
-        return replace(read, **{part: both(part) for part in PARTS})
+        return replace(read, **{part: together(part) for part in PARTS})
 
 
 def _classifiers(dim: int) -> nn.ModuleDict:

@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.reports.encoder import bfloat16_is_fast
+from model.ngrams import ngrams
 from model.weights import check_revision, load_transformers
-from prompts.cues import CUES, Cue
+from prompts.cues import CUES, UNSIDED, Cue
 from prompts.renaming import renamed
 
 MAX_TOKENS = 160
@@ -29,37 +31,52 @@ CUE_CODES = 2 * len(CUES) + 1
 """A token's cue: 0 for none, then the cues as they stand, then the same negated."""
 
 
+class Wording(NamedTuple):
+    """The n-grams of N texts, one text after the other: `ngrams` int32 `[T, NGRAMS]`, and the texts' `lengths` in
+    tokens, int64 `[N]`."""
+
+    ngrams: Tensor
+    lengths: Tensor
+
+
 @dataclass(frozen=True)
 class Tokens:
     """Prompts as padded tokens: `embedding` float `[..., L, D]`, zero where `mask` bool `[..., L]` is False, and `cue`
-    int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`). And the `sentence` embedding of
-    each, float `[..., D + CUE_CODES]`: the mean of its tokens after all of the encoder's layers, and 1 for the cues it
-    holds."""
+    int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`), and `ngrams` int32 `[..., L, NGRAMS]`, the
+    n-grams that end there (`model.ngrams`). And the `sentence` embedding of each, float `[..., D + CUE_CODES]`: the
+    mean of its tokens after all of the encoder's layers, and 1 for the cues it holds."""
 
     embedding: Tensor
     mask: Tensor
     cue: Tensor
+    ngrams: Tensor
     sentence: Tensor
 
     def __getitem__(self, rows: Tensor) -> Tokens:
         """Some of N prompts, cut to the longest of them."""
         longest = int(self.mask[rows].sum(-1).max())
-        embedding, mask, cue = (x[rows][:, :longest] for x in (self.embedding, self.mask, self.cue))
-        return Tokens(embedding, mask, cue, self.sentence[rows])
+        embedding, mask, cue, ends = (x[rows][:, :longest] for x in (self.embedding, self.mask, self.cue, self.ngrams))
+        return Tokens(embedding, mask, cue, ends, self.sentence[rows])
+
+    @property
+    def wording(self) -> Wording:
+        """The n-grams of N prompts."""
+        return Wording(self.ngrams[self.mask], self.mask.sum(-1))
 
     def expand(self, n: int) -> Tokens:
         """n times the same prompts: `[n, ..., L, D]`."""
-        return Tokens(*(x.expand(n, *x.shape) for x in (self.embedding, self.mask, self.cue, self.sentence)))
+        return Tokens(*(value.expand(n, *value.shape) for value in vars(self).values()))
 
 
 @dataclass(frozen=True)
 class TokenEmbeddings:
-    """N texts as tokens, one text after the other: `embedding` float16 `[T, D]`, `cue` int64 `[T]`; text i has the
-    tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`; and `whole` float16 `[N, D]`, the first part of
-    each text's sentence embedding."""
+    """N texts as tokens, one text after the other: `embedding` float16 `[T, D]`, `cue` int64 `[T]`, `ngrams` int32
+    `[T, NGRAMS]`; text i has the tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`; and `pooled`
+    float16 `[N, D]`, the first part of each text's sentence embedding."""
 
     embedding: Tensor
     cue: Tensor
+    ngrams: Tensor
     start: Tensor
     pooled: Tensor
 
@@ -74,8 +91,18 @@ class TokenEmbeddings:
         offset = torch.arange(int(length.max()), device=rows.device)
         mask = offset < length[..., None]
         index = torch.where(mask, first[..., None] + offset, 0)
-        found = self.embedding[index].float() * mask[..., None], mask, self.cue[index] * mask, self.sentences(rows)
+        embedding, ngrams = (x[index] * mask[..., None] for x in (self.embedding, self.ngrams))
+        found = embedding.float(), mask, self.cue[index] * mask, ngrams, self.sentences(rows)
         return Tokens(*(x.to(device) for x in found))
+
+    def wording(self, rows: Tensor) -> Wording:
+        """The n-grams of some texts, on the rows' device: int64 `[N]`."""
+        at = rows.to(self.start.device)
+        first = self.start[at]
+        lengths = self.start[at + 1] - first
+        skipped = torch.repeat_interleave(first - lengths.cumsum(0) + lengths, lengths)
+        index = skipped + torch.arange(len(skipped), device=at.device)
+        return Wording(self.ngrams[index].to(rows.device), lengths.to(rows.device))
 
     def sentences(self, rows: Tensor) -> Tensor:
         """The sentence embeddings of some texts, on the rows' device: int64 of any shape `[...]` ->
@@ -148,7 +175,15 @@ class TransformerTextEncoder:
         codes = chain.from_iterable(
             _codes(c, offsets) for (_, c), offsets in zip(named, encoded["offset_mapping"], strict=True)
         )
-        return TokenEmbeddings(embedding.clone(), torch.tensor(list(codes)), start.clone(), whole.clone())
+        cue = torch.tensor(list(codes))
+        pieces = torch.tensor(list(chain.from_iterable(encoded["input_ids"])))
+        position = torch.arange(len(pieces)) - torch.repeat_interleave(start[:-1], lengths)
+        found = embedding, cue, ngrams(pieces, _NAMED[cue], position), start, whole
+        return TokenEmbeddings(*(x.clone() for x in found))
+
+
+_NAMED = torch.tensor([False] + [CUES[code % len(CUES)] in (*BY_NAME, *UNSIDED) for code in range(CUE_CODES - 1)])
+"""Which cues are structures' names."""
 
 
 def _codes(found: Sequence[Cue], offsets: list[tuple[int, int]]) -> list[int]:

@@ -115,8 +115,8 @@ class TextBatch:
 
     text: Tensor
     """int64 `[N]`, rows of `Texts`"""
-    sentence: Tensor
-    """int64 `[M]`, the same, whose sentence embeddings the second opinion learns from"""
+    skimmed: Tensor
+    """int64 `[M]`, the same, which the second and the third opinion learn from"""
 
     def to(self, device: torch.device) -> TextBatch:
         """The same on another device."""
@@ -131,8 +131,8 @@ GRAMMAR, COMPOSED = "offline", 0.25
 patterns are soon learned."""
 POOLED = 32
 """Steps whose requests are drawn together and sorted by length, so that little is padded."""
-SENTENCES = 7
-"""How many sentence embeddings are learned from for each text that is read: they take next to no time."""
+SKIMMED = 7
+"""How many texts are skimmed, by sentence embedding and wording, for each that is read: it takes next to no time."""
 
 
 class TextBatches(Dataset):
@@ -162,7 +162,7 @@ class TextBatches(Dataset):
             drawn[mine] = rows[np.searchsorted(until, at[mine] * until[-1], side="right")]
         drawn = drawn[np.argsort(self.length[drawn], kind="stable")]
         first = int(rng.permutation(pooled)[position]) * self.batch_size
-        sentence = np.random.Generator(np.random.PCG64([self.seed, 1, step])).choice(
-            self.rows, SENTENCES * self.batch_size
+        skimmed = np.random.Generator(np.random.PCG64([self.seed, 1, step])).choice(
+            self.rows, SKIMMED * self.batch_size
         )
-        return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]), torch.from_numpy(sentence))
+        return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]), torch.from_numpy(skimmed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
@@ -22,7 +24,8 @@ from model.flans import FLanS, ModelParams, one_hot_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act
 from model.inference import SPECK, Request, Segmenter
 from model.intent_head import Understanding
-from model.text_encoder import TokenEmbeddings
+from model.ngrams import BUCKETS, NGRAMS, ngrams
+from model.text_encoder import CUE_CODES, TokenEmbeddings, Tokens
 from prompts.intent import Intent
 from prompts.targets import intent_of
 
@@ -54,7 +57,19 @@ class Letters:
         letters = [ord(c) % 256 for text in texts for c in text]
         start = torch.tensor([0, *map(len, texts)]).cumsum(0)
         whole = torch.stack([table[[ord(c) % 256 for c in text]].mean(0) for text in texts])
-        return TokenEmbeddings(table[letters], torch.zeros(len(letters), dtype=torch.int64), start, whole)
+        cue, position = torch.zeros(2, len(letters), dtype=torch.int64)
+        for first, end in pairwise(start.tolist()):
+            position[first:end] = torch.arange(end - first)
+        spelled = ngrams(torch.tensor(letters), cue > 0, position)
+        return TokenEmbeddings(table[letters], cue, spelled, start, whole)
+
+
+def tokens(embedding: Tensor) -> Tokens:
+    """Prompts of such tokens, `[N, L, D]`: no cues, and any wording and sentence embedding."""
+    n, length, dim = embedding.shape
+    mask, cue = torch.ones(n, length, dtype=torch.bool), torch.zeros(n, length, dtype=torch.int64)
+    wording = torch.randint(BUCKETS, (n, length, NGRAMS), dtype=torch.int32)
+    return Tokens(embedding, mask, cue, wording, torch.randn(n, dim + CUE_CODES))
 
 
 @pytest.fixture

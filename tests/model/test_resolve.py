@@ -16,11 +16,12 @@ from model.groups import ORDER, act
 from model.intent_head import CLASSES, PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.losses import intent_loss
 from model.resolve import Seen, by_geometry, resolve
-from model.text_encoder import CUE_CODES, Tokens
+from model.text_encoder import CUE_CODES
 from model.tuned_layers import TunedLayers, TunedShape
 from prompts.intent import Intent
 from prompts.kinds import kinds
 from prompts.rules import answer
+from tests.model.test_flans import tokens
 
 INTENTS = [intent for kind in kinds().values() for intent in kind.intents.values()]
 
@@ -97,29 +98,27 @@ def test_whatever_the_heads_say_the_intent_is_valid() -> None:
     torch.manual_seed(0)
     head = IntentHead(TunedLayers(8, TunedShape()), 8, 8).eval()
     shape = (300, 5)
-    cue = torch.randint(CUE_CODES, shape)
-    sentence = torch.randn(len(cue), 8 + CUE_CODES) * 9
-    tokens = Tokens(torch.randn(*shape, 8) * 9, torch.ones(shape, dtype=torch.bool), cue, sentence)
-    for read in understand(head(tokens)):
+    text = tokens(torch.randn(*shape, 8) * 9)
+    text = replace(text, cue=torch.randint(CUE_CODES, shape), sentence=text.sentence * 9)
+    for read in understand(head(text)):
         assert 0 < read.confidence <= 1
 
 
-def test_the_second_opinion_counts_for_less() -> None:
+def test_the_other_opinions_count_for_less_than_the_reader() -> None:
     head = IntentHead(TunedLayers(8, TunedShape()), 8, 8).eval()
-    shape = (3, 5)
-    cue, sentence = torch.zeros(shape, dtype=torch.long), torch.randn(shape[0], 8 + CUE_CODES)
-    text = Tokens(torch.randn(*shape, 8), torch.ones(shape, dtype=torch.bool), cue, sentence)
+    text = tokens(torch.randn(3, 5, 8))
 
-    def kinds_read(reader: float, second: float) -> list[int]:
-        """What is understood where the reader is for the first kind and the second opinion for the second."""
-        for place, (opinion, logit) in enumerate(((head.reader, reader), (head.second, second))):
+    def kinds_read(*sureness: float) -> list[int]:
+        """What is understood where each opinion is so sure of a kind of its own."""
+        for place, (opinion, logit) in enumerate(zip((head.reader, head.second, head.third), sureness, strict=True)):
             opinion.classify["kind"].weight.data.zero_()
             opinion.classify["kind"].bias.data.zero_()[place] = logit
         return head(text).kind.argmax(1).tolist()
 
-    assert kinds_read(5.0, 5.0) == [0] * 3, "both are as sure"
-    assert kinds_read(5.0, 10.0) == [0] * 3, "it is surer"
-    assert kinds_read(0.0, 5.0) == [1] * 3, "the reader doesn't know"
+    assert kinds_read(5.0, 5.0, 5.0) == [0] * 3, "all are as sure"
+    assert kinds_read(5.0, 10.0, 10.0) == [0] * 3, "the others are surer"
+    assert kinds_read(0.0, 5.0, 5.0) == [1] * 3, "the reader doesn't know"
+    assert kinds_read(0.0, 0.0, 5.0) == [2] * 3, "only the third knows"
 
 
 def test_what_is_too_unsure_asks_for_nothing() -> None:

@@ -60,6 +60,19 @@ def test_a_structure_reads_the_same_under_any_of_its_names() -> None:
     spoken, named = (encoder.encode([f"outline the {name}"]) for name in ("food pipe", "esophagus"))
     assert torch.equal(spoken.embedding, named.embedding)
     assert torch.equal(spoken.cue, named.cue)
+    assert torch.equal(spoken.ngrams, named.ngrams)
+
+
+def test_the_wording_of_some_texts_is_theirs_and_may_hide_the_structure() -> None:
+    texts = ["the liver", "could you please outline the left kidney for me", "the stomach"]
+    read = build_text_encoder(TextEncoderParams("sentence")).encode(texts)
+    rows = torch.tensor([2, 0])
+    wording = read.wording(rows)
+    assert wording.lengths.tolist() == [4, 4]
+    assert torch.equal(wording.ngrams, torch.cat([read[rows[i : i + 1]].ngrams[0] for i in range(2)]))
+    assert all(map(torch.equal, wording, read[rows].wording))
+    same = (wording.ngrams[:4] == wording.ngrams[4:]).view(4, 2, -1).all(-1)
+    assert same.tolist() == [[True, True], [True, True], [False, True], [False, True]]
 
 
 def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import torch
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from model.flans import FLanS
-from model.text_encoder import CUE_CODES, TextEncoderParams, Tokens, build_text_encoder
+from model.text_encoder import TextEncoderParams, build_text_encoder
 from model.tuned_layers import TunedLayers, TunedShape, load_tuned_layers
-from tests.model.test_flans import D4, PARAMS, TEXT_DIM
+from tests.model.test_flans import D4, PARAMS, TEXT_DIM, tokens
 
 TEXTS = ["outline the left kidney, please", "liver", "what does the pancreas do, and is it near the stomach?"]
 ROWS = torch.arange(len(TEXTS))
@@ -33,14 +33,8 @@ def test_they_go_on_where_the_frozen_ones_leave_off() -> None:
     assert torch.equal(read.sentence, whole.sentence)
 
 
-def random_tokens(dim: int) -> Tokens:
-    shape = (2, 3)
-    cue = torch.zeros(shape, dtype=torch.long)
-    return Tokens(torch.randn(*shape, dim), torch.ones(shape, dtype=torch.bool), cue, torch.randn(2, dim + CUE_CODES))
-
-
 def test_without_any_tokens_stay_as_they_are() -> None:
-    text = random_tokens(8)
+    text = tokens(torch.randn(2, 3, 8))
     assert torch.equal(TunedLayers(8, TunedShape())(text).embedding, text.embedding)
     assert load_tuned_layers(TextEncoderParams("sentence", layers=3)).shape == TunedShape()
 
@@ -65,7 +59,7 @@ def test_they_are_part_of_a_checkpoint(tmp_path: Path) -> None:
     )
     loaded = FLanS.from_pretrained(tmp_path)
     assert loaded.intent_head.tuned.shape == shape
-    text = random_tokens(TEXT_DIM)
+    text = tokens(torch.randn(2, 3, TEXT_DIM))
     with torch.no_grad():
         read = [each.intent_head(text).kind for each in (model, loaded, FLanS(PARAMS, D4, names).eval())]
     assert torch.equal(read[0], read[1])

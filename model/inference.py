@@ -22,7 +22,7 @@ from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
 from model.groups import act, crop_from_square, pad_to_square, rotate
-from model.intent_head import IntentHead, IntentLogits, Understanding, understand
+from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
 from model.resolve import Seen, by_geometry, predicted_labels, resolve
 from model.text_encoder import TextEncoder, Tokens, build_text_encoder
@@ -68,13 +68,6 @@ class Segmentation:
     """float `[P]`: the probability of the pixel that is likeliest to be what the prompt asks for."""
 
 
-def _in_order_of_length(head: IntentHead, text: Tokens) -> IntentLogits:
-    """What the intent head makes of N prompts, long ones apart from short ones: less is computed on padding."""
-    order = text.mask.sum(-1).argsort(stable=True)
-    read = [vars(head(text[rows])) for rows in order.split(READ_AT_ONCE)]
-    return IntentLogits(**{name: torch.cat([part[name] for part in read])[order.argsort()] for name in read[0]})
-
-
 def _pixel(frames: Sequence[Frame], size: int) -> float:
     """How many pixels of the scan make one of the network's."""
     return mean((frame.side / size) ** 2 for frame in frames)
@@ -111,7 +104,7 @@ class Segmenter:
     def read(self, prompts: Sequence[str]) -> Request:
         """Read prompts, typing errors mended: what each asks for."""
         text = self.encoder.encode([mend(prompt) for prompt in prompts])[torch.arange(len(prompts))]
-        intent = _in_order_of_length(self.model.intent_head, text)
+        intent = self.model.intent_head.by_length(text, READ_AT_ONCE)
         return Request(tuple(prompts), text, intent, tuple(understand(intent)))
 
     @torch.inference_mode()

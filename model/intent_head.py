@@ -241,6 +241,12 @@ class IntentHead(nn.Module):
 
         return replace(read, **{part: together(part) for part in PARTS})
 
+    def by_length(self, text: Tokens, at_once: int) -> IntentLogits:
+        """As `forward`, `at_once` texts of like lengths together: less is computed on padding."""
+        order = text.mask.sum(-1).argsort(stable=True)
+        read = [vars(self(text[rows])) for rows in order.split(at_once)]
+        return IntentLogits(**{name: torch.cat([part[name] for part in read])[order.argsort()] for name in read[0]})
+
 
 def _classifiers(dim: int) -> nn.ModuleDict:
     return nn.ModuleDict({part: nn.Linear(dim, classes) for part, classes in CLASSES.items()})

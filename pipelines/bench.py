@@ -144,7 +144,7 @@ def memory(
 def language(
     checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"), json: Json = False
 ) -> None:
-    """How many of 2,049 requests as people type them are understood, by set, kind and voice."""
+    """How many requests as people type them are understood, by set, kind and voice."""
     from pipelines.bench_language import bench_language, show
 
     rows = bench_language(checkpoint)

@@ -132,7 +132,8 @@ patterns are soon learned."""
 POOLED = 32
 """Steps whose requests are drawn together and sorted by length, so that little is padded."""
 SKIMMED = 7
-"""How many texts are skimmed, by sentence embedding and wording, for each that is read: it takes next to no time."""
+"""How many texts are skimmed, by sentence embedding and wording, for each that is read: it takes next to no time. All
+that somebody wrote are drawn as often."""
 
 
 class TextBatches(Dataset):
@@ -146,6 +147,7 @@ class TextBatches(Dataset):
         # Of each turn, its rows and where in the sum of how often they are drawn each ends.
         self.turns = [(rows, often[rows].cumsum()) for kind, rows in groups.items() for _ in range(SHARES.get(kind, 1))]
         self.rows = np.concatenate(list(groups.values()))
+        self.until = often[self.rows].cumsum()
         self.length = texts.embeddings.start.diff().numpy()
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
 
@@ -162,7 +164,6 @@ class TextBatches(Dataset):
             drawn[mine] = rows[np.searchsorted(until, at[mine] * until[-1], side="right")]
         drawn = drawn[np.argsort(self.length[drawn], kind="stable")]
         first = int(rng.permutation(pooled)[position]) * self.batch_size
-        skimmed = np.random.Generator(np.random.PCG64([self.seed, 1, step])).choice(
-            self.rows, SKIMMED * self.batch_size
-        )
+        at = np.random.Generator(np.random.PCG64([self.seed, 1, step])).random(SKIMMED * self.batch_size)
+        skimmed = self.rows[np.searchsorted(self.until, at * self.until[-1], side="right")]
         return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]), torch.from_numpy(skimmed))

@@ -131,7 +131,7 @@ GRAMMAR, COMPOSED = "offline", 0.25
 patterns are soon learned."""
 POOLED = 32
 """Steps whose requests are drawn together and sorted by length, so that little is padded."""
-SKIMMED = 7
+SKIMMED = 4
 """How many texts are skimmed, by sentence embedding and wording, for each that is read: it takes next to no time. All
 that somebody wrote are drawn as often."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from model.intent_head import WordingClassifier
 from model.ngrams import BUCKETS, LONGEST, NGRAMS, ngrams
+from model.text_encoder import Wording
 
 
 def of(*texts: list[int], named: tuple[int, ...] = ()) -> Tensor:
@@ -43,6 +45,17 @@ def test_half_of_them_hide_which_structure_is_named() -> None:
     assert hidden.all()
     assert as_they_are[1].tolist() == [False, False, True], "nothing ends there yet"
     assert as_they_are[2].tolist() == [True, False, False]
+
+
+def test_an_opinion_on_a_text_hangs_on_no_other() -> None:
+    torch.manual_seed(0)
+    opinion = WordingClassifier().eval()
+    first, second = [7, 8, 9, 10], [11, 12]
+    both = opinion(Wording(of(first, second), torch.tensor([4, 2]))).kind
+    for row, text in zip(both, (first, second), strict=True):
+        alone = opinion(Wording(of(text), torch.tensor([len(text)]))).kind[0]
+        torch.testing.assert_close(row, alone)
+    assert not torch.allclose(both[0], both[1])
 
 
 def test_few_of_many_share_a_bucket() -> None:

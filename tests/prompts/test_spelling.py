@@ -27,6 +27,8 @@ from prompts.spelling import mend
         ("gal bladder R?", "gall bladder R?"),
         ("small intestin pls", "small intestine pls"),
         ("isofagus, stumick and splin", "esophagus, stomach and spleen"),
+        ("the stomch in yelow, it's mising", "the stomach in yellow, it's missing"),
+        ("abov the kidny, behnd the livver", "above the kidney, behind the liver"),
     ],
 )
 def test_misspelt_words_are_mended(typed: str, meant: str) -> None:

@@ -7,6 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def spread(x: Tensor, n: int) -> Tensor:
+    """`[N, ...]` -> `[n, ...]`, each as often as the others."""
+    return x if len(x) == n else x.repeat_interleave(n // len(x), 0)
+
+
 class Attention(nn.Module):
     """Multi-head attention whose inner width may be smaller than its tokens'.
 
@@ -24,34 +29,49 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """q `[N, Lq, dim]`, k and v `[N, Lk, dim]`, mask bool `[N, Lk]` (False is not attended to) -> `[N, Lq,
-        dim]`."""
+        """q `[N, Lq, dim]`, k and v `[N, Lk, dim]`, mask bool `[N, Lk]` (False is not attended to) -> `[N, Lq, dim]`.
+        Of q, or of k and v, there may be fewer, N / n, each for n of the others in turn."""
+        n = max(len(q), len(k))
         q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            spread(layer(x), n).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.q, q), (self.k, k), (self.v, v))
         )
         attended = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None, :])
         return self.out(attended.transpose(1, 2).flatten(-2))
 
 
-class TwoWayBlock(nn.Module):
-    """Tokens attend to themselves and to the image; the image attends to the tokens."""
+class TokenBlock(nn.Module):
+    """Tokens attend to themselves and to the image."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.self_attention = Attention(dim, heads)
         self.token_to_image = Attention(dim, heads, shrink=2)
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-        self.image_to_token = Attention(dim, heads, shrink=2)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(4))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
 
-    def forward(self, tokens: Tensor, mask: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens `[N, L, dim]`, mask bool `[N, L]`, image `[N, S, dim]`, position `[S, dim]` -> tokens, image."""
+    def forward(self, tokens: Tensor, mask: Tensor, image: Tensor, position: Tensor) -> Tensor:
+        """tokens `[N, L, dim]`, mask bool `[N, L]`, image `[N, S, dim]` (or N / n, each for n of the tokens in turn),
+        position `[S, dim]` -> tokens."""
         tokens = self.norms[0](tokens + self.self_attention(tokens, tokens, tokens, mask))
         tokens = self.norms[1](tokens + self.token_to_image(tokens, image + position, image))
-        tokens = self.norms[2](tokens + self.mlp(tokens))
-        image = self.norms[3](image + self.image_to_token(image + position, tokens, tokens, mask))
-        return tokens, image
+        return self.norms[2](tokens + self.mlp(tokens))
+
+
+class TwoWayBlock(nn.Module):
+    """The same, and then the image attends to the tokens."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.tokens = TokenBlock(dim, heads)
+        self.image_to_token = Attention(dim, heads, shrink=2)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor, mask: Tensor, image: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """As for `TokenBlock` -> tokens, and the image `[N, S, dim]` as each of them sees it."""
+        tokens = self.tokens(tokens, mask, image, position)
+        seen = self.image_to_token(image + position, tokens, tokens, mask)
+        return tokens, self.norm(spread(image, len(tokens)) + seen)
 
 
 def position_encoding(dim: int, side: int) -> Tensor:

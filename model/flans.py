@@ -61,6 +61,8 @@ class ModelParams:
             raise ValueError(f"model.resolve must be geometric or learned, found {self.resolve}")
         if self.size % 2 ** len(self.widths):
             raise ValueError(f"model.size must be a multiple of {2 ** len(self.widths)}, found {self.size}")
+        if self.decoder_depth < 1:
+            raise ValueError(f"model.decoder_depth must be at least 1, found {self.decoder_depth}")
         if len(self.widths) < 3:
             raise ValueError("model.widths needs at least three levels")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.attention import TwoWayBlock
+from model.attention import TokenBlock, TwoWayBlock
 from model.organ_head import dot
 
 
@@ -25,7 +25,8 @@ class MaskDecoder(nn.Module):
         super().__init__()
         self.mask_token = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.project = nn.Linear(text_dim, dim)
-        self.blocks = nn.ModuleList(TwoWayBlock(dim, 4) for _ in range(depth))
+        self.blocks = nn.ModuleList(TwoWayBlock(dim, 4) for _ in range(depth - 1))
+        self.last_block = TokenBlock(dim, 4)  # whose image nobody looks at
         last = nn.Linear(dim, fine_dim + 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -57,7 +58,8 @@ class MaskDecoder(nn.Module):
         lead = torch.stack([self.mask_token.expand(batch, prompts, -1), query, intent], 2)
         tokens = torch.cat([lead, self.project(text)], 2).flatten(0, 1)
         keep = torch.cat([mask.new_ones(batch, prompts, 3), mask], 2).flatten(0, 1)
-        image = coarse[:, None].expand(-1, prompts, -1, -1).flatten(0, 1)
+        image = coarse
         for block in self.blocks:
             tokens, image = block(tokens, keep, image, position)
+        tokens = self.last_block(tokens, keep, image, position)
         return dot(vector + self.to_vector(tokens[:, 0]).unflatten(0, (batch, prompts)), fine)

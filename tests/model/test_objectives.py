@@ -5,16 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from corpus.anatomy import N_ORGANS
 from model.canonicalizer import Pose
 from model.data import Batch
 from model.flans import FLanS
 from model.groups import INVERSE, ORDER, act_batch, compose, rotate
-from model.objectives import JointObjective, LossWeights, nearly_upright
-from tests.model.test_flans import D4, PARAMS, SIZE, TEXT_DIM
+from model.intent_head import IntentTargets
+from model.objectives import (
+    CanonicalizerObjective,
+    JointObjective,
+    LanguageObjective,
+    LossWeights,
+    SegmenterObjective,
+    nearly_upright,
+)
+from model.texts import TextBatch, Texts
+from prompts.intent import Intent
+from tests.model.test_flans import D4, PARAMS, SIZE, TEXT_DIM, Letters
 
 
 def found(element: torch.Tensor, degrees: torch.Tensor) -> Pose:
@@ -80,3 +92,43 @@ def test_without_a_canonicalizer_slices_stay_turned(
     lies = torch.isclose(seen[0].image, image, atol=1e-3).flatten(1).all(1).float().mean()
     assert abs(float(lies) - upright) < 0.15
     assert torch.allclose(seen[0].label.float() / 255, seen[0].image[:, 0], atol=0.02), "labels turn with their picture"
+
+
+REQUESTS = {
+    "outline the liver": Intent("anatomy", "liver", None, "patient"),
+    "not the left kidney, the other": Intent("anatomy", "right kidney", None, "patient", True),
+    "the second largest": Intent("size", None, "largest", rank=2),
+    "what lies below the spleen": Intent("relation", "spleen", relation="below"),
+}
+
+
+def objective_of(stage: str, resolve: str = "geometric") -> nn.Module:
+    """What a stage minimises, for a small untrained model."""
+    torch.manual_seed(0)
+    model = FLanS(replace(PARAMS, resolve=resolve), D4, torch.randn(N_ORGANS, TEXT_DIM))
+    texts = Texts(pd.DataFrame(), Letters().encode(list(REQUESTS)), IntentTargets.of(list(REQUESTS.values())), {})
+    if stage == "canonicalizer":
+        return CanonicalizerObjective(model.canonicalizer, LossWeights())
+    if stage == "language":
+        return LanguageObjective(model.intent_head, texts)
+    model.canonicalizer.requires_grad_(stage == "joint")
+    return {"segmenter": SegmenterObjective, "joint": JointObjective}[stage](model, texts, LossWeights())
+
+
+def slices() -> Batch:
+    """Two noisy slices, two prompts each."""
+    torch.manual_seed(1)
+    prompts, organs = torch.arange(4).reshape(2, 2), torch.tensor([[1, 2], [3, 1]])
+    image, label = torch.rand(2, 1, SIZE, SIZE), torch.randint(N_ORGANS + 1, (2, SIZE, SIZE)).to(torch.uint8)
+    return Batch(image, label, torch.ones(2, N_ORGANS, dtype=torch.bool), prompts, organs, torch.tensor([5.0, -9.0]))
+
+
+@pytest.mark.parametrize("resolve", ["geometric", "learned"])
+@pytest.mark.parametrize("stage", ["canonicalizer", "language", "segmenter", "joint"])
+def test_all_that_a_stage_trains_has_a_part_in_its_loss(stage: str, resolve: str) -> None:
+    """Several processes wait for every weight's gradient, and stop where one has none."""
+    objective, batch = objective_of(stage, resolve), TextBatch(torch.arange(4), torch.arange(4))
+    objective.train()
+    objective(batch if stage == "language" else slices())["loss"].backward()
+    idle = [name for name, p in objective.named_parameters() if p.requires_grad and p.grad is None]
+    assert not idle

@@ -19,9 +19,6 @@ from model.losses import intent_loss, mask_loss, organ_loss, organ_targets, pres
 from model.processes import mean_everywhere
 from model.texts import TextBatch, Texts
 
-READ_IN = 4
-"""Parts in which a batch's prompts are read, the shortest first."""
-
 
 @params_dataclass
 class LossWeights:
@@ -115,8 +112,7 @@ class SegmenterObjective(nn.Module):
         targets = organ_targets(batch.label)
 
         with torch.no_grad():
-            prompts = batch.text.flatten()
-            intent = model.intent_head.by_length(texts.embeddings[prompts], -(-len(prompts) // READ_IN))
+            intent = model.intent_head(texts.embeddings[batch.text.flatten()])
         if model.params.resolve == "geometric":
             organs = one_hot_organs(batch.organ)  # what geometry will resolve the prompt to, once the maps are right
         else:

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from corpus.errors import InputError
 from corpus.params import plain
-from model.processes import launch, number, part, share_batch_norm
+from model.processes import keep_memory, launch, number, part, share_batch_norm
 from model.training_params import TrainParams, rate
 from model.training_state import Losses, TrainingState
 
@@ -75,6 +75,7 @@ def fit(
         InputError: The batch can't be shared evenly, or no loss is called `params.watch`.
     """
     torch.set_num_threads(params.threads)
+    keep_memory()
     fabric = fabric or launch()
     rank, world = fabric.global_rank, fabric.world_size
     if params.batch_size % (world * params.accumulate):

@@ -86,6 +86,13 @@ def train_in_two(out: Path, launcher: list[str], *strategies: str, **env: str) -
     assert done.returncode == 0, done.stderr[-4000:]
 
 
+def assert_alike(history: list, shared: list) -> None:
+    """Whether one process and several logged the same."""
+    for (step, values), (other_step, others) in zip(history, shared, strict=True):
+        assert step == other_step
+        assert others == pytest.approx(values, rel=1e-4, abs=2e-6)
+
+
 @pytest.mark.parametrize(
     ("strategy", "launcher", "env"),
     [
@@ -102,11 +109,10 @@ def test_two_processes_do_what_one_does(
     weights, history = run(tmp_path / "one", EVERYTHING, dropout=0.0)
     for name in ("whole", "resumed"):
         shared, shared_history = training_run.read(tmp_path / f"{strategy}-{name}")
-        for (step, values), (other_step, others) in zip(history, shared_history, strict=True):
-            assert step == other_step
-            assert others == pytest.approx(values, rel=1e-4, abs=2e-6)
+        assert_alike(history, shared_history)
         for key, value in weights.items():
             torch.testing.assert_close(shared[key], value, rtol=1e-3, atol=1e-5)
+    assert_alike(training_run.segment(tmp_path / "one"), training_run.read(tmp_path / f"{strategy}-segmenter")[1])
     loss, gradient = training_run.batch_losses(0, 1)
     losses, world = training_run.read(tmp_path / f"{strategy}-losses")
     assert world == [2]

@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from corpus.anatomy import BY_NAME, N_ORGANS
 from model import training
+from model.data import Batch
 from model.intent_head import PARTS, IntentLogits, IntentTargets
 from model.losses import intent_loss, organ_loss, organ_targets, presence_loss
 from model.processes import launch, mean_everywhere, part
 from model.training import fit
 from model.training_params import TrainParams
+from tests.model.test_objectives import objective_of, slices
 
 PARAMS = TrainParams(
     steps=12,
@@ -77,8 +79,9 @@ class Objective(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.network = nn.Sequential(
-            nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Dropout(dropout), nn.Flatten(), nn.Linear(144, 1)
-        )
+            *(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)),
+            *(nn.Dropout(dropout), nn.Flatten(), nn.Linear(64, 1)),
+        ).to(memory_format=torch.channels_last)
 
     def forward(self, batch: Noise) -> dict[str, Tensor]:
         errors = (self.network(batch.image)[:, 0] - batch.image.mean((1, 2, 3)) - 1).square()
@@ -109,6 +112,28 @@ def run(
     return objective.state_dict(), history
 
 
+class Slices:
+    """The same two slices in every step."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, step: int) -> Batch:
+        return slices()
+
+
+def segment(folder: Path) -> list:
+    """Train a small segmenter; gives what was logged."""
+    history: list = []
+    params = replace(PARAMS, batch_size=2, steps=3, validate_every=1, learning_rate=1e-3)
+
+    def log(step: int, values: dict[str, float]) -> None:
+        history.append([step, values])
+
+    fit(objective_of("segmenter"), Slices(), Slices(), params, state_dir=folder, key={"segmenter": True}, log=log)
+    return history
+
+
 def finish(folder: Path, params: TrainParams, out: Path) -> None:
     """Train to the end and write what came out."""
     training.SAVE_EVERY = 3
@@ -117,7 +142,7 @@ def finish(folder: Path, params: TrainParams, out: Path) -> None:
 
 
 def write(out: Path, weights: dict[str, Tensor], history: list) -> None:
-    save_file(weights, out.with_suffix(".safetensors"))
+    save_file({name: x.contiguous() for name, x in weights.items()}, out.with_suffix(".safetensors"))
     out.with_suffix(".json").write_text(json.dumps(history), encoding="utf-8")
 
 
@@ -178,11 +203,13 @@ def main() -> None:
             fabric.barrier()
         resumed = run(out / "unfinished", EVERYTHING, dropout=0.0)
         loss, gradient = batch_losses(fabric.global_rank, fabric.world_size)
+        segmented = segment(out / "unfinished")
         losses = {"loss": fabric.all_reduce(loss), "gradient": fabric.all_reduce(gradient)}
         if fabric.is_global_zero:
             write(out / f"{strategy}-whole", *whole)
             write(out / f"{strategy}-resumed", *resumed)
             write(out / f"{strategy}-losses", losses, [fabric.world_size])
+            write(out / f"{strategy}-segmenter", {}, segmented)
 
 
 if __name__ == "__main__":

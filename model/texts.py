@@ -83,7 +83,7 @@ def embed_texts(dataset: Path, encoder: TextEncoder, out: Path) -> None:
     """
     table = pd.concat([read_table(dataset / f"{name}.parquet") for name in ("texts", "variants")], ignore_index=True)
     table = table[table["split"].isin(("train", "val"))]
-    tokens = encoder.encode([mend(text) for text in table["text"]], quick=True)
+    tokens = encoder.encode([mend(text) for text in table["text"]])
     out.mkdir(parents=True, exist_ok=True)
     save_file(vars(tokens), out / TOKENS)
     table.to_parquet(out / TABLE, index=False)

@@ -52,7 +52,7 @@ class Letters:
 
     dim = TEXT_DIM
 
-    def encode(self, texts: Sequence[str], quick: bool = False) -> TokenEmbeddings:
+    def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
         table = torch.randn(256, TEXT_DIM, generator=torch.Generator().manual_seed(1))
         letters = [ord(c) % 256 for text in texts for c in text]
         start = torch.tensor([0, *map(len, texts)]).cumsum(0)

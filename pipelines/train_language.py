@@ -29,13 +29,19 @@ def main() -> None:
     torch.manual_seed(params.seed)
     texts = load_texts(TOKENS)
     model_params = load_params("model", ModelParams)
-    tuned = load_tuned_layers(model_params.text_encoder)
-    head = IntentHead(tuned, texts.embeddings.embedding.shape[1], model_params.dim)
+
+    def untrained() -> IntentHead:
+        tuned = load_tuned_layers(model_params.text_encoder)
+        return IntentHead(tuned, texts.embeddings.embedding.shape[1], model_params.dim)
+
+    head = untrained()
 
     def save(figures: dict[str, float]) -> None:
-        console.print(f"temperature of its confidence: {calibrate(head, texts):g}")
+        whole = untrained()  # what was trained may lie on a GPU, or be spread over several: it can't be asked here
+        whole.load_state_dict(head.state_dict())
+        console.print(f"temperature of its confidence: {calibrate(whole, texts):g}")
         training = provenance("language alone", params, figures)
-        save_checkpoint(head, {"training": training}, MODELS / "language")
+        save_checkpoint(whole, {"training": training}, MODELS / "language")
 
     run(
         "language",

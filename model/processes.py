@@ -7,9 +7,7 @@ gradients averaged, W processes do what one would.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from typing import Any, TypeVar
 
 import torch
@@ -26,9 +24,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from corpus.errors import InputError
 from corpus.reports.encoder import bfloat16_is_fast
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-LARGEST_KEPT = 32 << 20
-"""Bytes; glibc takes no higher limit."""
 SHARDED_APART = 1_000_000
 """Layers of at least so many parameters are gathered one by one under FSDP, and not with the rest."""
 T = TypeVar("T")
@@ -57,15 +52,6 @@ def launch() -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-def keep_memory() -> None:
-    """Let glibc, where that is what allocates, keep what is freed. Otherwise a step's larger tensors go back to the
-    system and come anew, page by page: on a CPU an eighth of the time."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:
-        mallopt(_M_MMAP_THRESHOLD, LARGEST_KEPT)
-        mallopt(_M_TRIM_THRESHOLD, -1)  # never
 
 
 def _around_us() -> tuple[int, int]:

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader
 
 from corpus.errors import InputError
 from corpus.params import plain
-from model.processes import keep_memory, launch, number, part, share_batch_norm
+from model.memory import keep_memory
+from model.processes import launch, number, part, share_batch_norm
 from model.training_params import TrainParams, rate
 from model.training_state import Losses, TrainingState
 

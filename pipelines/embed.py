@@ -9,6 +9,7 @@ import torch
 
 from corpus.params import load_params
 from model.flans import ModelParams
+from model.memory import keep_memory
 from model.text_encoder import build_text_encoder
 from model.texts import EmbedParams, embed_texts
 from pipelines.stage import DATASET, TOKENS, stage
@@ -18,6 +19,7 @@ from pipelines.stage import DATASET, TOKENS, stage
 def main() -> None:
     """Embed texts.parquet and variants.parquet of the data set into data/tokens."""
     torch.set_num_threads(load_params("embed", EmbedParams).threads)
+    keep_memory()
     embed_texts(DATASET, build_text_encoder(load_params("model", ModelParams).text_encoder), TOKENS)
 
 

@@ -27,6 +27,7 @@ from model.data import SplitData
 from model.drawing import draw_examples
 from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.inference import Segmenter
+from model.memory import keep_memory
 from model.robustness import robustness
 from model.scoring import OUT, calibration, examples, score, score_volumes, tables
 from model.training_params import TrainParams
@@ -43,6 +44,7 @@ def main() -> None:
     params = load_params("evaluate", EvaluateParams)
     targets = load_params("targets", TargetParams)
     torch.set_num_threads(load_params("train_joint", TrainParams).threads)
+    keep_memory()
     data = SplitData(DATASET, SLICES / cohort(), "test")
     slices, texts, variants = (pd.read_parquet(DATASET / f"{name}.parquet") for name in ("slices", "texts", "variants"))
     leak = check_leaks(

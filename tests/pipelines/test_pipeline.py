@@ -172,6 +172,14 @@ def test_the_readmes_commands_run(small: Path, shell: Shell) -> None:
     shell("git checkout -q . && dvc checkout -q --force")
 
 
+def test_two_processes_train_a_stage_and_save_it(small: Path, shell: Shell) -> None:
+    """What only the first process does once the weights are there must not wait for the others."""
+    for name in ("language", "segmenter"):
+        shell(f"FLANS_DEVICES=2 FLANS_STRATEGY=fsdp timeout 300 dvc repro --force --single-item train_{name}")
+        assert (small / f"models/{name}/model.safetensors").is_file(), "DVC takes a stage's outputs away before it runs"
+    shell("git checkout -q . && dvc checkout -q --force")
+
+
 def test_baselines_that_are_trained_stand_beside_the_model(small: Path, shell: Shell) -> None:
     """Two experiments in a row, one of them without a canonicalizer to train; afterwards all lies as it was."""
     before = (small / "models/flans/model.safetensors").read_bytes()

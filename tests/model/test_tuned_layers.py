@@ -25,8 +25,8 @@ def test_they_go_on_where_the_frozen_ones_leave_off() -> None:
     whole = build_text_encoder(TextEncoderParams("sentence")).encode(TEXTS)[ROWS]
     with torch.no_grad():
         read = load_tuned_layers(params).eval()(begun)
-    # Tokens are kept in float16, of up to 8 or so here.
-    torch.testing.assert_close(read.embedding, whole.embedding, atol=5e-3, rtol=0)
+    # Tokens are of up to 8 or so here, kept in float16, and read in bfloat16 where that is fast.
+    torch.testing.assert_close(read.embedding, whole.embedding, atol=3e-2, rtol=0)
     assert (begun.embedding - whole.embedding).abs().max() > 0.5
     assert torch.equal(read.mask, whole.mask)
     assert torch.equal(read.cue, whole.cue)

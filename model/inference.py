@@ -25,7 +25,7 @@ from model.groups import act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
 from model.resolve import Seen, by_geometry, predicted_labels, resolve
-from model.text_encoder import TextEncoder, Tokens, build_text_encoder, quickly
+from model.text_encoder import TextEncoder, Tokens, bfloat16_where_fast, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
 
@@ -104,7 +104,7 @@ class Segmenter:
     def read(self, prompts: Sequence[str]) -> Request:
         """Read prompts, typing errors mended: what each asks for."""
         text = self.encoder.encode([mend(prompt) for prompt in prompts])[torch.arange(len(prompts))]
-        with quickly():
+        with bfloat16_where_fast():
             intent = self.model.intent_head.by_length(text, READ_AT_ONCE)
         return Request(tuple(prompts), text, intent, tuple(understand(intent)))
 

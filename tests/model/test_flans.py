@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,20 @@ def asked(segmenter: Segmenter, *intents: Intent) -> Request:
 
 def hu(height: int, width: int, slices: int = 1) -> np.ndarray:
     return np.random.default_rng(0).integers(-200, 300, (slices, height, width)).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"resolve": "both"}, "must be geometric or learned, found both"),
+        ({"size": 30}, "must be a multiple of 8, found 30"),
+        ({"decoder_depth": 0}, "decoder_depth must be at least 1, found 0"),
+        ({"widths": (8, 12)}, "at least three levels"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        replace(PARAMS, **change)
 
 
 def test_shapes_and_one_encoding_for_all_prompts(segmenter: Segmenter) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from corpus.errors import InputError
-from model.text_encoder import CUE_CODES, MAX_TOKENS, TextEncoderParams, build_text_encoder, quickly
+from model.text_encoder import CUE_CODES, MAX_TOKENS, TextEncoderParams, bfloat16_where_fast, build_text_encoder
 from prompts.cues import CUES
 
 
@@ -129,7 +129,7 @@ def test_offline_it_says_what_to_fetch_and_where_to_put_it(
 def test_a_text_goes_through_the_first_layers_alone() -> None:
     text = ["outline the left kidney"]
     whole = build_text_encoder(TextEncoderParams("sentence"))
-    with torch.no_grad(), quickly():
+    with torch.no_grad(), bfloat16_where_fast():
         states = whole.network(**whole.tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states
     for layers in (1, 3, 6):
         read = build_text_encoder(TextEncoderParams("sentence", layers=layers)).encode(text)

@@ -8,7 +8,17 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
-OPTIONAL = ("stage", "parameters", "sources", "patients", "slices", "labels", "dataset_sha256", "validation")
+OPTIONAL = (
+    "stage",
+    "parameters",
+    "sources",
+    "patients",
+    "slices",
+    "labels",
+    "dataset_sha256",
+    "requests",
+    "validation",
+)
 
 
 def model_card(config: dict[str, Any]) -> str:
@@ -17,7 +27,8 @@ def model_card(config: dict[str, Any]) -> str:
     Args:
         config: A checkpoint's config.json. Its `training` may say `OPTIONAL`: in words which stage, and the stage's
             parameters; numbers of slices by source, of patients and slices by split; by source its volumes, modality
-            and organs labelled; hashes of the data set's files; figures of the validation by name.
+            and organs labelled; hashes of the data set's files; where it read nothing but requests, their numbers by
+            kind and split; figures of the validation by name.
     """
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True

@@ -157,6 +157,8 @@ class FLanS(nn.Module):
             InputError: A file is missing or damaged, or the checkpoint was made with another vocabulary or version.
         """
         config = read_config(directory)
+        if "organs" not in config:
+            raise InputError(directory / CONFIG, "expected the whole model, found a part of it", "name models/flans")
         if config["organs"] != _VOCABULARY:
             found = "the checkpoint's organs are not those of corpus/organs.yaml"
             raise InputError(directory / CONFIG, found, "train it again: dvc repro")

@@ -29,11 +29,14 @@ SHARDED_APART = 1_000_000
 T = TypeVar("T")
 
 
-def launch() -> Fabric:
+def launch(alone: bool = False) -> Fabric:
     """Where training runs: FLANS_ACCELERATOR, FLANS_DEVICES, FLANS_NODES, FLANS_STRATEGY and FLANS_PRECISION; else
     what torchrun's or SLURM's environment says; else one process on whatever is there.
 
     Precision is bf16-mixed where the hardware has it (GPUs, newer CPUs: twice as fast), and 32-true elsewhere.
+
+    Args:
+        alone: One process, whatever they say: for a command that isn't a stage, and does more than train.
 
     Raises:
         InputError: A variable's value makes no sense.
@@ -41,17 +44,22 @@ def launch() -> Fabric:
     accelerator = os.environ.get("FLANS_ACCELERATOR", "auto")
     capable = torch.cuda.is_available() and accelerator != "cpu"
     capable = capable or bfloat16_is_fast()
-    devices, nodes = _around_us()
-    devices, nodes = number("FLANS_DEVICES", devices), number("FLANS_NODES", nodes)
+    devices, nodes = (1, 1) if alone else _processes()
     fabric = Fabric(
         accelerator=accelerator,
-        strategy=_strategy(devices * nodes),
+        strategy="auto" if alone else _strategy(devices * nodes),
         devices=devices,
         num_nodes=nodes,
         precision=os.environ.get("FLANS_PRECISION", "bf16-mixed" if capable else "32-true"),  # type: ignore[arg-type]
     )
     fabric.launch()
     return fabric
+
+
+def _processes() -> tuple[int, int]:
+    """Processes a node, and nodes."""
+    devices, nodes = _around_us()
+    return number("FLANS_DEVICES", devices), number("FLANS_NODES", nodes)
 
 
 def _around_us() -> tuple[int, int]:

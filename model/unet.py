@@ -28,6 +28,7 @@ from model.data import Augmentation, Batch, SplitData, TrainingBatches, to_netwo
 from model.flans import ModelParams
 from model.groups import crop_from_square
 from model.losses import organ_loss
+from model.processes import launch
 from model.resolve import predicted_labels
 from model.training import fit
 from model.training_params import TrainParams
@@ -112,7 +113,8 @@ def train_unet(
     seconds: float | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> ClosedUNet:
-    """Train a U-Net, or load the one that `out` holds if it was trained just so. A killed training goes on.
+    """Train a U-Net, in one process, or load the one that `out` holds if it was trained just so. A killed training
+    goes on.
 
     Args:
         dataset, slices: Folders of the data set and of the cohort's slice stores.
@@ -144,8 +146,9 @@ def train_unet(
 
     def run(objective: nn.Module, params: TrainParams, **more: Any) -> None:
         training, validation = batches("train", params.steps, augment), batches("val", VALIDATION_STEPS, None)
-        fit(objective, training, validation, params, state_dir=state_dir, **more)
+        fit(objective, training, validation, params, state_dir=state_dir, fabric=fabric, **more)
 
+    fabric = launch(alone=True)
     torch.manual_seed(params.seed)
     network = ClosedUNet(UNetParams(), model, labelled_organs(SplitData(dataset, slices, "train")))
     if seconds is not None:

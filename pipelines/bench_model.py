@@ -105,7 +105,7 @@ def _training(segmenter: Segmenter, x: torch.Tensor, prompts: int) -> Callable[[
     """A training step of the segmenter on a slice `[1, 1, S, S]` with so many prompts."""
     texts, intents = _asked(prompts)
     read = Texts(pd.DataFrame({"text": texts}), segmenter.encoder.encode(texts), IntentTargets.of(intents), {})
-    fabric = launch()
+    fabric = launch(alone=True)
     objective = SegmenterObjective(segmenter.model, read, LossWeights()).train()
     trained = [p for p in objective.parameters() if p.requires_grad]
     module, optimizer = fabric.setup(objective, torch.optim.AdamW(trained, 1e-5, fused=True))

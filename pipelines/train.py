@@ -36,13 +36,19 @@ def _manifest() -> dict[str, Any]:
     return json.loads((DATASET / "manifest.json").read_text(encoding="utf-8"))
 
 
-def provenance(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[str, Any]:
-    """What a model card says of the data and the training.
+def learned(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[str, Any]:
+    """What a model card says of the training.
 
     Args:
         stage: In words.
         figures: Of the validation, as `fit` gives them to what saves.
     """
+    validation = {name.removeprefix("val/"): value for name, value in figures.items()}
+    return {"stage": stage, "parameters": plain(params), "validation": validation}
+
+
+def learned_from_slices(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[str, Any]:
+    """The same, and what it says of the data set."""
     manifest = _manifest()
     table = pd.read_parquet(DATASET / "slices.parquet", columns=["source", "volume", "modality", "labelled"])
     names = {organ.id: organ.name for organ in ORGANS}
@@ -55,12 +61,10 @@ def provenance(stage: str, params: TrainParams, figures: dict[str, float]) -> di
         for source, rows in table.groupby("source", sort=True)
     }
     return {
-        "stage": stage,
-        "parameters": plain(params),
+        **learned(stage, params, figures),
         **{name: manifest[name] for name in ("sources", "patients", "slices")},
         "labels": labels,
         "dataset_sha256": manifest["sha256"],
-        "validation": {name.removeprefix("val/"): value for name, value in figures.items()},
     }
 
 

@@ -14,7 +14,7 @@ from model.objectives import CanonicalizerObjective, LossWeights
 from model.training import curves
 from model.training_params import TrainParams
 from pipelines.stage import MODELS, console, stage
-from pipelines.train import provenance, train
+from pipelines.train import learned_from_slices, train
 
 
 @stage
@@ -27,7 +27,7 @@ def main() -> None:
     def save(figures: dict[str, float]) -> None:
         config = {
             "canonicalizer": plain(canonicalizer.params),
-            "training": provenance("canonicalizer alone", params, figures),
+            "training": learned_from_slices("canonicalizer alone", params, figures),
         }
         save_checkpoint(canonicalizer.eval(), config, MODELS / "canonicalizer")
 

@@ -14,7 +14,7 @@ from model.objectives import JointObjective, LossWeights
 from model.texts import load_texts, read_table
 from model.training_params import TrainParams
 from pipelines.stage import DATASET, MODELS, TOKENS, stage
-from pipelines.train import provenance, train
+from pipelines.train import learned_from_slices, train
 
 
 @stage
@@ -28,7 +28,7 @@ def main() -> None:
     askew = model.canonicalizer.params.any_angle
 
     def save(figures: dict[str, float]) -> None:
-        training = provenance("joint, on turned and mirrored slices", params, figures)
+        training = learned_from_slices("joint, on turned and mirrored slices", params, figures)
         model.eval().save_pretrained(MODELS / "flans", training)
         save_held_out(read_table(DATASET / "texts.parquet"), MODELS / "flans")
 

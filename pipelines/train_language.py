@@ -17,7 +17,7 @@ from model.texts import TextBatches, load_texts
 from model.training_params import TrainParams
 from model.tuned_layers import load_tuned_layers
 from pipelines.stage import MODELS, TOKENS, console, stage
-from pipelines.train import VALIDATION_STEPS, provenance, run
+from pipelines.train import VALIDATION_STEPS, learned, run
 from prompts.dataset import file_hash
 
 
@@ -40,7 +40,8 @@ def main() -> None:
         whole = untrained()  # what was trained may lie on a GPU, or be spread over several: it can't be asked here
         whole.load_state_dict(head.state_dict())
         console.print(f"temperature of its confidence: {calibrate(whole, texts):g}")
-        training = provenance("language alone", params, figures)
+        counts = texts.table.groupby(["kind", "split"]).size().unstack(fill_value=0).to_dict("index")
+        training = learned("language alone", params, figures) | {"requests": counts}
         save_checkpoint(whole, {"training": training}, MODELS / "language")
 
     run(

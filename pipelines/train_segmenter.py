@@ -18,7 +18,7 @@ from model.texts import load_texts, name_embeddings
 from model.training_params import TrainParams
 from model.tuned_layers import load_tuned_layers
 from pipelines.stage import MODELS, TOKENS, stage
-from pipelines.train import provenance, train
+from pipelines.train import learned_from_slices, train
 
 
 @stage
@@ -39,7 +39,7 @@ def main() -> None:
     objective = SegmenterObjective(model, texts, load_params("loss", LossWeights))
 
     def save(figures: dict[str, float]) -> None:
-        training = provenance("segmenter, on canonical slices", params, figures)
+        training = learned_from_slices("segmenter, on canonical slices", params, figures)
         model.eval().save_pretrained(MODELS / "segmenter", training)
 
     train("segmenter", objective, texts, params, start=("canonicalizer", "language"), save=save)

@@ -96,6 +96,24 @@ def test_a_canonicalizer_has_a_card_too(tmp_path: Path) -> None:
     assert "Text encoder" not in card
 
 
+def test_an_intent_head_has_one_of_the_requests_that_it_read(tmp_path: Path) -> None:
+    counts = {"anatomy": {"train": 40, "val": 4}, "none": {"train": 9, "val": 0}}
+    training = {"stage": "language alone", "requests": counts, "validation": {"organ_accuracy": 0.5}}
+    save_checkpoint(torch.nn.Linear(2, 2), {"training": training}, tmp_path)
+    card = (tmp_path / CARD).read_text(encoding="utf-8")
+    head = front_matter(card)
+    assert head["pipeline_tag"] == head["model-index"][0]["results"][0]["task"]["type"] == "text-classification"
+    assert "\n| anatomy | 40 | 4 |\n| none | 9 | 0 |\n" in card
+    assert "On validation requests" in card
+    assert "None" not in card
+
+
+def test_a_part_of_the_model_is_no_checkpoint_of_the_model(tmp_path: Path) -> None:
+    save_checkpoint(build_canonicalizer(D4), {"canonicalizer": plain(D4), "training": TRAINING}, tmp_path)
+    with pytest.raises(InputError, match="expected the whole model"):
+        FLanS.from_pretrained(tmp_path)
+
+
 def test_another_vocabulary_is_refused(model: FLanS, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     config = (tmp_path / CONFIG).read_text(encoding="utf-8")

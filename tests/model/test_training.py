@@ -237,6 +237,8 @@ def test_where_training_runs(
     fabric: Any = processes.launch()
     assert (fabric.devices, fabric.num_nodes) == (devices, nodes)
     assert strategy in (fabric.strategy, type(fabric.strategy).__name__)
+    fabric = processes.launch(alone=True)
+    assert (fabric.devices, fabric.num_nodes, fabric.strategy) == (1, 1, "auto")
 
 
 @pytest.mark.parametrize(

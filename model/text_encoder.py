@@ -18,7 +18,7 @@ from torch import Tensor
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
 from corpus.params import params_dataclass
-from corpus.reports.encoder import bfloat16_is_fast
+from corpus.reports.encoder import bfloat16_is_fast, builtin_folder
 from model.ngrams import ngrams
 from model.weights import check_revision, load_transformers
 from prompts.cues import CUES, UNSIDED, Cue
@@ -248,14 +248,10 @@ def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
     Raises:
         InputError: Its files can't be found.
     """
-    if params.kind == "sentence" and params.weights is None:
-        from corpus.reports.encoder import load_sentence_encoder
-
-        transformer: Any = load_sentence_encoder()[0]
-        return transformer.auto_model, transformer.tokenizer
     from transformers import AutoModel, AutoTokenizer, CLIPTextModel
 
-    weights, revision = (params.weights, params.revision) if params.weights else CLIP
+    published = CLIP if params.kind == "clip" else (str(builtin_folder()), None)
+    weights, revision = (params.weights, params.revision) if params.weights else published
     loader = AutoModel if params.kind == "sentence" else CLIPTextModel
     network = load_transformers(loader, KEY, params.kind, weights, revision)
     return network, AutoTokenizer.from_pretrained(weights, revision=revision)

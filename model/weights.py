@@ -40,6 +40,9 @@ def load_transformers(loader: Any, key: str, kind: str, weights: str, revision: 
     Raises:
         InputError: The files can't be had, aren't of such a network, or a name on the hub isn't pinned.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a second of loading needs none, and the stages draw their own
     where, local = f"params.yaml: {key}", Path(weights).is_dir()
     if not local and revision is None:
         raise InputError(

@@ -17,11 +17,12 @@ from jellyfish import metaphone
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 from spellchecker import SpellChecker
+from tokenizers import Tokenizer
 
 from corpus import reports
 from corpus.anatomy import ORGANS, PAIRED_NOUNS
 from corpus.params import read_yaml
-from corpus.reports.encoder import load_sentence_encoder
+from corpus.reports.encoder import builtin_folder
 from prompts.associations import terms
 
 WORDS = Path(__file__).with_name("spelling.yaml")
@@ -71,11 +72,11 @@ def _dictionary() -> SpellChecker:
 @cache
 def _english() -> frozenset[str]:
     read = (path.read_text(encoding="utf-8").lower() for path in sorted(BUILTIN_TEXT.glob("*.yaml")))
-    transformer: Any = load_sentence_encoder()[0]
+    tokenizer = Tokenizer.from_file(str(builtin_folder() / "tokenizer.json"))
     named = chain.from_iterable(o.also for o in ORGANS)
     also = chain.from_iterable(_WORD.findall(term.lower()) for term in chain(named, terms()))
     known = _dictionary().word_frequency.dictionary
-    return frozenset(known).union(transformer.tokenizer.get_vocab(), also, *map(_WORD.findall, read))
+    return frozenset(known).union(tokenizer.get_vocab(), also, *map(_WORD.findall, read))
 
 
 def _is_word(word: str) -> bool:

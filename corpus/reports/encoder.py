@@ -30,7 +30,12 @@ _BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 """Of model.safetensors, as sentence-transformers/all-MiniLM-L6-v2 publishes it."""
 
 
-def _builtin_folder() -> Path:
+def builtin_folder() -> Path:
+    """Where the built-in encoder's files lie.
+
+    Raises:
+        InputError: Its package is missing or altered.
+    """
     try:
         weights = next(f for f in files(_PACKAGE) or () if f.name == "model.safetensors")
     except (PackageNotFoundError, StopIteration):
@@ -75,7 +80,7 @@ def _load(name_or_path: str, precision: Precision) -> SentenceTransformer:
 
     logging.disable_progress_bar()  # a second of loading needs none, and the stages draw their own
     builtin = name_or_path == "builtin"
-    source = str(_builtin_folder()) if builtin else name_or_path
+    source = str(builtin_folder()) if builtin else name_or_path
     try:
         encoder = SentenceTransformer(source, device="cpu", local_files_only=builtin or Path(source).is_dir())
     except (OSError, ValueError) as error:

@@ -105,7 +105,7 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def load_uncached(name: str, precision: str) -> object:
     from corpus.reports import encoder
 
-    return encoder._builtin_folder()
+    return encoder.builtin_folder()
 
 
 def test_an_unknown_encoder_is_an_input_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

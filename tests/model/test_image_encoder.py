@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from huggingface_hub import constants
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -317,8 +317,8 @@ COMMIT = "0123456789" * 4
 def test_offline_it_says_what_to_fetch_and_where_to_put_it(
     named: dict, fetch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=fetch) as caught:
         load_pretrained(nn.Module(), SamParams(**named))
     assert f"set model.image_encoder: {{kind: {named['kind']}, weights: DIR}}" in caught.value.fix

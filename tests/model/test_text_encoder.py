@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 
 from corpus.errors import InputError
 from model.text_encoder import CUE_CODES, MAX_TOKENS, TextEncoderParams, bfloat16_where_fast, build_text_encoder
@@ -119,8 +119,8 @@ COMMIT = "0123456789" * 4
 def test_offline_it_says_what_to_fetch_and_where_to_put_it(
     params: TextEncoderParams, fetch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=fetch) as caught:
         build_text_encoder(params)
     assert f"set model.text_encoder: {{kind: {params.kind}, weights: DIR}}" in caught.value.fix

@@ -250,8 +250,9 @@ def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
     """
     from transformers import AutoModel, AutoTokenizer, CLIPTextModel
 
-    published = CLIP if params.kind == "clip" else (str(builtin_folder()), None)
-    weights, revision = (params.weights, params.revision) if params.weights else published
+    weights, revision = params.weights, params.revision
+    if weights is None:
+        weights, revision = CLIP if params.kind == "clip" else (str(builtin_folder()), None)
     loader = AutoModel if params.kind == "sentence" else CLIPTextModel
     network = load_transformers(loader, KEY, params.kind, weights, revision)
     return network, AutoTokenizer.from_pretrained(weights, revision=revision)

@@ -105,6 +105,7 @@ def test_an_intent_head_has_one_of_the_requests_that_it_read(tmp_path: Path) -> 
     assert head["pipeline_tag"] == head["model-index"][0]["results"][0]["task"]["type"] == "text-classification"
     assert "\n| anatomy | 40 | 4 |\n| none | 9 | 0 |\n" in card
     assert "On validation requests" in card
+    assert "scanners" not in card
     assert "None" not in card
 
 

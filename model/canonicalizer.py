@@ -4,11 +4,13 @@ After Kaba et al. 2023, "Equivariance with learned canonicalization functions": 
 of a low-resolution copy, and the best-scoring view is the canonical one. Because the views of g x are the views of x
 in another order, the canonical view of g x is that of x for any weights, ties aside; a tie is reported as "pose
 unsure". What is left is a rotation by at most half a step of the group: a second head reads it off the canonical view,
-and one resampling undoes it. It is the same for every g x, to the bit, since the view that it is read from is.
+and one resampling undoes it. It is the same for every g x, to the bit, since the view that it is read from is. A view
+that lies askew is looked at twice, since the angle is read the better the less of it there is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from math import floor
 
@@ -194,12 +196,12 @@ class Canonicalizer(nn.Module):
         pose = Pose(element, angle, probability, probability >= self.params.sure_probability)
         if vectors is None or not self.params.straightens:
             return pose
-        return self._straightened(pose, vectors[torch.arange(len(view), device=view.device), view])
+        return self._straightened(pose, _degrees(vectors[torch.arange(len(view), device=view.device), view]))
 
     def locate(self, x: Tensor) -> Pose:
         """How each of the slices `[B, 1, S, S]` lies."""
         pose = self.pose(self.view_logits(x))
-        return self._straightened(pose, self._vector(x, pose)) if self.params.straightens else pose
+        return self._straighten(pose, lambda seen: self._vector(x, seen))
 
     def volume_pose(self, x: Tensor, prior: Tensor | None = None) -> Pose:
         """How the slices `[Z, 1, S, S]` of one scan lie, one pose for all: their log-probabilities, averaged, then
@@ -215,10 +217,11 @@ class Canonicalizer(nn.Module):
         if prior is not None:
             pose = self.pose(logits + prior[[element for element, _ in self.views]].to(logits))
             pose = replace(pose, sure=pose.sure & ((free.element == pose.element) | ~free.sure))
-        if not self.params.straightens:
-            return pose
-        vectors = torch.cat([self._vector(part, pose.expand(len(part))) for part in parts])
-        return self._straightened(pose, vectors.mean(0, keepdim=True))
+
+        def look(seen: Pose) -> Tensor:
+            return torch.cat([self._vector(part, seen.expand(len(part))) for part in parts]).mean(0, keepdim=True)
+
+        return self._straighten(pose, look)
 
     def canonicalize(self, x: Tensor) -> tuple[Tensor, Pose]:
         """Turn each slice to its canonical view: `[B, 1, S, S]` -> the same shape, and the pose.
@@ -255,8 +258,21 @@ class Canonicalizer(nn.Module):
         depend on the view's place."""
         return self.angle(self.trunk(self.low(self._turned(x, pose))))
 
-    def _straightened(self, pose: Pose, vector: Tensor) -> Pose:
-        angle = torch.rad2deg(torch.atan2(vector[:, 1].float(), vector[:, 0].float()))
+    def _straighten(self, pose: Pose, look: Callable[[Pose], Tensor]) -> Pose:
+        """Undo the angle that the group leaves.
+
+        Args:
+            look: (cos, sin) of the angle that the angle head reads off the view that a pose leads to.
+        """
+        if not self.params.straightens:
+            return pose
+        angle = _degrees(look(pose))
+        askew = angle.abs() >= self.params.dead_zone
+        if askew.any():
+            angle = angle + torch.where(askew, _degrees(look(replace(pose, degrees=pose.degrees + angle))), 0.0)
+        return self._straightened(pose, angle)
+
+    def _straightened(self, pose: Pose, angle: Tensor) -> Pose:
         degrees = pose.degrees + torch.where(angle.abs() < self.params.dead_zone, 0.0, angle)
         # Much more than half a step: the two heads contradict each other.
         return replace(pose, degrees=degrees, sure=pose.sure & (angle.abs() < 0.75 * self.step))
@@ -281,6 +297,11 @@ class IdentityCanonicalizer(Canonicalizer):
         logits = torch.full((len(x), ORDER), -30.0, device=x.device)
         logits[:, IDENTITY] = 0.0
         return logits, torch.tensor([1.0, 0.0], device=x.device).expand(len(x), ORDER, 2)
+
+
+def _degrees(vector: Tensor) -> Tensor:
+    """The angle of (cos, sin): `[B, 2]` -> float32 `[B]`."""
+    return torch.rad2deg(torch.atan2(vector[:, 1].float(), vector[:, 0].float()))
 
 
 def _views(rotations: int) -> tuple[tuple[int, float], ...]:

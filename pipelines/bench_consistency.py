@@ -35,8 +35,8 @@ def bench_consistency(checkpoint: Path, params: ConsistencyParams) -> pd.DataFra
 
 def figures(rows: pd.DataFrame) -> dict:
     """Dice between answers and their counterparts where the pose is sure and the prompts were read right: turned by D4,
-    by kind; rotated, by kind, of answers over 300 mm2; how often prompts were read right; and how often the pose was
-    sure, and right where it was."""
+    by kind; rotated, by kind, of answers over 300 mm2; how often prompts were read right; how often the pose was sure,
+    how often right where it was, and how many degrees out."""
     rotated = rows["transform"] == "rotated"
     fit = rows["sure"] & rows["read"]
     looks = rows.drop_duplicates(["slice_id", "transform", "degrees"])
@@ -50,7 +50,7 @@ def figures(rows: pd.DataFrame) -> dict:
                 "sure": round(float(group["sure"].mean()), 4),
                 "right": round(float(group["pose_right"].mean()), 4),
                 "right_where_sure": round(float(group.loc[group["sure"], "pose_right"].mean()), 4),
-                "median_degrees_out": round(float(group["degrees_out"].median()), 2),
+                "degrees_out_where_sure": round(float(group.loc[group["sure"], "degrees_out"].median()), 2),
             }
             for name, group in looks.groupby(rotated.map({False: "turned", True: "rotated"}), sort=False)
         },
@@ -86,7 +86,8 @@ def show(rows: pd.DataFrame) -> None:
     console.print(table)
     console.print(f"prompts read right: {found['read_right']:.1%}")
     for name, row in found["pose"].items():
+        right, out = f"{row['right_where_sure']:.1%}", f"{row['degrees_out_where_sure']:g}"
         console.print(
-            f"{name}: pose right in {row['right']:.1%} of {row['pictures']} pictures, sure in {row['sure']:.1%}, right "
-            f"where sure {row['right_where_sure']:.1%}, {row['median_degrees_out']:g} degrees out (median)"
+            f"{name}: pose right in {row['right']:.1%} of {row['pictures']} pictures, sure in {row['sure']:.1%}; "
+            f"where sure, right in {right} and {out} degrees out (median)"
         )

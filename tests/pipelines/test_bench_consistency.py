@@ -30,7 +30,7 @@ def test_unsure_poses_misread_prompts_and_small_rotated_answers_are_left_out(
             ROW,
             ROW | {"kind": "position", "dice": 0.5},
             ROW | {"kind": "position", "dice": 0.0, "read": False},
-            ROW | {"transform": "rot90", "dice": 0.0, "sure": False, "pose_right": False},
+            ROW | {"transform": "rot90", "dice": 0.0, "sure": False, "pose_right": False, "degrees_out": 180.0},
             ROW | ROTATED | {"dice": 0.9, "degrees_out": 3.0},
             ROW | ROTATED | {"dice": 0.1, "area_mm2": 299.0, "slice_id": "b", "degrees_out": 1.0},
         ]
@@ -40,10 +40,16 @@ def test_unsure_poses_misread_prompts_and_small_rotated_answers_are_left_out(
     assert found["turned"]["position"]["dice"] == 0.5
     assert found["rotated"]["all"] == {"answers": 1, "dice": 0.9, "least": 0.9, "share_consistent": 0.0}
     assert found["read_right"] == round(5 / 6, 4)
-    turned = {"pictures": 2, "sure": 0.5, "right": 0.5, "right_where_sure": 1.0, "median_degrees_out": 0.0}
+    turned = {"pictures": 2, "sure": 0.5, "right": 0.5, "right_where_sure": 1.0, "degrees_out_where_sure": 0.0}
     assert found["pose"] == {
         "turned": turned,
-        "rotated": {"pictures": 2, "sure": 1.0, "right": 1.0, "right_where_sure": 1.0, "median_degrees_out": 2.0},
+        "rotated": {
+            "pictures": 2,
+            "sure": 1.0,
+            "right": 1.0,
+            "right_where_sure": 1.0,
+            "degrees_out_where_sure": 2.0,
+        },
     }
     show(rows)
     assert "83.3%" in capsys.readouterr().err

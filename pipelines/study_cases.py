@@ -26,6 +26,8 @@ OTHER_PATIENTS = 1_000_003
 """Added to the phantom's seed: bodies that no training saw."""
 RARE = 1 / 3
 """Share of the organs, those with the fewest masks to test on, that are called rare."""
+CASE = ["slice_id", "transform", "kind", "organ", "prompt_id"]
+"""What tells cases apart."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,17 @@ def modality(name: str, out: Path, options: Options) -> pd.DataFrame:
 
 
 def folds(name: str, out: Path, options: Options) -> pd.DataFrame:
-    """The model, and a U-Net that was trained on the same patients and is put the same cases."""
+    """The model, and a U-Net that was trained on the same patients and is put the same cases; those that the model
+    understood once more by themselves, since the U-Net is told the organ."""
     cases = _cases()
     named = cases[cases["kind"].isin(NAMED)]
     network = unet(folder(name), None if options.minutes is None else 60 * options.minutes)
     data = SplitData(DATASET, SLICES / cohort(), "test")
     with progress("U-Net", named.groupby(["slice_id", "transform"]).ngroups) as advance:
         other = replay(named, data, closed_set(network), advance).assign(understood_right=None, model="unet")
-    return pd.concat([cases.assign(model="flans"), other], ignore_index=True)
+    both = pd.concat([cases.assign(model="flans"), other], ignore_index=True)
+    understood = both.merge(cases.loc[cases["understood_right"], CASE], on=CASE)
+    return pd.concat([both.assign(read="any"), understood.assign(read="yes")], ignore_index=True)
 
 
 COLLECTORS: dict[str, Callable[[str, Path, Options], pd.DataFrame]] = {

@@ -22,6 +22,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
+from model.baselines import NAMED
 from pipelines import study, study_cases
 from pipelines.cli import app
 from pipelines.experiments import Experiment
@@ -173,12 +174,35 @@ def test_every_study_sets_parameters_that_there_are() -> None:
 
 
 def test_folds_are_pooled_over_all_patients() -> None:
-    columns = {"axis": "fold", "repeat": 0, "model": "flans"}
+    columns = {"axis": "fold", "repeat": 0, "model": "flans", "read": "any"}
     folds = [cases_of().assign(level=str(k), patient=cases_of()["patient"] + f"/{k}", **columns) for k in (0, 1)]
     table = summarise(studies()["folds"], pd.concat(folds, ignore_index=True))
     pooled, single = (table[table["level"] == level].set_index(["scan", "kind"]) for level in (ALL, "0"))
     assert (pooled["cases"] == 2 * single["cases"]).all()
     assert np.allclose(pooled["dice"], single["dice"], atol=1e-3)
+
+
+def test_the_unet_is_held_against_what_was_understood_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = cases_of()
+    cases = cases.assign(prompt_id=[str(i) for i in range(len(cases))], understood_right=np.arange(len(cases)) % 3 > 0)
+    for name, what in {
+        "_cases": lambda: cases,
+        "unet": lambda folder, seconds: None,
+        "SplitData": lambda *where: None,
+        "cohort": lambda: "phantom",
+        "closed_set": lambda network: None,
+        "replay": lambda named, data, baseline, advance: named.sample(frac=1, random_state=0).assign(dice=0.25),
+    }.items():
+        monkeypatch.setattr(study_cases, name, what)
+    made = study_cases.folds("x", Path(), Options())
+    unet, flans = (made[made["model"] == model] for model in ("unet", "flans"))
+    assert (unet["dice"] == 0.25).all()
+    right = set(cases.loc[cases["understood_right"] & cases["kind"].isin(NAMED), "prompt_id"])
+    understood = unet[unet["read"] == "yes"]
+    assert 0 < len(understood) < len(unet) / 2
+    assert set(understood["prompt_id"]) == right
+    again = flans[flans["read"] == "yes"]
+    assert again["prompt_id"].tolist() == cases.loc[cases["understood_right"], "prompt_id"].tolist()
 
 
 def test_rare_organs_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +284,7 @@ def test_levels_lie_by_size_and_folds_are_not_joined(figure: Draw) -> None:
     (panel,) = figure("prompts", plotted({"words": tuple(reversed(levels))})).axes
     assert [label.get_text() for label in panel.get_xticklabels()] == levels == ["2", "5", "12", "any"]
     assert panel.containers[0][0].get_linestyle() == "-"
-    (panel,) = figure("folds", plotted({"fold": (ALL, "1", "0")}).assign(model="flans")).axes
+    (panel,) = figure("folds", plotted({"fold": (ALL, "1", "0")}).assign(model="flans", read="any")).axes
     assert [label.get_text() for label in panel.get_xticklabels()] == ["0", "1", ALL]
     assert panel.containers[0][0].get_linestyle() == "None"
 

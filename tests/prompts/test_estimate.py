@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
+from corpus.params import load_params
 from pipelines import generate, synthesize
 from prompts.estimate import estimate
 from prompts.generator import Call, GenerateParams, Generator
+from prompts.kinds import cells
 from prompts.offline import OfflineChatModel
 from prompts.providers import chat_model
 from prompts.response_store import ResponseStore
@@ -60,7 +63,9 @@ def test_a_dry_run_needs_no_key_and_writes_nothing(
     generate.main(dry_run=True)
     printed = capsys.readouterr().err
     assert "48 calls to make, 0 answered before" in printed
-    assert "1224 calls to make, 0 answered before" in printed
+    params = load_params("generate", GenerateParams)
+    calls = sum(math.ceil(wanted / params.candidates) for wanted in cells(params.per_cell).values())
+    assert f"{calls} calls to make, 0 answered before" in printed
     assert "cost: unknown without generate.prices" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 

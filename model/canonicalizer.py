@@ -196,12 +196,12 @@ class Canonicalizer(nn.Module):
         pose = Pose(element, angle, probability, probability >= self.params.sure_probability)
         if vectors is None or not self.params.straightens:
             return pose
-        return self._straightened(pose, _degrees(vectors[torch.arange(len(view), device=view.device), view]))
+        return self._undoing(pose, _degrees(vectors[torch.arange(len(view), device=view.device), view]))
 
     def locate(self, x: Tensor) -> Pose:
         """How each of the slices `[B, 1, S, S]` lies."""
         pose = self.pose(self.view_logits(x))
-        return self._straighten(pose, lambda seen: self._vector(x, seen))
+        return self._straightened(pose, lambda seen: self._vector(x, seen))
 
     def volume_pose(self, x: Tensor, prior: Tensor | None = None) -> Pose:
         """How the slices `[Z, 1, S, S]` of one scan lie, one pose for all: their log-probabilities, averaged, then
@@ -221,7 +221,7 @@ class Canonicalizer(nn.Module):
         def look(seen: Pose) -> Tensor:
             return torch.cat([self._vector(part, seen.expand(len(part))) for part in parts]).mean(0, keepdim=True)
 
-        return self._straighten(pose, look)
+        return self._straightened(pose, look)
 
     def canonicalize(self, x: Tensor) -> tuple[Tensor, Pose]:
         """Turn each slice to its canonical view: `[B, 1, S, S]` -> the same shape, and the pose.
@@ -258,11 +258,11 @@ class Canonicalizer(nn.Module):
         depend on the view's place."""
         return self.angle(self.trunk(self.low(self._turned(x, pose))))
 
-    def _straighten(self, pose: Pose, look: Callable[[Pose], Tensor]) -> Pose:
-        """Undo the angle that the group leaves.
+    def _straightened(self, pose: Pose, look: Callable[[Pose], Tensor]) -> Pose:
+        """The pose that undoes the angle, too, that the group leaves.
 
         Args:
-            look: (cos, sin) of the angle that the angle head reads off the view that a pose leads to.
+            look: What the angle head reads off the view that a pose leads to: (cos, sin), `[B, 2]`.
         """
         if not self.params.straightens:
             return pose
@@ -270,9 +270,10 @@ class Canonicalizer(nn.Module):
         askew = angle.abs() >= self.params.dead_zone
         if askew.any():
             angle = angle + torch.where(askew, _degrees(look(replace(pose, degrees=pose.degrees + angle))), 0.0)
-        return self._straightened(pose, angle)
+        return self._undoing(pose, angle)
 
-    def _straightened(self, pose: Pose, angle: Tensor) -> Pose:
+    def _undoing(self, pose: Pose, angle: Tensor) -> Pose:
+        """The pose that turns by `angle` degrees `[B]` more, unless that lies in the dead zone."""
         degrees = pose.degrees + torch.where(angle.abs() < self.params.dead_zone, 0.0, angle)
         # Much more than half a step: the two heads contradict each other.
         return replace(pose, degrees=degrees, sure=pose.sure & (angle.abs() < 0.75 * self.step))

@@ -33,7 +33,7 @@ class ConsistencyParams:
     """How many, evenly spread over the split."""
     angles: int
     """Random rotations of each slice."""
-    degrees: float = 30.0
+    degrees: float
     """Their limit."""
     seed: int = 0
 

@@ -173,12 +173,13 @@ def model(
 def consistency(
     checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"),
     slices: Annotated[int, typer.Option(min=1, help="How many held-out slices, evenly spread.")] = 60,
-    angles: Annotated[int, typer.Option(min=0, help="Random rotations of each, within 30 degrees.")] = 2,
+    angles: Annotated[int, typer.Option(min=0, help="Random rotations of each.")] = 2,
+    degrees: Annotated[float, typer.Option(min=0, max=45, help="Their limit, to either side.")] = 30.0,
     json: Json = False,
 ) -> None:
     """Whether masks turn with the picture: Dice of f(g x, t) and g f(x, t) by kind, over D4 and random rotations."""
     from model.consistency import ConsistencyParams
     from pipelines.bench_consistency import bench_consistency, figures, show
 
-    rows = bench_consistency(checkpoint, ConsistencyParams(slices=slices, angles=angles))
+    rows = bench_consistency(checkpoint, ConsistencyParams(slices=slices, angles=angles, degrees=degrees))
     _print_json(figures(rows)) if json else show(rows)

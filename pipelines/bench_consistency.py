@@ -36,7 +36,7 @@ def bench_consistency(checkpoint: Path, params: ConsistencyParams) -> pd.DataFra
 def figures(rows: pd.DataFrame) -> dict:
     """Dice between answers and their counterparts where the pose is sure and the prompts were read right: turned by D4,
     by kind; rotated, by kind, of answers over 300 mm2; how often prompts were read right; how often the pose was sure,
-    how often right where it was, and how many degrees out."""
+    how often right where it was, and by how many degrees it was out there (median)."""
     rotated = rows["transform"] == "rotated"
     fit = rows["sure"] & rows["read"]
     looks = rows.drop_duplicates(["slice_id", "transform", "degrees"])

@@ -86,8 +86,8 @@ def modality(name: str, out: Path, options: Options) -> pd.DataFrame:
 
 
 def folds(name: str, out: Path, options: Options) -> pd.DataFrame:
-    """The model, and a U-Net that was trained on the same patients and is put the same cases; those that the model
-    understood once more by themselves, since the U-Net is told the organ."""
+    """The model, and a U-Net that was trained on the same patients and is put the same cases (`read`: any). The U-Net
+    is told the organ, so both are shown on those that the model understood, too (`read`: yes)."""
     cases = _cases()
     named = cases[cases["kind"].isin(NAMED)]
     network = unet(folder(name), None if options.minutes is None else 60 * options.minutes)

@@ -25,7 +25,7 @@ def untrained(params: CanonicalizerParams = PARAMS, seed: int = 0) -> Canonicali
     model = build_canonicalizer(params).eval()
     if params.kind != "identity":
         model.score.weight.data *= 1e6  # untrained scores lie so close that all would be unsure
-        model.angle.bias.data = torch.tensor([1.0, 0.25])  # and untrained angles contradict them
+        model.angle.bias.data = torch.tensor([1.0, 0.25])  # and untrained angles would contradict them
     return model
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from statistics import mean
 
@@ -228,11 +229,8 @@ class Segmenter:
         """The prompts, and after them the organs' names, as the decoder takes them."""
         texts, chosen = (request.text, self._names.text), torch.from_numpy(rows)
         intents = zip(vars(request.intent).values(), vars(self._names.intent).values(), strict=True)
-        embedding, mask, cue, ngrams = (
-            pad_sequence([row for text in texts for row in getattr(text, name)], batch_first=True)
-            for name in ("embedding", "mask", "cue", "ngrams")
-        )
-        tokens = Tokens(embedding, mask, cue, ngrams, torch.cat([text.sentence for text in texts]))
+        columns = zip(*(vars(text).values() for text in texts), strict=True)
+        tokens = Tokens(*(pad_sequence([*chain(*column)], batch_first=True) for column in columns))
         return tokens[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
 
     @staticmethod

@@ -49,10 +49,10 @@ CLASSES = {
 }
 """The parts of an intent, each of which has a classifier of its own, and how many classes it has."""
 PARTS = tuple(CLASSES)
-SENTENCE_WEIGHT, WORDING_WEIGHT = 0.3, 0.2
-"""How much the second and the third opinion count beside the reader's."""
+WORDING_WEIGHT = 0.2
+"""How much the second opinion counts beside the reader's."""
 UNREAD = 0.3
-"""Share of the n-grams that the third opinion doesn't see in training."""
+"""Share of the n-grams that the second opinion doesn't see in training."""
 
 
 @dataclass(frozen=True)
@@ -162,35 +162,10 @@ class Reader(nn.Module):
         return strongest[:, 1 : len(CUES) + 1].to(x)
 
 
-class SentenceClassifier(nn.Module):
-    """A second opinion, on a text's sentence embedding: what the encoder, as it was pretrained, makes of the whole of
-    it, and which cues it holds. It errs more often than the reader, but elsewhere: it knows a description by what is
-    like it.
-
-    Args:
-        text_dim: Width of the text encoder's tokens.
-    """
-
-    def __init__(self, text_dim: int, dim: int = 512, dropout: float = 0.3) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(text_dim)
-        self.layers = nn.Sequential(
-            *(nn.Linear(text_dim + CUE_CODES, dim), nn.GELU(), nn.Dropout(dropout)),
-            *(nn.Linear(dim, dim), nn.GELU(), nn.Dropout(dropout)),
-        )
-        self.classify = _classifiers(dim)
-
-    def forward(self, sentence: Tensor) -> IntentLogits:
-        """Sentence embeddings `[N, text_dim + CUE_CODES]` -> logits `[N, classes]` and embedding `[N, dim]`."""
-        pooled, cues = sentence.split([*self.norm.normalized_shape, CUE_CODES], -1)
-        embedding = self.layers(torch.cat([self.norm(pooled), cues], -1))
-        return IntentLogits(**{part: each(embedding) for part, each in self.classify.items()}, embedding=embedding)
-
-
 class WordingClassifier(nn.Module):
-    """A third opinion, on a text's wording: a sum of embeddings of its n-grams, and one hidden layer (Joulin et al.
-    2017, "Bag of tricks for efficient text classification"). It errs more often still, but it knows turns of phrase,
-    and words that are rare elsewhere, which a small pretrained encoder blurs."""
+    """A second opinion, on a text's wording: a sum of embeddings of its n-grams, and one hidden layer (Joulin et al.
+    2017, "Bag of tricks for efficient text classification"). It errs more often than the reader, but elsewhere: it
+    knows turns of phrase, and words that are rare elsewhere, which a small pretrained encoder blurs."""
 
     def __init__(self, dim: int = 32, hidden: int = 256, dropout: float = 0.3) -> None:
         super().__init__()
@@ -210,7 +185,7 @@ class WordingClassifier(nn.Module):
 
 
 class IntentHead(nn.Module):
-    """The text encoder's tuned layers, the reader that goes on from them, and two more opinions.
+    """The text encoder's tuned layers, the reader that goes on from them, and a second opinion.
 
     Args:
         tuned: Those layers, or none.
@@ -223,7 +198,7 @@ class IntentHead(nn.Module):
     def __init__(self, tuned: TunedLayers, text_dim: int, dim: int) -> None:
         super().__init__()
         self.tuned, self.reader = tuned, Reader(text_dim, dim)
-        self.second, self.third = SentenceClassifier(text_dim), WordingClassifier()
+        self.second = WordingClassifier()
         self.register_buffer("temperature", torch.ones(()))
 
     def read(self, text: Tokens) -> IntentLogits:
@@ -231,13 +206,12 @@ class IntentHead(nn.Module):
         return self.reader(self.tuned(text))
 
     def forward(self, text: Tokens) -> IntentLogits:
-        """Tokens `[N, L, text_dim]` -> all opinions' logits `[N, classes]`, and the reader's embedding `[N, dim]`."""
-        read, second, third = self.read(text), self.second(text.sentence), self.third(text.wording)
-        weighted = ((read, 1.0), (second, SENTENCE_WEIGHT), (third, WORDING_WEIGHT))
+        """Tokens `[N, L, text_dim]` -> both opinions' logits `[N, classes]`, and the reader's embedding `[N, dim]`."""
+        read, second = self.read(text), self.second(text.wording)
 
         def together(part: str) -> Tensor:
-            opinions = [weight * getattr(each, part).float().log_softmax(-1) for each, weight in weighted]
-            return torch.stack(opinions).sum(0) / self.temperature
+            first, other = (getattr(each, part).float().log_softmax(-1) for each in (read, second))
+            return (first + WORDING_WEIGHT * other) / self.temperature
 
         return replace(read, **{part: together(part) for part in PARTS})
 

@@ -62,7 +62,7 @@ class CanonicalizerObjective(nn.Module):
 
 
 class LanguageObjective(nn.Module):
-    """Stage 2: what requests ask for. The opinions learn by themselves: they are to err in places of their own."""
+    """Stage 2: what requests ask for. Both opinions learn by themselves: they are to err in places of their own."""
 
     def __init__(self, head: IntentHead, texts: Texts) -> None:
         super().__init__()
@@ -73,17 +73,14 @@ class LanguageObjective(nn.Module):
         organ, is found."""
         texts = self.texts
         read, wanted = self.head.read(texts.embeddings[batch.text]), texts.intents[batch.text]
-        skimmed = texts.intents[batch.skimmed]
-        second = intent_loss(self.head.second(texts.embeddings.sentences(batch.skimmed)), skimmed)
-        third = intent_loss(self.head.third(texts.embeddings.wording(batch.skimmed)), skimmed)
+        second = intent_loss(self.head.second(texts.embeddings.wording(batch.skimmed)), texts.intents[batch.skimmed])
         kind_right, organ_right = (
             getattr(read, part).argmax(-1) == getattr(wanted, part) for part in ("kind", "organ")
         )
         named = wanted.organ != NO_ORGAN  # a batch of chatter names none
         return {
-            "loss": intent_loss(read, wanted) + second + third,
-            "sentence": second,
-            "wording": third,
+            "loss": intent_loss(read, wanted) + second,
+            "wording": second,
             "kind_accuracy": kind_right.float().mean(),
             "organ_accuracy": mean_everywhere((organ_right & named).sum(), named.sum()),
         }

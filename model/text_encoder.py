@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -42,20 +41,17 @@ class Wording(NamedTuple):
 class Tokens:
     """Prompts as padded tokens: `embedding` float `[..., L, D]`, zero where `mask` bool `[..., L]` is False, and `cue`
     int64 `[..., L]`, what the vocabulary knows of each (`prompts.cues`), and `ngrams` int32 `[..., L, NGRAMS]`, the
-    n-grams that end there (`model.ngrams`). And the `sentence` embedding of each, float `[..., D + CUE_CODES]`: the
-    mean of its tokens after all of the encoder's layers, and 1 for the cues it holds."""
+    n-grams that end there (`model.ngrams`)."""
 
     embedding: Tensor
     mask: Tensor
     cue: Tensor
     ngrams: Tensor
-    sentence: Tensor
 
     def __getitem__(self, rows: Tensor) -> Tokens:
         """Some of N prompts, cut to the longest of them."""
         longest = int(self.mask[rows].sum(-1).max())
-        embedding, mask, cue, ends = (x[rows][:, :longest] for x in (self.embedding, self.mask, self.cue, self.ngrams))
-        return Tokens(embedding, mask, cue, ends, self.sentence[rows])
+        return Tokens(*(getattr(self, f.name)[rows][:, :longest] for f in fields(self)))
 
     @property
     def wording(self) -> Wording:
@@ -70,14 +66,12 @@ class Tokens:
 @dataclass(frozen=True)
 class TokenEmbeddings:
     """N texts as tokens, one text after the other: `embedding` float16 `[T, D]`, `cue` int64 `[T]`, `ngrams` int32
-    `[T, NGRAMS]`; text i has the tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`; and `pooled`
-    float16 `[N, D]`, the first part of each text's sentence embedding."""
+    `[T, NGRAMS]`; text i has the tokens from `start[i]` to `start[i + 1]`, `start` int64 `[N + 1]`."""
 
     embedding: Tensor
     cue: Tensor
     ngrams: Tensor
     start: Tensor
-    pooled: Tensor
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -91,7 +85,7 @@ class TokenEmbeddings:
         mask = offset < length[..., None]
         index = torch.where(mask, first[..., None] + offset, 0)
         embedding, ends = (x[index] * mask[..., None] for x in (self.embedding, self.ngrams))
-        found = embedding.float(), mask, self.cue[index] * mask, ends, self.sentences(rows)
+        found = embedding.float(), mask, self.cue[index] * mask, ends
         return Tokens(*(x.to(device) for x in found))
 
     def wording(self, rows: Tensor) -> Wording:
@@ -102,21 +96,6 @@ class TokenEmbeddings:
         skipped = torch.repeat_interleave(first - lengths.cumsum(0) + lengths, lengths)
         index = skipped + torch.arange(len(skipped), device=at.device)
         return Wording(self.ngrams[index].to(rows.device), lengths.to(rows.device))
-
-    def sentences(self, rows: Tensor) -> Tensor:
-        """The sentence embeddings of some texts, on the rows' device: int64 of any shape `[...]` ->
-        `[..., D + CUE_CODES]`."""
-        at = rows.to(self.start.device)
-        return torch.cat([self.pooled[at].float(), self._held[at].float()], -1).to(rows.device)
-
-    @cached_property
-    def _held(self) -> Tensor:
-        """The cues of each text, bool `[N, CUE_CODES]`."""
-        text = torch.repeat_interleave(torch.arange(len(self), device=self.cue.device), self.start.diff())
-        held = torch.zeros(len(self), CUE_CODES, dtype=torch.bool, device=self.cue.device)
-        held[text, self.cue] = True
-        held[:, 0] = False
-        return held
 
     def to(self, device: torch.device) -> TokenEmbeddings:
         """The same on another device."""
@@ -142,7 +121,7 @@ class TransformerTextEncoder:
     """A `transformers` model and its tokenizer, used as they are.
 
     Args:
-        layers: How many of its layers tokens go through; None: all. The sentence embedding is of all.
+        layers: How many of its layers tokens go through; None: all.
     """
 
     def __init__(self, tokenizer: Any, network: Any, layers: int | None = None, batch_size: int = 64) -> None:
@@ -163,7 +142,6 @@ class TransformerTextEncoder:
         lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
         start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         embedding = torch.zeros(int(start[-1]), self.dim, dtype=torch.float16)
-        whole = torch.zeros(len(texts), self.dim, dtype=torch.float16)
         order = lengths.argsort(stable=True).tolist()
         for first in range(0, len(order), self.batch_size):
             rows = order[first : first + self.batch_size]
@@ -175,14 +153,13 @@ class TransformerTextEncoder:
             tokens = last if self.layers == self.network.config.num_hidden_layers else read.hidden_states[self.layers]
             for i, values, length in zip(rows, tokens.half(), lengths[rows].tolist(), strict=True):
                 embedding[start[i] : start[i] + length] = values[:length]
-            whole[rows] = ((last.float() * present[..., None]).sum(1) / lengths[rows, None]).half()
         codes = chain.from_iterable(
             _codes(c, offsets) for (_, c), offsets in zip(named, encoded["offset_mapping"], strict=True)
         )
         cue = torch.tensor(list(codes))
         pieces = torch.tensor(list(chain.from_iterable(encoded["input_ids"])))
         position = torch.arange(len(pieces)) - torch.repeat_interleave(start[:-1], lengths)
-        found = embedding, cue, ngrams(pieces, _NAMED[cue], position), start, whole
+        found = embedding, cue, ngrams(pieces, _NAMED[cue], position), start
         return TokenEmbeddings(*(x.clone() for x in found))
 
 
@@ -239,6 +216,8 @@ def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
     if params.layers is not None and not 1 <= params.layers <= count:
         found = f"must be from 1 to {count}, found {params.layers}"
         raise InputError(f"{KEY}.layers", found, "correct it in params.yaml")
+    if params.kind == "sentence" and params.layers and hasattr(network, "encoder"):
+        del network.encoder.layer[params.layers :]  # no token goes through them
     return TransformerTextEncoder(tokenizer, network, params.layers)
 
 

@@ -116,7 +116,7 @@ class TextBatch:
     text: Tensor
     """int64 `[N]`, rows of `Texts`"""
     skimmed: Tensor
-    """int64 `[M]`, the same, which the second and the third opinion learn from"""
+    """int64 `[M]`, the same, which the second opinion learns from"""
 
     def to(self, device: torch.device) -> TextBatch:
         """The same on another device."""
@@ -132,8 +132,30 @@ patterns are soon learned."""
 POOLED = 32
 """Steps whose requests are drawn together and sorted by length, so that little is padded."""
 SKIMMED = 4
-"""How many texts are skimmed, by sentence embedding and wording, for each that is read: it takes next to no time. All
-that somebody wrote are drawn as often."""
+"""How many texts are skimmed, by their wording, for each that is read: it takes next to no time. All that somebody
+wrote are drawn as often."""
+
+
+class EvenDraws:
+    """Rows drawn without end, each as often as it should be, and no row again long before the others: draw i is the row
+    at the fraction i * golden ratio (less its whole part) of the sum of how often rows are drawn. Where there are as
+    many draws as rows, chance would leave a third of them unseen.
+
+    Args:
+        rows: int64 `[N]`.
+        often: In comparison with each other, float `[N]`.
+        start: The first draw's fraction.
+    """
+
+    GOLDEN = (1 + 5**0.5) / 2
+
+    def __init__(self, rows: np.ndarray, often: np.ndarray, start: float) -> None:
+        self.rows, self.until, self.start = rows, often.cumsum(), start
+
+    def __call__(self, first: int, count: int) -> np.ndarray:
+        """So many draws from the one numbered `first` on."""
+        at = (self.start + np.arange(first, first + count) * self.GOLDEN) % 1
+        return self.rows[np.searchsorted(self.until, at * self.until[-1], side="right")]
 
 
 class TextBatches(Dataset):
@@ -144,10 +166,14 @@ class TextBatches(Dataset):
         if not groups:
             raise InputError(TABLE, f"expected requests in split {split}, found none", "run dvc repro")
         often = np.where(texts.table["provider"] == GRAMMAR, COMPOSED, 1.0)
-        # Of each turn, its rows and where in the sum of how often they are drawn each ends.
-        self.turns = [(rows, often[rows].cumsum()) for kind, rows in groups.items() for _ in range(SHARES.get(kind, 1))]
-        self.rows = np.concatenate(list(groups.values()))
-        self.until = often[self.rows].cumsum()
+        start = np.random.Generator(np.random.PCG64(seed)).random()
+        self.groups = [EvenDraws(rows, often[rows], start) for rows in groups.values()]
+        everything = np.concatenate(list(groups.values()))
+        self.skimmed = EvenDraws(everything, often[everything], start)
+        self.pooled = min(POOLED, steps)
+        until = np.cumsum([0, *(SHARES.get(kind, 1) for kind in groups)])
+        self.counts = np.diff(np.round(self.pooled * batch_size * until / until[-1]).astype(int)).tolist()
+        """How many draws of each group a pool holds."""
         self.length = texts.embeddings.start.diff().numpy()
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
 
@@ -155,15 +181,10 @@ class TextBatches(Dataset):
         return self.steps
 
     def __getitem__(self, step: int) -> TextBatch:
-        pooled = min(POOLED, self.steps)
-        pool, position = divmod(step, pooled)
-        rng = np.random.Generator(np.random.PCG64([self.seed, pool]))
-        at, drawn = rng.random(pooled * self.batch_size), np.empty(pooled * self.batch_size, dtype=np.int64)
-        for turn, (rows, until) in enumerate(self.turns):
-            mine = slice(turn, None, len(self.turns))
-            drawn[mine] = rows[np.searchsorted(until, at[mine] * until[-1], side="right")]
+        pool, position = divmod(step, self.pooled)
+        drawn = np.concatenate([draw(pool * n, n) for draw, n in zip(self.groups, self.counts, strict=True)])
         drawn = drawn[np.argsort(self.length[drawn], kind="stable")]
-        first = int(rng.permutation(pooled)[position]) * self.batch_size
-        at = np.random.Generator(np.random.PCG64([self.seed, 1, step])).random(SKIMMED * self.batch_size)
-        skimmed = self.rows[np.searchsorted(self.until, at * self.until[-1], side="right")]
+        order = np.random.Generator(np.random.PCG64([self.seed, pool])).permutation(self.pooled)
+        first = int(order[position]) * self.batch_size
+        skimmed = self.skimmed(step * SKIMMED * self.batch_size, SKIMMED * self.batch_size)
         return TextBatch(torch.from_numpy(drawn[first : first + self.batch_size]), torch.from_numpy(skimmed))

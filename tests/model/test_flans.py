@@ -26,7 +26,7 @@ from model.groups import IDENTITY, INVERSE, ORDER, act
 from model.inference import SPECK, Request, Segmenter
 from model.intent_head import Understanding
 from model.ngrams import BUCKETS, NGRAMS, ngrams
-from model.text_encoder import CUE_CODES, TokenEmbeddings, Tokens
+from model.text_encoder import TokenEmbeddings, Tokens
 from prompts.intent import Intent
 from prompts.targets import intent_of
 
@@ -57,20 +57,19 @@ class Letters:
         table = torch.randn(256, TEXT_DIM, generator=torch.Generator().manual_seed(1))
         letters = [ord(c) % 256 for text in texts for c in text]
         start = torch.tensor([0, *map(len, texts)]).cumsum(0)
-        whole = torch.stack([table[[ord(c) % 256 for c in text]].mean(0) for text in texts])
         cue, position = torch.zeros(2, len(letters), dtype=torch.int64)
         for first, end in pairwise(start.tolist()):
             position[first:end] = torch.arange(end - first)
         spelled = ngrams(torch.tensor(letters), cue > 0, position)
-        return TokenEmbeddings(table[letters], cue, spelled, start, whole)
+        return TokenEmbeddings(table[letters], cue, spelled, start)
 
 
 def tokens(embedding: Tensor) -> Tokens:
-    """Prompts of such tokens, `[N, L, D]`: no cues, and any wording and sentence embedding."""
-    n, length, dim = embedding.shape
+    """Prompts of such tokens, `[N, L, D]`: no cues, and any wording."""
+    n, length, _ = embedding.shape
     mask, cue = torch.ones(n, length, dtype=torch.bool), torch.zeros(n, length, dtype=torch.int64)
     wording = torch.randint(BUCKETS, (n, length, NGRAMS), dtype=torch.int32)
-    return Tokens(embedding, mask, cue, wording, torch.randn(n, dim + CUE_CODES))
+    return Tokens(embedding, mask, cue, wording)
 
 
 @pytest.fixture

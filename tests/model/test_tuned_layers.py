@@ -30,7 +30,7 @@ def test_they_go_on_where_the_frozen_ones_leave_off() -> None:
     assert (begun.embedding - whole.embedding).abs().max() > 0.5
     assert torch.equal(read.mask, whole.mask)
     assert torch.equal(read.cue, whole.cue)
-    assert torch.equal(read.sentence, whole.sentence)
+    assert torch.equal(read.ngrams, whole.ngrams)
 
 
 def test_without_any_tokens_stay_as_they_are() -> None:

@@ -149,8 +149,8 @@ class TransformerTextEncoder:
             ids = torch.full(present.shape, self.tokenizer.pad_token_id or 0)
             ids[present] = torch.tensor([token for i in rows for token in encoded["input_ids"][i]])
             read = self.network(input_ids=ids, attention_mask=present.long(), output_hidden_states=True)
-            last = read.last_hidden_state
-            tokens = last if self.layers == self.network.config.num_hidden_layers else read.hidden_states[self.layers]
+            whole = self.layers == self.network.config.num_hidden_layers
+            tokens = read.last_hidden_state if whole else read.hidden_states[self.layers]
             for i, values, length in zip(rows, tokens.half(), lengths[rows].tolist(), strict=True):
                 embedding[start[i] : start[i] + length] = values[:length]
         codes = chain.from_iterable(
@@ -216,8 +216,8 @@ def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
     if params.layers is not None and not 1 <= params.layers <= count:
         found = f"must be from 1 to {count}, found {params.layers}"
         raise InputError(f"{KEY}.layers", found, "correct it in params.yaml")
-    if params.kind == "sentence" and params.layers and hasattr(network, "encoder"):
-        del network.encoder.layer[params.layers :]  # no token goes through them
+    layers = getattr(getattr(network, "encoder", None), "layer", [])
+    del layers[params.layers or count :]  # no token goes through them
     return TransformerTextEncoder(tokenizer, network, params.layers)
 
 

@@ -137,14 +137,14 @@ wrote are drawn as often."""
 
 
 class EvenDraws:
-    """Rows drawn without end, each as often as it should be, and no row again long before the others: draw i is the row
-    at the fraction i * golden ratio (less its whole part) of the sum of how often rows are drawn. Where there are as
-    many draws as rows, chance would leave a third of them unseen.
+    """Weighted draws of rows without end, by a low-discrepancy sequence (the golden ratio's multiples modulo 1; Kuipers
+    and Niederreiter 1974, "Uniform distribution of sequences") in place of chance, which would leave a third of the
+    rows unseen where there are as many draws as rows.
 
     Args:
         rows: int64 `[N]`.
-        often: In comparison with each other, float `[N]`.
-        start: The first draw's fraction.
+        often: The rows' weights, float `[N]`, above 0.
+        start: Of the sequence, from 0 to 1.
     """
 
     GOLDEN = (1 + 5**0.5) / 2
@@ -153,7 +153,7 @@ class EvenDraws:
         self.rows, self.until, self.start = rows, often.cumsum(), start
 
     def __call__(self, first: int, count: int) -> np.ndarray:
-        """So many draws from the one numbered `first` on."""
+        """The draws `first`, ..., `first + count - 1`: int64 `[count]`."""
         at = (self.start + np.arange(first, first + count) * self.GOLDEN) % 1
         return self.rows[np.searchsorted(self.until, at * self.until[-1], side="right")]
 

@@ -119,7 +119,9 @@ def test_a_text_goes_through_the_first_layers_alone() -> None:
     with torch.no_grad(), bfloat16_where_fast():
         states = whole.network(**whole.tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states
     for layers in (1, 3, 6):
-        read = build_text_encoder(TextEncoderParams("sentence", layers=layers)).encode(text)
+        encoder = build_text_encoder(TextEncoderParams("sentence", layers=layers))
+        assert len(encoder.network.encoder.layer) == layers, "no more is computed"
+        read = encoder.encode(text)
         assert torch.allclose(read.embedding.float(), states[layers][0], rtol=2e-3, atol=2e-3)
     assert torch.equal(whole.encode(text).embedding, read.embedding), "the built-in network itself is left whole"
     with pytest.raises(InputError, match="must be from 1 to 6, found 7"):

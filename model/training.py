@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from corpus.errors import InputError
 from corpus.params import plain
 from model.memory import keep_memory
+from model.optimizer import build_optimizer
 from model.processes import launch, number, part, share_batch_norm
 from model.training_params import TrainParams, rate
 from model.training_state import Losses, TrainingState
@@ -88,12 +89,7 @@ def fit(
         )
     share_batch_norm(objective, fabric.device)
     module = fabric.setup_module(objective)
-    optimizer = torch.optim.AdamW(
-        parameter_groups(objective, params.pretrained_rate),
-        params.learning_rate,
-        weight_decay=params.weight_decay,
-        fused=True,
-    )
+    optimizer = build_optimizer(objective, params, fabric)
     wrapped = fabric.setup_optimizers(optimizer)
     digest = hashlib.sha256(json.dumps([plain(params), key], sort_keys=True).encode()).hexdigest()[:16]
     run = TrainingState(fabric, objective, optimizer, params, state_dir / f"{digest}.pt")
@@ -141,16 +137,6 @@ def fit(
         save(progress.figures)
         run.file.unlink(missing_ok=True)
     fabric.barrier()
-
-
-def parameter_groups(module: nn.Module, pretrained_rate: float) -> list[dict[str, Any]]:
-    """What an optimizer is to learn: groups with `params` and their `share` of the learning rate. It is
-    `pretrained_rate` for modules that say they are `pretrained`, else 1; what is frozen is in none."""
-    pretrained = [m for m in module.modules() if getattr(m, "pretrained", False)]
-    slow = dict.fromkeys(p for m in pretrained for p in m.parameters() if p.requires_grad)
-    rest = [p for p in module.parameters() if p.requires_grad and p not in slow]
-    groups = [{"params": rest, "share": 1.0}, {"params": list(slow), "share": pretrained_rate}]
-    return [group for group in groups if group["params"]]
 
 
 def _measures(per_second: float, fabric: Fabric) -> dict[str, float]:

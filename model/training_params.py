@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import cos, pi
+from typing import Literal
 
 from corpus.params import params_dataclass
 
@@ -22,6 +23,8 @@ class TrainParams:
     seed: int
     threads: int
     """CPU threads. A parameter, because another number changes the last bits of the weights."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon: for the matrices of hidden layers that start from nothing, adamw for all else; see model/optimizer.py."""
     pretrained_rate: float = 1.0
     """Of weights that come pretrained: their learning rate, as a share of the others'."""
     prompts: int = 1

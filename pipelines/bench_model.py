@@ -7,6 +7,7 @@ makes of it, so that position and size prompts take their way through the organ 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
 from statistics import median
@@ -25,6 +26,7 @@ from model.flans import FLanS, ModelParams
 from model.inference import Request, Segmenter
 from model.intent_head import IntentTargets, Understanding
 from model.objectives import LossWeights, SegmenterObjective
+from model.optimizer import build_optimizer
 from model.processes import launch
 from model.text_encoder import build_text_encoder
 from model.texts import Texts, name_embeddings
@@ -107,8 +109,8 @@ def _training(segmenter: Segmenter, x: torch.Tensor, prompts: int) -> Callable[[
     read = Texts(pd.DataFrame({"text": texts}), segmenter.encoder.encode(texts), IntentTargets.of(intents), {})
     fabric = launch(alone=True)
     objective = SegmenterObjective(segmenter.model, read, LossWeights()).train()
-    trained = [p for p in objective.parameters() if p.requires_grad]
-    module, optimizer = fabric.setup(objective, torch.optim.AdamW(trained, 1e-5, fused=True))
+    params = replace(load_params("train_segmenter", TrainParams), learning_rate=1e-5)
+    module, optimizer = fabric.setup(objective, build_optimizer(objective, params, fabric))
     rows = torch.arange(prompts)
     label = torch.randint(N_ORGANS + 1, x.shape[1:], dtype=torch.uint8)
     labelled = torch.ones(1, N_ORGANS, dtype=torch.bool)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from corpus.errors import InputError
 from model import processes, training
-from model.training import fit, parameter_groups
+from model.training import fit
 from model.training_params import TrainParams, rate
 from tests.model import training_run
 from tests.model.training_run import EVERYTHING, PARAMS, QUIET, Batches, Noise, Stopped, run
@@ -264,28 +264,3 @@ def test_rate_warms_up_and_ends_near_zero() -> None:
     assert rates[0] < rates[1] < rates[2]
     assert max(rates) == pytest.approx(PARAMS.learning_rate)
     assert rates[-1] < 0.05 * PARAMS.learning_rate
-
-
-def test_pretrained_weights_learn_at_their_own_pace(tmp_path: Path) -> None:
-    def moved(share: float) -> tuple[float, float]:
-        torch.manual_seed(0)
-        objective = nn.ModuleDict({"begun": nn.Linear(4, 4), "new": nn.Linear(4, 4), "frozen": nn.Linear(4, 4)})
-        objective["begun"].pretrained = True  # type: ignore[assignment]
-        objective["frozen"].pretrained = True  # type: ignore[assignment]
-        objective["frozen"].requires_grad_(False)
-        groups = parameter_groups(objective, share)
-        assert sum(len(group["params"]) for group in groups) == 4
-        start = {name: module.weight.detach().clone() for name, module in objective.items()}
-        optimizer = torch.optim.SGD(groups, 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = group["share"]
-        sum(p.sum() for p in objective.parameters()).backward()  # type: ignore[union-attr]
-        optimizer.step()
-        distance = {
-            name: float((module.weight - start[name]).detach().abs().max()) for name, module in objective.items()
-        }
-        assert distance["frozen"] == 0
-        return distance["new"], distance["begun"]
-
-    assert moved(0.25) == pytest.approx((1.0, 0.25))
-    assert moved(1.0) == pytest.approx((1.0, 1.0))

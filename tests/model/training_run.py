@@ -73,14 +73,15 @@ class Batches:
 
 
 class Objective(nn.Module):
-    """A network with batch norm and dropout, which both keep state, and a masked loss."""
+    """A network with batch norm and dropout, which both keep state, a convolution that Muon trains, and a masked
+    loss."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.network = nn.Sequential(
-            *(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)),
-            *(nn.Dropout(dropout), nn.Flatten(), nn.Linear(64, 1)),
+            *(nn.Conv2d(1, 32, 3, bias=False), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3)),
+            *(nn.Dropout(dropout), nn.Flatten(), nn.Linear(512, 1)),
         ).to(memory_format=torch.channels_last)
 
     def forward(self, batch: Noise) -> dict[str, Tensor]:

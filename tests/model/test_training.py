@@ -153,7 +153,7 @@ def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(tmp_pa
     best = min(range(len(history)), key=history.__getitem__)
     assert 0 < best < len(history) - 1
     assert len(history) == best + 1 + 3
-    assert float(needle.weight) == weights[best]
+    assert needle.weight.item() == weights[best]
     assert len(train_needle(tmp_path)[1]) == 20, "without patience it trains to the end"
 
 
@@ -164,7 +164,7 @@ def test_the_average_is_validated_and_kept(tmp_path: Path) -> None:
         decay = min(0.6, (1 + step) / (10 + step))
         average = decay * average + (1 - decay) * weight
         assert loss == pytest.approx(abs(average - 0.5), abs=1e-5)
-    assert float(needle.weight) == pytest.approx(average, abs=1e-5)
+    assert needle.weight.item() == pytest.approx(average, abs=1e-5)
 
 
 def test_a_loss_to_watch_must_exist(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from model.processes import like, whole
 from model.training_params import TrainParams
 
 MOMENTUM = 0.95
+"""Nesterov's; what Jordan et al. found best, as are the two that follow."""
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration: it brings singular values to between about 0.7 and 1.2."""
 ITERATIONS = 5
@@ -21,7 +22,8 @@ UPDATE_RMS = 0.4
 """Root mean square of Muon's updates at a learning rate of 1. AdamW's have about 0.2 (Liu et al. 2025, "Muon is
 scalable for LLM training", section 2.2), so that both can go by one rate; here twice that learned faster."""
 HIDDEN = 32
-"""Matrices with fewer rows or columns belong to what comes in or goes out."""
+"""The fewest rows and columns of a matrix that Muon gets: smaller ones, as of first and last layers, have few
+directions to even out."""
 
 
 class MuonAdamW(torch.optim.AdamW):
@@ -61,14 +63,22 @@ class MuonAdamW(torch.optim.AdamW):
             weight.grad = None
         for pairs in alike.values():
             weights, directions = zip(*pairs, strict=True)
-            for weight, direction in zip(weights, orthogonal(torch.stack(directions).to(self.dtype)), strict=True):
+            turned = orthogonal(torch.stack(directions).to(self.dtype)).to(directions[0].dtype)
+            for weight, direction in zip(weights, turned, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(like(direction.reshape(weight.shape).to(weight), weight), alpha=-group["lr"] * UPDATE_RMS)
+                weight.add_(like(direction.reshape(weight.shape), weight), alpha=-group["lr"] * UPDATE_RMS)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrices, by a Newton-Schulz iteration, scaled to a root mean square of 1:
-    `[N, rows, columns]` -> the same shape."""
+    """About the nearest semi-orthogonal matrices, by a Newton-Schulz iteration, scaled to a root mean square near 1;
+    zeros stay zeros.
+
+    Args:
+        matrices: `[N, rows, columns]`, in the precision to work in.
+
+    Returns:
+        The same shape and precision.
+    """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)

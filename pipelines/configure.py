@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 
 from corpus.errors import InputError
 from corpus.params import PARAMS, read_yaml
@@ -24,12 +25,11 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
         raise InputError(
             overlay, "expected a YAML file with parameters, found none", "examples/ has some; name one of them"
         )
-    changes = read_yaml(overlay)
-    read_yaml(params)
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True
-    content = yaml.load(params.read_text(encoding="utf-8"))
+    yaml.representer.add_representer(type(None), _null)
+    changes, content = (_load(yaml, path) for path in (overlay, params))
     if not isinstance(changes, dict):
         raise InputError(overlay, "expected sections of params.yaml", "see examples/btcv.yaml")
     if unknown := [key for key in changes if key not in content]:
@@ -41,6 +41,18 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
     return lines
 
 
+def _load(yaml: YAML, path: Path) -> Any:
+    read_yaml(path)  # for its errors
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"))
+    except DuplicateKeyError as error:
+        raise InputError(path, f"expected each key once, but {error.problem}", "keep one of the two") from None
+
+
+def _null(representer: Any, value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")  # as it was written, not as nothing
+
+
 def _merge(into: Any, changes: dict, prefix: str, lines: list[str]) -> None:
     for key, value in changes.items():
         name = f"{prefix}{key}"
@@ -50,5 +62,8 @@ def _merge(into: Any, changes: dict, prefix: str, lines: list[str]) -> None:
         elif isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value, f"{name}.", lines)
         elif into.get(key) != value:
-            lines.append(f"{name}: {into.get(key)} -> {value}")
-            into[key] = value
+            lines.append(f"{name}: {into.get(key, 'not set')} -> {value}")
+            if into and key not in into:  # not at the end: the empty line before the next section hangs on the last key
+                into.insert(len(into) - 1, key, value)
+            else:
+                into[key] = value

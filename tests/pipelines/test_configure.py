@@ -82,6 +82,33 @@ def test_comments_stay_and_null_removes(params: Path, tmp_path: Path) -> None:
     assert after.count("#") == before.count("#")
 
 
+def test_a_key_that_was_not_set_joins_its_section(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("train_segmenter: {ema: 0.99}\n")
+    assert apply_overlay(overlay, params) == ["train_segmenter.ema: not set -> 0.99"]
+    before, after = Path("params.yaml").read_text(encoding="utf-8"), params.read_text(encoding="utf-8")
+    added = "  ema: 0.99\n"
+    assert after.count(added) == 1
+    assert after.replace(added, "") == before
+    assert not after.split(added)[1].startswith("\n"), "no empty line divides it from its section"
+
+
+def test_values_are_written_as_in_the_overlay(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("model: {widths: [48, 96, 192], image_encoder: {kind: lite_medsam, frozen: true}}\n")
+    apply_overlay(overlay, params)
+    text = params.read_text(encoding="utf-8")
+    assert "  widths: [48, 96, 192]\n" in text
+    assert "  image_encoder: {kind: lite_medsam, frozen: true} #" in text
+
+
+def test_a_key_that_comes_twice_is_refused(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("cohort: mine\nmodel: {size: 64}\ncohort: yours\n")
+    with pytest.raises(InputError, match=r"expected each key once.*cohort"):
+        apply_overlay(overlay, params)
+
+
 def test_an_unknown_section_is_refused(params: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("modle: {size: 64}\n")

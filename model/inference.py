@@ -25,7 +25,7 @@ from model.framing import Frame
 from model.groups import act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
-from model.resolve import Seen, by_geometry, predicted_labels, resolve
+from model.resolve import Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
 from model.text_encoder import TextEncoder, Tokens, bfloat16_where_fast, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
@@ -194,14 +194,16 @@ class Segmenter:
         answers: dict[Intent, str | None] = dict.fromkeys(sought)
         if sought and self.model.params.resolve == "geometric":
             labels: list[Tensor] = []
+            sureness: list[Tensor] = []
             for encoding in encodings():
-                maps = encoding.organs
-                found = predicted_labels(maps.logits, maps.presence, range(1, N_ORGANS + 1))
+                scores = organ_scores(encoding.organs.logits, encoding.organs.presence, range(1, N_ORGANS + 1))
+                sureness.append(surest(scores).amax(0))
+                found = predicted_labels(scores)
                 labels += map(label_to_scan, found, frames[len(labels) : len(labels) + len(found)])
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.stack(labels)
             displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
-            seen = Seen(displayed, _pixel(frames, self.model.params.size))
+            seen = Seen(displayed, _pixel(frames, self.model.params.size), torch.stack(sureness).amax(0))
             answers = {intent: resolve(seen, intent) for intent in sought}
         return [answers.get(i, i.organ) for i in intents]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from corpus.anatomy import BY_ID, BY_NAME, N_ORGANS, UNIONS
 from prompts.intent import Intent, pair_of
@@ -14,27 +15,37 @@ from prompts.rules import Scene, answer
 
 MINIMUM_PIXELS = 10
 """Of the network's: smaller predicted structures don't compete, since they are likelier noise than anatomy."""
-
+SURE = 0.95
+"""Nor do structures that nowhere reach this probability."""
 SURELY_ABSENT = 0.02
 """Probability of presence below which an organ takes no pixel. Presence is a coarser judge than the map itself: an even
 chance as the limit costs 6 points of Dice."""
 
 
-def predicted_labels(logits: Tensor, presence: Tensor, competing: Sequence[int]) -> Tensor:
-    """One label map a slice from organ maps: each pixel to its likeliest organ, or to none.
+def organ_scores(logits: Tensor, presence: Tensor, competing: Collection[int]) -> Tensor:
+    """Whose each pixel may be: no organ's, whose score is 0, or one of those that compete.
 
     Args:
         logits: `[B, 24, S, S]`; presence: `[B, 24]` logits.
         competing: Organ ids that may compete (a union doesn't where its parts are known).
 
     Returns:
-        uint8 `[B, S, S]` organ ids.
+        `[B, 25, S, S]` by organ id, -inf for what is out of the question.
     """
     allowed = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
     allowed[[o - 1 for o in competing if o not in UNIONS]] = True
     possible = allowed & (presence.sigmoid() > SURELY_ABSENT)
-    best, index = logits.masked_fill(~possible[..., None, None], -torch.inf).max(1)
-    return torch.where(best > 0, index + 1, 0).to(torch.uint8)
+    return F.pad(logits.masked_fill(~possible[..., None, None], -torch.inf), (0, 0, 0, 0, 1, 0))
+
+
+def predicted_labels(scores: Tensor) -> Tensor:
+    """Each pixel to its likeliest organ, or to none: `[B, 25, S, S]` -> uint8 `[B, S, S]` organ ids."""
+    return scores.argmax(1).to(torch.uint8)
+
+
+def surest(scores: Tensor) -> Tensor:
+    """The probability of each organ where it is likeliest: `[B, 25, S, S]` -> `[B, 25]` by organ id."""
+    return scores.softmax(1).amax((-2, -1))
 
 
 def by_geometry(intent: Intent) -> bool:
@@ -48,19 +59,21 @@ class Seen:
     Args:
         labels: uint8 `[Z, H, W]` predicted organ ids, turned to the display frame.
         pixel: How many of their pixels make one of the network's.
+        sureness: `[25]` by organ id, the probability of each where it is likeliest.
     """
 
-    def __init__(self, labels: Tensor, pixel: float) -> None:
+    def __init__(self, labels: Tensor, pixel: float, sureness: Tensor) -> None:
         self.labels = labels.cpu().numpy()
-        pixels = np.bincount(self.labels.ravel(), minlength=N_ORGANS + 1)[1:]
-        self._present = {int(i) + 1 for i in np.flatnonzero(pixels)}
-        self._specks = {int(i) + 1 for i in np.flatnonzero(pixels < MINIMUM_PIXELS * pixel)} & self._present
+        pixels = np.bincount(self.labels.ravel(), minlength=N_ORGANS + 1)
+        self._present = set(np.flatnonzero(pixels).tolist()) - {0}
+        doubtful = (pixels < MINIMUM_PIXELS * pixel) | (sureness.cpu().numpy() < SURE)
+        self._doubtful = self._present & set(np.flatnonzero(doubtful).tolist())
         self._scenes: dict[frozenset[int], Scene] = {}
 
     def scene(self, intent: Intent) -> Scene:
-        """Without the specks, but for a structure that the intent names; with them where there is nothing else."""
+        """Without what is doubtful, but for a structure that the intent names; with it where there is nothing else."""
         names = (intent.organ, *(pair_of(intent.organ) or ())) if intent.organ else ()
-        left_out = frozenset(self._specks - {BY_NAME[name].id for name in names})
+        left_out = frozenset(self._doubtful - {BY_NAME[name].id for name in names})
         if left_out == self._present:
             left_out = frozenset()
         if left_out not in self._scenes:

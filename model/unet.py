@@ -29,7 +29,7 @@ from model.flans import ModelParams
 from model.groups import crop_from_square
 from model.losses import organ_loss
 from model.processes import launch
-from model.resolve import predicted_labels
+from model.resolve import organ_scores, predicted_labels
 from model.training import fit
 from model.training_params import TrainParams
 
@@ -78,7 +78,7 @@ class ClosedUNet(nn.Module):
         """The label map of a slice: HU `[H, W]` -> uint8 organ ids `[H, W]`."""
         x, (frame,) = to_network(image[None], self.model)
         logits = F.interpolate(self(x), (frame.side, frame.side), mode="bilinear", align_corners=False)
-        labels = predicted_labels(logits, logits.new_ones(1, N_ORGANS), self.organs)
+        labels = predicted_labels(organ_scores(logits, logits.new_ones(1, N_ORGANS), self.organs))
         return crop_from_square(frame.put_back(labels, 0), *image.shape)[0].numpy()
 
 

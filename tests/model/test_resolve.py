@@ -15,7 +15,7 @@ from model.asked import turn_intent, turn_prompts
 from model.groups import ORDER, act
 from model.intent_head import CLASSES, PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.losses import intent_loss
-from model.resolve import Seen, by_geometry, resolve
+from model.resolve import Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
 from model.text_encoder import CUE_CODES
 from model.tuned_layers import TunedLayers, TunedShape
 from prompts.intent import Intent
@@ -38,9 +38,17 @@ def label_map() -> torch.Tensor:
     return label
 
 
+def seen(labels: torch.Tensor, pixel: float = 1.0, **unsure: float) -> Seen:
+    """Of structures that are sure, but for those whose sureness is given."""
+    sureness = torch.ones(N_ORGANS + 1)
+    for name, probability in unsure.items():
+        sureness[BY_NAME[name].id] = probability
+    return Seen(labels, pixel, sureness)
+
+
 @pytest.mark.parametrize("element", range(ORDER))
 def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
-    upright, turned = Seen(label_map(), 0.5), Seen(act(element, label_map()), 0.5)
+    upright, turned = seen(label_map(), 0.5), seen(act(element, label_map()), 0.5)
     resolved = asked = 0
     for intent in filter(by_geometry, INTENTS):
         clear = answer(upright.scene(intent), intent)
@@ -58,8 +66,8 @@ def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
 
 def test_a_mirrored_picture_shows_the_other_kidney_on_its_left() -> None:
     intent = Intent("anatomy", "right adrenal gland", "leftmost", "image")
-    assert resolve(Seen(label_map(), 1.0), intent) == "right adrenal gland"
-    assert resolve(Seen(label_map().flip(-1), 1.0), intent) == "left adrenal gland"
+    assert resolve(seen(label_map()), intent) == "right adrenal gland"
+    assert resolve(seen(label_map().flip(-1)), intent) == "left adrenal gland"
     assert turn_intent(intent, 4) == Intent("anatomy", "left adrenal gland", "rightmost", "image")
 
 
@@ -67,13 +75,40 @@ def test_specks_do_not_compete_unless_there_is_nothing_else() -> None:
     label = torch.zeros(1, 16, 16, dtype=torch.uint8)
     label[0, 3, 1] = BY_NAME["aorta"].id
     leftmost = Intent("position", None, "leftmost")
-    assert resolve(Seen(label, 1.0), leftmost) == "aorta"
+    assert resolve(seen(label), leftmost) == "aorta"
     label[0, 4:9, 5:9] = BY_NAME["liver"].id
-    assert resolve(Seen(label, 1.0), leftmost) == "liver"
-    assert resolve(Seen(label, 1.0), Intent("relation", "aorta", relation="right of")) == "liver", (
-        "but for what is named"
+    assert resolve(seen(label), leftmost) == "liver"
+    assert resolve(seen(label), Intent("relation", "aorta", relation="right of")) == "liver", "but for what is named"
+    assert resolve(seen(torch.zeros_like(label)), leftmost) is None
+
+
+def test_what_is_nowhere_sure_does_not_compete_unless_there_is_nothing_else() -> None:
+    largest, named = Intent("size", None, "largest"), Intent("relation", "liver", relation="left of")
+    assert resolve(seen(label_map(), liver=0.95), largest) == "liver"
+    assert resolve(seen(label_map(), liver=0.94), largest) == "stomach"
+    assert resolve(seen(label_map(), liver=0.94), named) == resolve(seen(label_map()), named), "but for what is named"
+    alone = torch.where(label_map() == BY_NAME["liver"].id, label_map(), 0)
+    assert resolve(seen(alone, liver=0.94), largest) == "liver"
+
+
+def test_every_pixel_goes_to_its_likeliest_organ_or_to_none() -> None:
+    liver, aorta, kidney = (BY_NAME[name].id for name in ("liver", "aorta", "kidney"))
+    logits, presence = torch.full((1, N_ORGANS, 1, 4), -9.0), torch.full((1, N_ORGANS), 9.0)
+    logits[0, liver - 1, 0] = torch.tensor([4.0, 1.0, 0.0, -1.0])
+    logits[0, aorta - 1, 0] = torch.tensor([-9.0, 2.0, -9.0, -9.0])
+    logits[0, kidney - 1] = 20.0
+    scores = organ_scores(logits, presence, range(1, N_ORGANS + 1))
+    assert predicted_labels(scores).tolist() == [[[liver, aorta, 0, 0]]], (
+        "a union doesn't compete, an even chance is none"
     )
-    assert resolve(Seen(torch.zeros_like(label), 1.0), leftmost) is None
+    sureness = surest(scores)[0]
+    assert sureness[liver] == pytest.approx(1 / (1 + np.exp(-4)), abs=0.01)
+    assert sureness[aorta] == pytest.approx(np.exp(2) / (1 + np.exp(1) + np.exp(2)), abs=0.01)
+    assert sureness[kidney] == 0
+    presence[0, aorta - 1] = -9.0
+    absent = organ_scores(logits, presence, range(1, N_ORGANS + 1))
+    assert predicted_labels(absent).tolist() == [[[liver, liver, 0, 0]]]
+    assert predicted_labels(organ_scores(logits, presence, [aorta])).sum() == 0
 
 
 def sharp(targets: IntentTargets) -> IntentLogits:

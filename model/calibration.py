@@ -32,7 +32,8 @@ def calibrate(head: IntentHead, texts: Texts) -> float:
     logits = IntentLogits(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
 
     def loss(temperature: float) -> float:
-        read = understand(IntentLogits(*(values / temperature for values in vars(logits).values())))
+        # Whatever it is unsure of: the loss is smooth then, and whether to act on it is another question.
+        read = understand(IntentLogits(*(values / temperature for values in vars(logits).values())), unsure=0.0)
         right = np.array([found.intent == intent for found, intent in zip(read, wanted, strict=True)])
         sure = np.clip([found.confidence for found in read], 1e-4, 1 - 1e-4)
         return float(-np.log(np.where(right, sure, 1 - sure)).mean())

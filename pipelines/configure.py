@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError
 
 from corpus.errors import InputError
 from corpus.params import PARAMS, read_yaml
@@ -19,7 +19,8 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
         One line a change.
 
     Raises:
-        InputError: A file is missing or isn't YAML, or the overlay has a section that params.yaml lacks.
+        InputError: A file is missing, isn't YAML or has a key twice, or the overlay has a section that params.yaml
+            lacks.
     """
     if not overlay.is_file():
         raise InputError(
@@ -28,8 +29,9 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True
+    yaml.default_flow_style = None  # a new list or map of plain values in one line, as those of params.yaml are
     yaml.representer.add_representer(type(None), _null)
-    changes, content = (_load(yaml, path) for path in (overlay, params))
+    changes, content = _load(YAML(typ="safe"), overlay), _load(yaml, params)
     if not isinstance(changes, dict):
         raise InputError(overlay, "expected sections of params.yaml", "see examples/btcv.yaml")
     if unknown := [key for key in changes if key not in content]:
@@ -42,11 +44,12 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
 
 
 def _load(yaml: YAML, path: Path) -> Any:
-    read_yaml(path)  # for its errors
+    read_yaml(path)  # what it says of a file that can't be read holds here, too
     try:
         return yaml.load(path.read_text(encoding="utf-8"))
-    except DuplicateKeyError as error:
-        raise InputError(path, f"expected each key once, but {error.problem}", "keep one of the two") from None
+    except MarkedYAMLError as error:  # such as a key that comes twice
+        line = error.problem_mark.line + 1
+        raise InputError(path, f"expected YAML, but line {line}: {error.problem}", "correct that line") from None
 
 
 def _null(representer: Any, value: None) -> Any:

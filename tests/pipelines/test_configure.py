@@ -93,19 +93,23 @@ def test_a_key_that_was_not_set_joins_its_section(params: Path, tmp_path: Path) 
     assert not after.split(added)[1].startswith("\n"), "no empty line divides it from its section"
 
 
-def test_values_are_written_as_in_the_overlay(params: Path, tmp_path: Path) -> None:
+def test_new_values_look_like_those_of_params_yaml(params: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("model: {widths: [48, 96, 192], image_encoder: {kind: lite_medsam, frozen: true}}\n")
+    overlay.write_text(
+        "model:\n  widths: [48, 96, 192]\n  image_encoder:\n    kind: lite_medsam\n    frozen: true\n\n"
+        "# of the overlay alone\ntrain_joint: {steps: 9}\n"
+    )
     apply_overlay(overlay, params)
     text = params.read_text(encoding="utf-8")
     assert "  widths: [48, 96, 192]\n" in text
     assert "  image_encoder: {kind: lite_medsam, frozen: true} #" in text
+    assert "of the overlay alone" not in text
 
 
 def test_a_key_that_comes_twice_is_refused(params: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("cohort: mine\nmodel: {size: 64}\ncohort: yours\n")
-    with pytest.raises(InputError, match=r"expected each key once.*cohort"):
+    with pytest.raises(InputError, match='line 3: found duplicate key "cohort"'):
         apply_overlay(overlay, params)
 
 

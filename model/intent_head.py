@@ -238,8 +238,8 @@ def _sorts() -> Tensor:
 
 
 UNSURE = 0.31
-"""What is understood with less confidence isn't acted on: the text counts as one that asks for nothing. So the most
-validation texts are understood."""
+"""What is understood with less confidence isn't acted on: the text counts as one that asks for nothing. With this limit
+most of the validation texts are understood; from 0.25 to 0.36 it makes 0.3% of them."""
 
 
 @dataclass(frozen=True)
@@ -262,8 +262,12 @@ def _likeliest(logits: Tensor, allowed: Sequence[int]) -> tuple[int, float]:
 
 
 def understand(logits: IntentLogits, unsure: float = UNSURE) -> list[Understanding]:
-    """Decide each prompt's intent: the likeliest kind, then of each other part the likeliest that this kind allows; of
-    what is too unsure, that it asks for nothing."""
+    """Decide each prompt's intent: the likeliest kind, then of each other part the likeliest that this kind allows.
+
+    Args:
+        logits: Of P prompts, `[P, ...]`.
+        unsure: The confidence below which a prompt is taken to ask for nothing.
+    """
     parts = {part: getattr(logits, part).detach().float().cpu() for part in PARTS}
     rows = ({part: values[row] for part, values in parts.items()} for row in range(len(logits.kind)))
     return [_understand(row, unsure) for row in rows]

@@ -16,7 +16,7 @@ from prompts.rules import Scene, answer
 MINIMUM_PIXELS = 10
 """Of the network's: smaller predicted structures don't compete, since they are likelier noise than anatomy."""
 SURE = 0.95
-"""Nor do structures that nowhere reach this probability."""
+"""Nor do structures that nowhere reach this probability: they are likelier the blur of what ends nearby."""
 SURELY_ABSENT = 0.02
 """Probability of presence below which an organ takes no pixel. Presence is a coarser judge than the map itself: an even
 chance as the limit costs 6 points of Dice."""

@@ -81,7 +81,7 @@ def names_known(segmenter: Segmenter) -> float:
     """
     head, params = segmenter.model.organ_head, segmenter.model.params
     start = OrganHead(name_embeddings(segmenter.encoder), params.dim, params.fine_dim).names
-    read, learned = (F.normalize(x - x.mean(0), dim=-1) for x in (start, head.names))
+    read, learned = (F.normalize(x - x.mean(0), dim=-1) for x in (start, head.names.cpu()))
     nearest = (read @ learned.T).argmax(1)
     return float((nearest == torch.arange(len(nearest))).float().mean())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,21 +86,33 @@ def drop_strays(mask: np.ndarray) -> None:
             mask[box] = kept[parts]
 
 
-class Segmenter:
-    """A trained model with its text encoder."""
+def fastest_device() -> torch.device:
+    """The GPU, if there is one and FLANS_ACCELERATOR doesn't say `cpu`; else the CPU."""
+    wanted = torch.cuda.is_available() and os.environ.get("FLANS_ACCELERATOR") != "cpu"
+    return torch.device("cuda" if wanted else "cpu")
 
-    def __init__(self, model: FLanS, encoder: TextEncoder) -> None:
-        self.model, self.encoder = model.eval(), encoder
+
+class Segmenter:
+    """A trained model with its text encoder.
+
+    Args:
+        device: Where pictures are segmented. Sentences are read, and poses found, on the CPU: that takes milliseconds.
+    """
+
+    def __init__(self, model: FLanS, encoder: TextEncoder, device: torch.device | None = None) -> None:
+        self.model, self.encoder, self.device = model.eval(), encoder, device or torch.device("cpu")
+        for part in (model.image_encoder, model.organ_head, model.mask_decoder):
+            part.to(self.device)
 
     @classmethod
     def from_pretrained(cls, directory: Path) -> Segmenter:
-        """Load a checkpoint and the text encoder that it names.
+        """Load a checkpoint and the text encoder that it names, for the fastest device.
 
         Raises:
             InputError: The checkpoint or the encoder is missing.
         """
         model = FLanS.from_pretrained(directory)
-        return cls(model, build_text_encoder(model.params.text_encoder))
+        return cls(model, build_text_encoder(model.params.text_encoder), fastest_device())
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
@@ -139,7 +152,8 @@ class Segmenter:
         # Prompts of which the decoder is told the same are answered once.
         rows, first, place = np.unique(self._told(request, organs), return_index=True, return_inverse=True)
         text, intent = self._spoken(request, rows)
-        weights, nothing = weights[first], torch.from_numpy(rows == NOTHING)
+        text, intent = text.to(self.device), intent.to(self.device)
+        weights, nothing = weights[first].to(self.device), torch.from_numpy(rows == NOTHING)
         masks = torch.zeros((len(rows), *upright.shape), dtype=torch.bool)
         surest = torch.full((len(rows),), NOWHERE)
         for start, encoding in zip(range(0, len(x), SLICES_AT_ONCE), encodings(), strict=True):
@@ -147,11 +161,11 @@ class Segmenter:
             logits = self.model.decode(
                 encoding,
                 text.expand(len(part)),
-                intent[torch.arange(len(rows)).repeat(len(part))],
+                intent[torch.arange(len(rows), device=self.device).repeat(len(part))],
                 weights.expand(len(part), -1, -1),
             )
             logits[:, nothing] = NOWHERE
-            surest = surest.maximum(logits.amax((0, 2, 3)))
+            surest = surest.maximum(logits.amax((0, 2, 3)).cpu())
             masks[:, start : start + len(part)] = self._to_scan(
                 logits, frames[start : start + len(part)], pose, upright.shape[1:]
             )
@@ -180,11 +194,15 @@ class Segmenter:
     def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;
         more would fill the memory, and are encoded again each time."""
+
+        def encode(part: Tensor) -> ImageEncoding:
+            return self.model.encode_image(part.to(self.device))
+
         parts = x.split(SLICES_AT_ONCE)
         if len(parts) == 1:
-            kept = [self.model.encode_image(parts[0])]
+            kept = [encode(parts[0])]
             return lambda: kept
-        return lambda: map(self.model.encode_image, parts)
+        return lambda: map(encode, parts)
 
     def _resolve(
         self, encodings: Callable[[], Iterable[ImageEncoding]], request: Request, frames: Sequence[Frame], pose: Pose
@@ -198,7 +216,7 @@ class Segmenter:
             for encoding in encodings():
                 scores = organ_scores(encoding.organs.logits, encoding.organs.presence, range(1, N_ORGANS + 1))
                 sureness.append(surest(scores).amax(0))
-                found = predicted_labels(scores)
+                found = predicted_labels(scores).cpu()
                 labels += map(label_to_scan, found, frames[len(labels) : len(labels) + len(found)])
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.stack(labels)
@@ -238,10 +256,10 @@ class Segmenter:
     @staticmethod
     def _to_scan(logits: Tensor, frames: Sequence[Frame], pose: Pose, shape: tuple[int, ...]) -> Tensor:
         """Logits `[Z, P, S, S]` of framed slices -> masks `[P, Z, H, W]`, upright."""
-        masks = []
+        masks, back = [], -pose.degrees.to(logits.device)
         for framed, frame in zip(logits.clamp(min=NOWHERE), frames, strict=True):
             size = (frame.side, frame.side)
             resized = F.interpolate(framed[None], size, mode="bilinear", align_corners=False)[0]
             whole = frame.put_back(resized, NOWHERE)
-            masks.append(crop_from_square(rotate(whole, -pose.degrees.expand(len(whole)), NOWHERE), *shape) > 0)
+            masks.append(crop_from_square(rotate(whole, back.expand(len(whole)), NOWHERE), *shape) > 0)
         return torch.stack(masks, 1)

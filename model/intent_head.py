@@ -73,6 +73,10 @@ class IntentLogits:
         """Some of the prompts."""
         return IntentLogits(*(getattr(self, f.name)[rows] for f in fields(self)))
 
+    def to(self, device: torch.device) -> IntentLogits:
+        """The same on another device."""
+        return IntentLogits(*(getattr(self, f.name).to(device) for f in fields(self)))
+
 
 @dataclass(frozen=True)
 class IntentTargets:

@@ -62,6 +62,10 @@ class Tokens:
         """n times the same prompts: `[n, ..., L, D]`."""
         return Tokens(*(value.expand(n, *value.shape) for value in vars(self).values()))
 
+    def to(self, device: torch.device) -> Tokens:
+        """The same on another device."""
+        return Tokens(*(value.to(device) for value in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class TokenEmbeddings:

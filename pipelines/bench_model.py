@@ -23,7 +23,7 @@ from corpus.params import PARAMS, load_params, validated
 from model.canonicalizer import CanonicalizerParams
 from model.data import Batch, to_network
 from model.flans import FLanS, ModelParams
-from model.inference import Request, Segmenter
+from model.inference import Request, Segmenter, fastest_device
 from model.intent_head import IntentTargets, Understanding
 from model.objectives import LossWeights, SegmenterObjective
 from model.optimizer import build_optimizer
@@ -68,7 +68,7 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
     encoder = build_text_encoder(params.text_encoder)
     tuned = load_tuned_layers(params.text_encoder).shape
     model = FLanS(params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder), tuned)
-    segmenter = Segmenter(model, encoder)
+    segmenter = Segmenter(model, encoder, fastest_device())
     image = np.random.default_rng(0).integers(-160, 240, (1, params.size, params.size)).astype(np.int16)
     with progress(f"bench model {params.image_encoder.kind}", 3 * len(prompts) + 1) as advance:
 

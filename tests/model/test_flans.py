@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -260,3 +261,14 @@ def test_learned_resolution_answers_without_geometry(segmenter: Segmenter) -> No
     result = model.segment(hu(SIZE, SIZE), asked(model, Intent("position", None, "leftmost", "image")))
     assert result.masks.shape == (1, 1, SIZE, SIZE)
     assert result.organs == (None,)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_answers_as_the_cpu_does(segmenter: Segmenter) -> None:
+    prompts = (Intent("anatomy", "liver", None, "patient"), Intent("position", None, "leftmost", "image"))
+    image = hu(40, 28, slices=SLICES_AT_ONCE + 3)
+    there = Segmenter(deepcopy(segmenter.model), segmenter.encoder, torch.device("cuda"))
+    expected, found = (each.segment(image, asked(each, *prompts)) for each in (segmenter, there))
+    assert found.organs == expected.organs
+    assert expected.masks.any()
+    assert (found.masks == expected.masks).mean() > 0.999, "but for rounding"

@@ -9,7 +9,7 @@ import pytest
 from corpus.anatomy import ORGANS
 from corpus.params import read_yaml, validated
 from pipelines.bench_language import REQUESTS, TypedRequest
-from prompts.intent import ATTRIBUTES
+from prompts.intent import ATTRIBUTES, PAIRS
 
 
 @pytest.mark.parametrize("path", REQUESTS, ids=lambda path: path.stem)
@@ -18,5 +18,8 @@ def test_every_request_is_a_valid_intent_of_its_own(path: Path) -> None:
     assert len({request.text for request in requests}) == len(requests)
     for request in requests:
         assert request.intent.kind == request.kind
-    assert {request.organ for request in requests} - {None} == {organ.name for organ in ORGANS}
-    assert {request.attribute for request in requests} - {None} == set(ATTRIBUTES)
+    sides = path.stem == "requests_sides"
+    organs = {"kidney", *PAIRS} if sides else {organ.name for organ in ORGANS}
+    assert {request.organ for request in requests} - {None} == organs
+    attributes = {"leftmost", "rightmost"} if sides else set(ATTRIBUTES)
+    assert {request.attribute for request in requests} - {None} == attributes

@@ -58,8 +58,9 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
         size: Side of the slice in pixels; None: that of params.yaml.
 
     Returns:
-        `encoder`, `size`, `threads`, `pose_ms`, and `rows`, one a number of prompts: `prompts`, `read_ms` (text encoder
-        and intent head), `segment_ms` (all else, from HU to masks), `train_ms` (a training step on tokens read before).
+        `encoder`, `size`, `device`, `threads`, `pose_ms`, and `rows`, one a number of prompts: `prompts`, `read_ms`
+        (text encoder and intent head), `segment_ms` (all else, from HU to masks), `train_ms` (a training step on tokens
+        read before).
     """
     changes = {name: value for name, value in (("image_encoder", kind), ("size", size)) if value is not None}
     params = validated(load_params("model", dict) | changes, ModelParams, PARAMS, "model")
@@ -92,6 +93,7 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
     return {
         "encoder": params.image_encoder.kind,
         "size": params.size,
+        "device": str(segmenter.device),
         "threads": torch.get_num_threads(),
         "pose_ms": pose_ms,
         "rows": rows,
@@ -132,7 +134,7 @@ def _median_ms(run: Callable[[], object], repeats: int) -> float:
 def show(figures: dict) -> None:
     """Print the figures, each beside how many times as long as one prompt it takes."""
     size, threads = figures["size"], figures["threads"]
-    title = f"{figures['encoder']}: one slice of {size} x {size} pixels, {threads} CPU threads"
+    title = f"{figures['encoder']}: one slice of {size} x {size} pixels, on {figures['device']}, {threads} CPU threads"
     table = Table(title=title, title_justify="left")
     for column in ("prompts", "read, ms", "segment, ms", "both, times", "training step, ms", "times"):
         table.add_column(column, justify="right")

@@ -24,7 +24,7 @@ from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
 from model.flans import FLanS, ModelParams, one_hot_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act
-from model.inference import SPECK, Request, Segmenter
+from model.inference import SPECK, Request, Segmenter, fastest_device
 from model.intent_head import Understanding
 from model.ngrams import BUCKETS, NGRAMS, ngrams
 from model.text_encoder import TokenEmbeddings, Tokens
@@ -261,6 +261,18 @@ def test_learned_resolution_answers_without_geometry(segmenter: Segmenter) -> No
     result = model.segment(hu(SIZE, SIZE), asked(model, Intent("position", None, "leftmost", "image")))
     assert result.masks.shape == (1, 1, SIZE, SIZE)
     assert result.organs == (None,)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "accelerator", "device"),
+    [(False, "", "cpu"), (True, "", "cuda"), (True, "cpu", "cpu"), (True, "auto", "cuda")],
+)
+def test_the_gpu_is_taken_unless_the_cpu_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, accelerator: str, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setenv("FLANS_ACCELERATOR", accelerator)
+    assert fastest_device() == torch.device(device)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

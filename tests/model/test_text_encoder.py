@@ -78,7 +78,7 @@ def test_a_clip_of_a_local_folder(tmp_path: Path) -> None:
     assert read.embedding.shape[::2] == (2, 8)
     assert read.mask.sum(1).tolist() == [7, 11]
     same = build_text_encoder(TextEncoderParams("clip", str(tmp_path), layers=1)).encode(["liver"])
-    assert torch.equal(same.embedding, read.embedding[0, :7].half())
+    assert torch.allclose(same.embedding.float(), read.embedding[0, :7], atol=2e-3), "but for rounding to float16"
 
 
 def test_a_sentence_encoder_of_a_local_folder(tmp_path: Path) -> None:

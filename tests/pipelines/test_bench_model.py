@@ -7,6 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from model.inference import fastest_device
 from pipelines.bench_model import REQUESTS, show
 from pipelines.cli import app
 from prompts.intent import ATTRIBUTES
@@ -16,7 +17,7 @@ def test_more_prompts_are_measured_on_one_slice(capsys: pytest.CaptureFixture[st
     command = ["bench", "model", "--encoder", "conv", "--size", "32", "--repeats", "1"]
     result = CliRunner().invoke(app, [*command, "--prompts", "1", "--prompts", "5", "--json"], catch_exceptions=False)
     figures = json.loads(result.stdout)
-    assert (figures["encoder"], figures["size"]) == ("conv", 32)
+    assert (figures["encoder"], figures["size"], figures["device"]) == ("conv", 32, str(fastest_device()))
     assert [row["prompts"] for row in figures["rows"]] == [1, 5]
     assert figures["pose_ms"] > 0
     assert all(row[name] > 0 for row in figures["rows"] for name in ("read_ms", "segment_ms", "train_ms"))

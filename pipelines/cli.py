@@ -54,9 +54,10 @@ def segment(
     from pipelines.stage import console
 
     for answer in segment_scan(scan, prompts, out, checkpoint, modality):
-        found = answer["organ"] or "nothing"
+        asked, found = answer["asked"], answer["organ"] or "nothing"
+        what = found if asked in (None, found) else f"{asked}, here {found}"
         console.print(
-            f"[bold]{escape(answer['prompt'])}[/]  ->  {answer['kind']}: {found} "
+            f"[bold]{escape(answer['prompt'])}[/]  ->  {answer['kind']}: {what} "
             f"(confidence {answer['confidence']:.2f}), {answer['size']}",
             f"   {answer['mask']}\n   {answer['overlay']}",
             sep="\n",

@@ -161,6 +161,9 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> lis
         warnings.append("The model is not sure what was asked for.")
     if len(mask) > 1 and (understood.intent.attribute or understood.intent.relation) in UP_AND_DOWN:
         warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
+    if understood.intent.kind == "anatomy" and understood.intent.attribute and result.organs[i]:
+        side = understood.intent.attribute.removesuffix("most")
+        warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {result.organs[i]}.")
     element = int(result.pose.element)
     if not bool(result.pose.sure):
         warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")

@@ -64,10 +64,14 @@ def test_what_is_no_scan_is_refused(name: str, tmp_path: Path) -> None:
         read_scan(tmp_path / name, 40, 400)
 
 
-def warnings_of(intent: Intent, slices: int, surest: float = 1.0, pose: Pose | None = None) -> str:
+def warnings_of(
+    intent: Intent, slices: int, surest: float = 1.0, pose: Pose | None = None, found: str = "liver"
+) -> str:
     mask = np.ones((slices, 4, 4), bool)
     request = SimpleNamespace(understood=[Understanding(intent, 0.9)])
-    result = SimpleNamespace(request=request, pose=pose or known_pose(IDENTITY), surest=np.array([surest]))
+    result = SimpleNamespace(
+        request=request, pose=pose or known_pose(IDENTITY), surest=np.array([surest]), organs=(found,)
+    )
     scan = Scan(np.zeros(mask.shape, np.int16), (1.0, 1.0, 1.0), affine=LPS)
     return " ".join(_warnings(0, mask, cast(Segmentation, result), scan))
 
@@ -78,6 +82,10 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert warnings_of(liver, 3) == warnings_of(left, 3) == warnings_of(top, 1) == ""
     for upright in (top, below):
         assert "not towards the head" in warnings_of(upright, 3)
+    shown = Intent("anatomy", "kidney", "leftmost", "image")
+    assert "the picture's left, not the patient's: this is the patient's right kidney" in warnings_of(
+        shown, 3, found="right kidney"
+    )
     assert "no pixel is surer than 97.5%" in warnings_of(liver, 3, surest=0.975)
     assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
     assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))

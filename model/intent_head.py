@@ -13,7 +13,7 @@ from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.ngrams import BUCKETS, NGRAMS
 from model.text_encoder import CUE_CODES, Tokens, Wording
 from model.tuned_layers import TunedLayers
-from prompts.cues import CUES, NUMBERS, UNSIDED
+from prompts.cues import CUES, NUMBERS, ON_DISPLAY, UNSIDED
 from prompts.intent import (
     ATTRIBUTES,
     FRAMES,
@@ -33,6 +33,8 @@ NO_ORGAN = 0
 NO_ATTRIBUTE = 0
 UNCUED = 0.1
 """Share of the texts that the head sees without cues in training."""
+UNTOLD = 0.25
+"""Share of the texts in which it sees no cue that a side is the picture's."""
 UNNAMED = 0.5
 """Share of the texts whose words for structures it sees as such words only."""
 
@@ -156,8 +158,13 @@ class Reader(nn.Module):
         return named & (torch.rand(len(named), 1, device=named.device) < UNNAMED) if self.training else named & False
 
     def _seen(self, cue: Tensor) -> Tensor:
-        """In training a tenth of the texts come without cues: a description need not hold any."""
-        return cue * (torch.rand(len(cue), 1, device=cue.device) > UNCUED) if self.training else cue
+        """In training a tenth of the texts come without cues, a description need not hold any; and a quarter without
+        the picture's sides among them, which can be told in more words than are known."""
+        if not self.training:
+            return cue
+        chance = torch.rand(2, len(cue), 1, device=cue.device)
+        untold = (cue == NUMBERS[ON_DISPLAY]) & (chance[1] < UNTOLD)
+        return cue.masked_fill(untold | (chance[0] < UNCUED), 0)
 
     def _pointed(self, x: Tensor, cue: Tensor) -> Tensor:
         """How strongly each cue is pointed at, `[N, CUES]`; of several words with the same cue the strongest counts."""

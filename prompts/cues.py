@@ -22,13 +22,15 @@ from prompts.kinds import claims
 UNSIDED: tuple[str, ...] = tuple(noun for noun in PAIRED_NOUNS if noun not in BY_NAME)
 """Pairs without a name for both, where a text doesn't say which side."""
 _CLAIMED = (*ATTRIBUTES, *RELATIONS, *ORDINALS.values())
-CUES: tuple[str, ...] = (*BY_NAME, *_CLAIMED, *UNSIDED, *(f"about {noun}" for noun in associated()))
-"""What a cue may point to. The structures come first, so that the first cues' numbers are the organs' ids; last comes
-what a text may be about without naming it."""
+ON_DISPLAY = "picture's side"
+CUES: tuple[str, ...] = (*BY_NAME, *_CLAIMED, *UNSIDED, *(f"about {noun}" for noun in associated()), ON_DISPLAY)
+"""What a cue may point to. The structures come first, so that the first cues' numbers are the organs' ids; last come
+what a text may be about without naming it, and words that make a side the picture's."""
 NUMBERS = {name: number for number, name in enumerate(CUES, start=1)}
 NEAR = 14
 """Characters from a noun, within which "both" and a letter for a side speak of it."""
-_REACH = {"l": NEAR, "r": NEAR, "write": 1, "wright": 1, "rite": 1}
+_HOMOPHONES = ("write", "wright", "rite")
+_REACH = {"l": NEAR, "r": NEAR, **dict.fromkeys(_HOMOPHONES, 1)}
 """How far from the noun, in characters, what may mean a side counts as one; other words as far as the sentence goes."""
 _OPPOSITE = {"left": "right", "right": "left"}
 _SENTENCE_END = re.compile(r"(?<!\b[LR])[.;?!]\s")
@@ -60,6 +62,7 @@ def cues(text: str, known: Names | None = None) -> list[Cue]:
         for match in pattern.finditer(text)
     ]
     found += [Cue(a.start, a.end, NUMBERS[f"about {a.noun}"], False) for a in associations(text)]
+    found += [Cue(start, end, NUMBERS[ON_DISPLAY], False) for start, end in _on_display(text)]
     named, unions = known or names(text)
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
     found += _counterparts(text, named)
@@ -92,6 +95,7 @@ class _Patterns:
     not_before: re.Pattern[str]
     of_picture: re.Pattern[str]
     picture_before: re.Pattern[str]
+    as_displayed: re.Pattern[str]
     of_something: re.Pattern[str]
     owner: re.Pattern[str]
     alone: re.Pattern[str]
@@ -102,10 +106,15 @@ class _Patterns:
 def _patterns() -> _Patterns:
     """cues.yaml, compiled."""
     content: dict[str, Any] = dict(read_yaml(CONTENT))
-    side, conjunction = content.pop("side"), content.pop("and")
+    side, conjunction, part = (content.pop(name) for name in ("side", "and", "part"))
+    picture = f"(?:{'|'.join(content.pop('picture'))})s?"
 
     def words(pattern: str) -> re.Pattern[str]:
         return re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE)
+
+    def of_picture(name: str, form: str) -> re.Pattern[str]:
+        patterns = "|".join(content.pop(name)).replace("{picture}", picture)
+        return re.compile(form.format(f"(?:{patterns})"), re.IGNORECASE)
 
     return _Patterns(
         sides={side: words(pattern) for side, pattern in content.pop("sides").items()},
@@ -116,6 +125,9 @@ def _patterns() -> _Patterns:
             for name, patterns in content.pop("unions").items()
         },
         both=words(content.pop("both")),
+        of_picture=of_picture("of_picture", rf"^(?:{part})*\s*\(?\s*{{}}\b"),
+        picture_before=of_picture("picture_before", r"\b{}(?:side )?$"),
+        as_displayed=of_picture("as_displayed", r"\b{}\b"),
         **{name: re.compile(pattern, re.IGNORECASE) for name, pattern in content.items()},
     )
 
@@ -203,9 +215,22 @@ def _apart(text: str, word: re.Match[str], noun: re.Match[str]) -> bool:
 
 def _is_patients(text: str, side: re.Match[str]) -> bool:
     """Whether a side is the patient's: it has an owner, or is neither the picture's nor a direction."""
-    patterns, before, after = _patterns(), text[: side.start()], text[side.end() :]
-    return bool(patterns.owner.search(before)) or not (
-        patterns.of_picture.search(after)
-        or patterns.picture_before.search(before)
-        or patterns.of_something.search(after)
+    patterns = _patterns()
+    return bool(patterns.owner.search(text[: side.start()])) or not (
+        _of_picture(text, side) or patterns.of_something.search(text[side.end() :])
     )
+
+
+def _of_picture(text: str, side: re.Match[str]) -> tuple[int, int] | None:
+    """Where a text says that a side is the picture's; None where it doesn't."""
+    patterns = _patterns()
+    if after := patterns.of_picture.search(text[side.end() :]):
+        return side.end(), side.end() + after.end()
+    said = patterns.picture_before.search(text[: side.start()]) or patterns.as_displayed.search(text)
+    return said.span() if said else None
+
+
+def _on_display(text: str) -> list[tuple[int, int]]:
+    """Where a text says of its sides that they are the picture's."""
+    words = (word for pattern in _patterns().sides.values() for word in pattern.finditer(text))
+    return [span for word in words if word.group().lower() not in _HOMOPHONES and (span := _of_picture(text, word))]

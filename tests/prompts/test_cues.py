@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corpus.anatomy import BY_NAME
-from prompts.cues import CUES, UNSIDED, cues
+from prompts.cues import CUES, ON_DISPLAY, UNSIDED, cues
 
 
 def structures(text: str) -> set[str]:
@@ -83,6 +83,47 @@ def test_a_side_in_another_sentence_must_speak_of_nothing_else() -> None:
 )
 def test_the_pictures_side_is_not_the_patients(text: str, cue: str) -> None:
     assert structures(text) == {cue}
+
+
+def of_the_picture(text: str) -> list[str]:
+    """The words that make a text's sides the picture's."""
+    return [text[cue.start : cue.end].strip() for cue in cues(text) if CUES[cue.number - 1] == ON_DISPLAY]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("the kidney on the left of the picture", "of the picture"),
+        ("the adrenal in the right half of the screenshot", "half of the screenshot"),
+        ("viewport half: right, kidney", "viewport half:"),
+        ("crop_side=left; crop_frame=viewport; kidney", "crop_frame=viewport"),
+        ("the viewer's right kidney", "viewer's"),
+        ("image-left femoral head", "image-"),
+        ("from where I sit, kidney on the left", "from where I sit"),
+        ("the left kidney as displayed, not as labelled", "as displayed"),
+    ],
+)
+def test_words_that_make_a_side_the_pictures_are_found(text: str, words: str) -> None:
+    assert words in of_the_picture(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the left kidney on the monitor",
+        "monitor: left kidney",
+        "display left kidney",
+        "the right adrenal as seen on this slice",
+        "as you see on the display, there is a left kidney",
+        "the left kidney from my CT",
+        "in the picture, the left femoral head",
+        "kidney on the left",
+        "the bladder at the bottom of the screen",
+        "write the kidney on the screen",
+    ],
+)
+def test_a_picture_beside_a_name_leaves_its_side_the_patients(text: str) -> None:
+    assert of_the_picture(text) == []
 
 
 @pytest.mark.parametrize(

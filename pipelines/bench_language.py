@@ -24,7 +24,7 @@ from prompts.renaming import renamed
 from prompts.spelling import mend
 from prompts.written import forms
 
-SETS = ("requests", "requests_blind", "requests_blind_2", "requests_blind_3", "requests_blind_4", "requests_sides")
+SETS = ("requests", *(f"requests_{name}" for name in ("blind", "blind_2", "blind_3", "blind_4", "sides", "sides_2")))
 REQUESTS = tuple(Path(model.__file__).with_name(f"{name}.yaml") for name in SETS)
 BATCH = 256
 TWIN = 90

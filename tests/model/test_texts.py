@@ -120,7 +120,7 @@ def test_the_intent_head_learns_by_itself(dataset: Path) -> None:
     torch.manual_seed(0)
     objective = LanguageObjective(untuned(), texts)
     optimizer = torch.optim.AdamW(objective.parameters(), 1e-2)
-    batches = TextBatches(texts, "train", 16, 120, seed=0)
+    batches = TextBatches(texts, "train", 16, 200, seed=0)
     losses: dict[str, list[float]] = {"loss": [], "wording": []}
     for step in range(len(batches)):
         found = objective(batches[step])

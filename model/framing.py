@@ -71,10 +71,17 @@ def find_frame(image: Tensor, frame: str) -> Frame:
         if count:
             sizes = np.bincount(parts.ravel())
             rows, columns = ndimage.find_objects(parts)[int(sizes[1:].argmax())]
-            scale = whole / len(low)
-            longer = max(rows.stop - rows.start, columns.stop - columns.start) * scale
+            longer = max(rows.stop - rows.start, columns.stop - columns.start) * whole / len(low)
             side = round(longer * (1 + 2 * MARGIN))
-            middle = [(edge.start + edge.stop) / 2 * scale for edge in (rows, columns)]
-            top, left = (round(centre - side / 2) for centre in middle)
+            side += (whole - side) % 2
+            top, left = ((whole - side) // 2 + _off_centre(edge, whole, len(low)) for edge in (rows, columns))
             return Frame(top, left, side, height, width)
     return Frame(0, 0, whole, height, width)
+
+
+def _off_centre(edge: slice, whole: int, low: int) -> int:
+    """By how many pixels of a slice of `whole` the middle of `edge`, in pixels of its copy of `low`, is off the
+    slice's. Half a pixel is rounded towards the middle, so that it is so much off in a mirrored slice, too."""
+    off = whole * (edge.start + edge.stop - low)  # of 2 * low
+    pixels = -((low - abs(off)) // (2 * low))
+    return pixels if off > 0 else -pixels

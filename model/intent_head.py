@@ -13,7 +13,7 @@ from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.ngrams import BUCKETS, NGRAMS
 from model.text_encoder import CUE_CODES, Tokens, Wording
 from model.tuned_layers import TunedLayers
-from prompts.cues import CUES, NUMBERS, ON_DISPLAY, UNSIDED
+from prompts.cues import CUES, NUMBERS, PICTURES, UNSIDED
 from prompts.intent import (
     ATTRIBUTES,
     FRAMES,
@@ -163,7 +163,7 @@ class Reader(nn.Module):
         if not self.training:
             return cue
         chance = torch.rand(2, len(cue), 1, device=cue.device)
-        untold = (cue == NUMBERS[ON_DISPLAY]) & (chance[1] < UNTOLD)
+        untold = (cue == NUMBERS[PICTURES]) & (chance[1] < UNTOLD)
         return cue.masked_fill(untold | (chance[0] < UNCUED), 0)
 
     def _pointed(self, x: Tensor, cue: Tensor) -> Tensor:

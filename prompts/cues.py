@@ -1,5 +1,5 @@
-"""What a text's words point to, stretch by stretch: the structures and extremes that the vocabulary knows, and the
-structures that they call to mind.
+"""What a text's words point to, stretch by stretch: the structures and extremes that the vocabulary knows, the
+structures that they call to mind, and whether a side is the picture's.
 
 A learned reader gets these beside the words themselves, as named-entity taggers get gazetteers: it need not learn anew
 what every synonym means, only which of the things that are named is asked for.
@@ -22,8 +22,9 @@ from prompts.kinds import claims
 UNSIDED: tuple[str, ...] = tuple(noun for noun in PAIRED_NOUNS if noun not in BY_NAME)
 """Pairs without a name for both, where a text doesn't say which side."""
 _CLAIMED = (*ATTRIBUTES, *RELATIONS, *ORDINALS.values())
-ON_DISPLAY = "picture's side"
-CUES: tuple[str, ...] = (*BY_NAME, *_CLAIMED, *UNSIDED, *(f"about {noun}" for noun in associated()), ON_DISPLAY)
+PICTURES = "picture's side"
+"""Words that make a side the picture's."""
+CUES: tuple[str, ...] = (*BY_NAME, *_CLAIMED, *UNSIDED, *(f"about {noun}" for noun in associated()), PICTURES)
 """What a cue may point to. The structures come first, so that the first cues' numbers are the organs' ids; last come
 what a text may be about without naming it, and words that make a side the picture's."""
 NUMBERS = {name: number for number, name in enumerate(CUES, start=1)}
@@ -62,7 +63,7 @@ def cues(text: str, known: Names | None = None) -> list[Cue]:
         for match in pattern.finditer(text)
     ]
     found += [Cue(a.start, a.end, NUMBERS[f"about {a.noun}"], False) for a in associations(text)]
-    found += [Cue(start, end, NUMBERS[ON_DISPLAY], False) for start, end in _on_display(text)]
+    found += [Cue(start, end, NUMBERS[PICTURES], False) for start, end in _pictures(text)]
     named, unions = known or names(text)
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
     found += _counterparts(text, named)
@@ -112,7 +113,7 @@ def _patterns() -> _Patterns:
     def words(pattern: str) -> re.Pattern[str]:
         return re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE)
 
-    def of_picture(name: str, form: str) -> re.Pattern[str]:
+    def any_of(name: str, form: str) -> re.Pattern[str]:
         patterns = "|".join(content.pop(name)).replace("{picture}", picture)
         return re.compile(form.format(f"(?:{patterns})"), re.IGNORECASE)
 
@@ -125,9 +126,9 @@ def _patterns() -> _Patterns:
             for name, patterns in content.pop("unions").items()
         },
         both=words(content.pop("both")),
-        of_picture=of_picture("of_picture", rf"^(?:{part})*\s*\(?\s*{{}}\b"),
-        picture_before=of_picture("picture_before", r"\b{}(?:side )?$"),
-        as_displayed=of_picture("as_displayed", r"\b{}\b"),
+        of_picture=any_of("of_picture", rf"^(?:{part})*\s*\(?\s*{{}}\b"),
+        picture_before=any_of("picture_before", r"\b{}(?:side )?$"),
+        as_displayed=any_of("as_displayed", r"\b{}\b"),
         **{name: re.compile(pattern, re.IGNORECASE) for name, pattern in content.items()},
     )
 
@@ -217,12 +218,12 @@ def _is_patients(text: str, side: re.Match[str]) -> bool:
     """Whether a side is the patient's: it has an owner, or is neither the picture's nor a direction."""
     patterns = _patterns()
     return bool(patterns.owner.search(text[: side.start()])) or not (
-        _of_picture(text, side) or patterns.of_something.search(text[side.end() :])
+        _says_pictures(text, side) or patterns.of_something.search(text[side.end() :])
     )
 
 
-def _of_picture(text: str, side: re.Match[str]) -> tuple[int, int] | None:
-    """Where a text says that a side is the picture's; None where it doesn't."""
+def _says_pictures(text: str, side: re.Match[str]) -> tuple[int, int] | None:
+    """Where, from character to character, a text says that a side is the picture's; None where it doesn't."""
     patterns = _patterns()
     if after := patterns.of_picture.search(text[side.end() :]):
         return side.end(), side.end() + after.end()
@@ -230,7 +231,7 @@ def _of_picture(text: str, side: re.Match[str]) -> tuple[int, int] | None:
     return said.span() if said else None
 
 
-def _on_display(text: str) -> list[tuple[int, int]]:
+def _pictures(text: str) -> list[tuple[int, int]]:
     """Where a text says of its sides that they are the picture's."""
     words = (word for pattern in _patterns().sides.values() for word in pattern.finditer(text))
-    return [span for word in words if word.group().lower() not in _HOMOPHONES and (span := _of_picture(text, word))]
+    return [span for word in words if word.group().lower() not in _HOMOPHONES and (span := _says_pictures(text, word))]

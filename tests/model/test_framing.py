@@ -44,14 +44,14 @@ def test_what_is_put_back_lies_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("element", range(ORDER))
-@pytest.mark.parametrize("shift", range(-7, 8))
 @pytest.mark.parametrize("whole", [192, 193, 150])
-def test_the_frame_turns_with_the_picture(element: int, shift: int, whole: int) -> None:
-    image = slice_with_body(whole, whole, (50 + shift, 140), (20, 130 + shift))
-    upright, turned = find_frame(image, "body"), find_frame(act(element, image), "body")
-    expected = act(element, upright.put_back(torch.ones(upright.side, upright.side), 0.0))
-    found = turned.put_back(torch.ones(turned.side, turned.side), 0.0)
-    assert torch.equal(expected, found)
+def test_the_frame_turns_with_the_picture(element: int, whole: int) -> None:
+    for shift in range(-7, 8):  # half pixels among them
+        image = slice_with_body(whole, whole, (50 + shift, 140), (20, 130 + shift))
+        upright, turned = find_frame(image, "body"), find_frame(act(element, image), "body")
+        expected = act(element, upright.put_back(torch.ones(upright.side, upright.side), 0.0))
+        found = turned.put_back(torch.ones(turned.side, turned.side), 0.0)
+        assert torch.equal(expected, found), shift
 
 
 def test_a_slice_of_air_is_seen_whole() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corpus.anatomy import BY_NAME
-from prompts.cues import CUES, ON_DISPLAY, UNSIDED, cues
+from prompts.cues import CUES, PICTURES, UNSIDED, cues
 
 
 def structures(text: str) -> set[str]:
@@ -87,7 +87,7 @@ def test_the_pictures_side_is_not_the_patients(text: str, cue: str) -> None:
 
 def of_the_picture(text: str) -> list[str]:
     """The words that make a text's sides the picture's."""
-    return [text[cue.start : cue.end].strip() for cue in cues(text) if CUES[cue.number - 1] == ON_DISPLAY]
+    return [text[cue.start : cue.end].strip() for cue in cues(text) if CUES[cue.number - 1] == PICTURES]
 
 
 @pytest.mark.parametrize(

@@ -203,13 +203,17 @@ class Canonicalizer(nn.Module):
         pose = self.pose(self.view_logits(x))
         return self._straightened(pose, lambda seen: self._vector(x, seen))
 
-    def volume_pose(self, x: Tensor, prior: Tensor | None = None) -> Pose:
+    def volume_pose(
+        self, x: Tensor, prior: Tensor | None = None, turned: Callable[[int], Tensor] | None = None
+    ) -> Pose:
         """How the slices `[Z, 1, S, S]` of one scan lie, one pose for all: their log-probabilities, averaged, then
         their angles.
 
         Args:
             prior: `[8]`, for each element of D4 what speaks for it besides, as a log-probability give or take a
                 constant. Where that outweighs a view that the network is sure of, the pose is unsure.
+            turned: What `x` is once the scan is turned by an element of D4. Without it `x` is turned, whose last bits
+                hang on how the scan lay where it was resized.
         """
         parts = x.split(SLICES_AT_ONCE)
         logits = torch.cat([self.view_logits(part) for part in parts]).log_softmax(-1).mean(0, keepdim=True)
@@ -218,8 +222,13 @@ class Canonicalizer(nn.Module):
             pose = self.pose(logits + prior[[element for element, _ in self.views]].to(logits))
             pose = replace(pose, sure=pose.sure & ((free.element == pose.element) | ~free.sure))
 
+        element = int(pose.element)
+        upright = turned(element) if turned and element != IDENTITY else act(element, x)
+
         def look(seen: Pose) -> Tensor:
-            return torch.cat([self._vector(part, seen.expand(len(part))) for part in parts]).mean(0, keepdim=True)
+            straight = replace(seen, element=torch.full_like(seen.element, IDENTITY))
+            looks = (self._vector(part, straight.expand(len(part))) for part in upright.split(SLICES_AT_ONCE))
+            return torch.cat(list(looks)).mean(0, keepdim=True)
 
         return self._straightened(pose, look)
 

@@ -23,7 +23,7 @@ from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
-from model.groups import act, crop_from_square, pad_to_square, rotate
+from model.groups import IDENTITY, act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
 from model.resolve import Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
@@ -189,7 +189,11 @@ class Segmenter:
         """
         canonicalizer = self.model.canonicalizer
         prior = by_anatomy(image, spacing) if spacing and canonicalizer.learns else None
-        return canonicalizer.volume_pose(to_network(image, self.model.params)[0], prior)
+
+        def turned(element: int) -> Tensor:
+            return to_network(act(element, torch.from_numpy(image)).numpy(), self.model.params)[0]
+
+        return canonicalizer.volume_pose(turned(IDENTITY), prior, turned)
 
     def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;

@@ -19,7 +19,7 @@ from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
 from model.inference import Segmenter
 from model.poses import VolumePoses
 from model.views import ROTATED, View
-from tests.model.test_flans import segmenter
+from tests.model.test_flans import hu, segmenter
 
 __all__ = ["segmenter"]
 
@@ -40,6 +40,14 @@ def test_anatomy_decides_where_the_network_cannot(segmenter: Segmenter, volume: 
     turned = act(element, torch.from_numpy(volume)).numpy()
     assert int(segmenter.pose(turned, MM).element) == INVERSE[element]
     assert not segmenter.pose(turned).sure, "without spacing nothing is known"
+
+
+def test_the_angle_is_the_same_to_the_bit_however_a_scan_is_turned(segmenter: Segmenter) -> None:
+    segmenter.model.canonicalizer.angle.weight.data *= 100  # untrained it hardly looks at the picture
+    noise = torch.from_numpy(hu(47, 47, slices=3))
+    found = [segmenter.pose(act(element, noise).numpy()).degrees for element in range(ORDER)]
+    assert found[0] != 0, "it lies askew: every pixel hangs on the last bit"
+    assert all(torch.equal(degrees, found[0]) for degrees in found), found
 
 
 def test_slices_that_are_taken_as_they_lie_stay_so(segmenter: Segmenter, volume: np.ndarray) -> None:

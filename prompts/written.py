@@ -30,6 +30,9 @@ _OF_A_WOMAN = re.compile(r"(?i)\b(?:hers?|she|wife|mum|mother|granny|grandma|nan
 FORMS = Path(__file__).with_name("forms.yaml")
 LONGEST = 24
 """Words of a sentence."""
+SHORT, OFTENER = 4, 4
+"""A form of so few words is filled with so many times as many structures: such requests are typed most, and in them
+the name alone can go astray."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,13 @@ def report_sentences(passages: pd.DataFrame, n: int, seed: int) -> Iterator[Writ
 
 def forms(number: int, seed: int) -> Iterator[Written]:
     """Ways of asking as people have them, whatever is asked for (forms.yaml); those with a slot are filled with the
-    names of `number` structures each, drawn with a seed. Texts that name an organ and ask for nothing are among them;
-    none at all for 0."""
+    names of `number` structures each (short ones with more), drawn with a seed. Texts that name an organ and ask for
+    nothing are among them; none at all for 0."""
     rng, content = random.Random(seed), read_yaml(FORMS) if number else {}
     for asks in ("requests", "nothing"):
         for form in content.get(asks, ()):
             organs = _speakable(form)
-            for organ in rng.sample(organs, number):
+            for organ in _drawn(organs, form, number, rng):
                 style, names = rng.choice([(style, names) for style, names in _names(organ) if names])
                 text = _filled(form, rng.choice(names), _other(organ, organs, rng))
                 if asks == "nothing":
@@ -114,12 +117,18 @@ def _of_pairs(content: Mapping[str, Sequence[str]], number: int, rng: random.Ran
     members = [organ for organ in ORGANS if organ.name in PAIRS]
     for kind, asks in (("anatomy", "pairs"), ("negated", "negated"), ("displayed", "displayed")):
         for form in content.get(asks, ()):
-            for organ in rng.sample(members, number):
+            for organ in _drawn(members, form, number, rng):
                 side = str(organ.side)
                 slots = {"noun": rng.choice(PAIRED_NOUNS[PAIRS[organ.name]]), "side": side, "S": side[0].upper()}
                 text = _with(form, slots | {"s": side[0], "opposite": "left" if side == "right" else "right"})
                 target = f"{side}most {PAIRS[organ.name]}" if kind == "displayed" else organ.name
                 yield Written(text, Cell(kind, target, "trainee"))
+
+
+def _drawn(organs: Sequence[Organ], form: str, number: int, rng: random.Random) -> list[Organ]:
+    """The structures that a form is filled with."""
+    times = OFTENER if len(form.split()) <= SHORT else 1
+    return rng.sample(organs, min(number * times, len(organs)))
 
 
 def _speakable(form: str) -> Sequence[Organ]:

@@ -24,8 +24,7 @@ from prompts.renaming import renamed
 from prompts.spelling import mend
 from prompts.written import forms
 
-SETS = ("requests", *(f"requests_{name}" for name in ("blind", "blind_2", "blind_3", "blind_4", "sides", "sides_2")))
-REQUESTS = tuple(Path(model.__file__).with_name(f"{name}.yaml") for name in SETS)
+REQUESTS = tuple(sorted(Path(model.__file__).parent.glob("requests*.yaml")))
 BATCH = 256
 TWIN = 90
 """Similarity of two wordings, of 100, from which on they count as the same."""

@@ -153,6 +153,18 @@ def language(
 
 
 @command
+def plain(
+    checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"), json: Json = False
+) -> None:
+    """Whether the plainest requests ("where is the liver?") are read alike, whatever structure they speak of."""
+    from pipelines.bench_plain import bench_plain, show
+
+    rows = bench_plain(checkpoint)
+    by = {name: rows.groupby(name, sort=False)["right"].mean().round(4).to_dict() for name in ("asks", "form")}
+    _print_json(by) if json else show(rows)
+
+
+@command
 def model(
     encoder: Annotated[
         str | None, typer.Option(help="conv, lite_medsam, sam or medsam; that of params.yaml by default.")

@@ -15,7 +15,7 @@ from typing import Any
 
 from jellyfish import metaphone
 from rapidfuzz import process
-from rapidfuzz.distance import OSA
+from rapidfuzz.distance import OSA, LCSseq
 from spellchecker import SpellChecker
 from tokenizers import Tokenizer
 
@@ -32,7 +32,7 @@ BUILTIN_TEXT = Path(reports.__file__).with_name("builtin")
 SHORTEST = 3
 """Shorter words are left alone: abbreviations."""
 LONG = 6
-"""Words of this length may be two letters off if the first is right, shorter ones one."""
+"""Words of this length may be two letters off if the first is right; shorter ones one, but for structures' names."""
 DISTINCT, FAR = 4, 3
 """Consonants of a sound that is distinct, and how many letters a word may be off a name that sounds the same."""
 TORN = {7: 1, 10: 2, 13: 3}
@@ -65,6 +65,12 @@ def _named() -> frozenset[str]:
 
 
 @cache
+def _one_word_names() -> frozenset[str]:
+    """The structures' names of one word: such a word means nothing else."""
+    return frozenset(organ.name for organ in ORGANS) & _named()
+
+
+@cache
 def _dictionary() -> SpellChecker:
     return SpellChecker(language="en")
 
@@ -91,10 +97,31 @@ def _mended(word: str) -> str:
         return word
     if parts := _run_together(word):
         return " ".join(parts)
-    near = process.extract(word, list(_ours()), scorer=OSA.distance, score_cutoff=2, limit=None)
-    near = [hit for hit in near if hit[1] == 1 or (len(word) >= LONG and hit[0][0] == word[0])]
-    best = min(near, key=lambda hit: (hit[1], hit[0][0] != word[0], hit[0] not in _named()), default=None)
-    return best[0] if best else _heard(word) or word
+    found = process.extract(word, list(_ours()), scorer=OSA.distance, score_cutoff=2, limit=None)
+    near = [(other, off) for other, off, _ in found if off == 1 or _two_off(word, other)]
+    return min(near, key=lambda hit: _unlike(word, *hit))[0] if near else _heard(word) or word
+
+
+def _two_off(word: str, other: str) -> bool:
+    """Whether `word` may be `other`, two letters off."""
+    if word[0] != other[0]:
+        return False
+    if len(word) >= LONG:
+        return True
+    if len(word) == SHORTEST or other not in _one_word_names():
+        return False
+    alike = _sound(word) == _sound(other) or sorted(word) == sorted(other)
+    return alike or (len(word) == LONG - 1 < len(other) and not _nearly_english(word))
+
+
+def _unlike(word: str, other: str, off: float) -> tuple[float, bool, bool, float]:
+    """Of words that `word` may be, the least is the likeliest."""
+    alike = LCSseq.normalized_similarity(word, other) if off > 1 else 0.0
+    return off, other[0] != word[0], other not in _named(), -alike
+
+
+def _nearly_english(word: str) -> bool:
+    return bool(_dictionary().known(_dictionary().edit_distance_1(word)))
 
 
 def _sound(word: str) -> str:
@@ -117,7 +144,7 @@ def _heard(word: str) -> str | None:
     sound = _sound(word)
     alike = _sounds().get(sound, []) if len(sound) >= DISTINCT else []
     name, off = min(((name, OSA.distance(name, word)) for name in alike), key=lambda hit: hit[1], default=(None, 0))
-    far = off > FAR or (off == FAR and _dictionary().known(_dictionary().edit_distance_1(word)))
+    far = off > FAR or (off == FAR and _nearly_english(word))
     return None if far else name
 
 

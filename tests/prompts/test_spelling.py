@@ -29,6 +29,8 @@ from prompts.spelling import mend
         ("isofagus, stumick and splin", "esophagus, stomach and spleen"),
         ("the stomch in yelow, it's mising", "the stomach in yellow, it's missing"),
         ("abov the kidny, behnd the livver", "above the kidney, behind the liver"),
+        ("kdny, levr, artoa", "kidney, liver, aorta"),
+        ("recmu and porsate", "rectum and prostate"),
     ],
 )
 def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
@@ -49,6 +51,7 @@ def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
         "urinary bladder OAR, vena cava pls, gallbladder I believe",
         "the hugest, the undermost, the caudal one; rename or go offline, thrice",
         "Colouring the speling of lynx, linx",
+        "ahora viene, porfa; leter, kindy, speek",
     ],
 )
 def test_words_are_left_alone(text: str) -> None:

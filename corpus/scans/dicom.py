@@ -78,10 +78,15 @@ class _Slice:
     """Along the slices' normal."""
 
 
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def series_in(root: Path) -> list[SeriesInfo]:
-    """All DICOM series under a folder, images and others alike, by patient, folder and UID; other files are skipped."""
+    """All DICOM series under a folder, images and others alike, by patient, folder and UID; other files are skipped,
+    and so is what is hidden, such as macOS's "._" copies and a project's environment, with the samples in it."""
     found: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and not _hidden(p.relative_to(root))):
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=SERIES_TAGS)
             key = str(header.get("PatientID", "")), str(header.SeriesInstanceUID)

@@ -308,6 +308,7 @@ def test_series_in_lists_them_in_order(tmp_path: Path) -> None:
     first = write_series(tmp_path / "z", HU, patient="p1")
     write_series(tmp_path / "a" / "deep", HU, patient="p2", series=uid("second"), modality="MR", intercept=-2000)
     write_rtstruct(tmp_path / "z" / "labels" / "rt.dcm", {"liver": []})
+    write_series(tmp_path / ".venv" / "samples", HU, patient="p3", series=uid("third"))
     (tmp_path / "README").write_text("no DICOM")
     (tmp_path / "torn.dcm").write_bytes(first[0].read_bytes()[:140])
     found = series_in(tmp_path)

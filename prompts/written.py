@@ -24,7 +24,7 @@ _SENTENCE_END = r"(?<=[.?!])\s"
 _DETERMINED = re.compile(
     r"(?:\b(?:the|my|your|his|her|an?|that|this|whole|entire|normal|no)|'s) \{organ\}", re.IGNORECASE
 )
-_ARTICLE = re.compile(r"^(?:the|my|both) ")
+_ARTICLE = re.compile(r"^(?:(?:the|my|both) )+")
 _MALE = ("prostate", "seminal vesicles")
 _OF_A_WOMAN = re.compile(r"(?i)\b(?:hers?|she|wife|mum|mother|granny|grandma|nan|woman|lady|cervix|\d\dF)\b")
 FORMS = Path(__file__).with_name("forms.yaml")

@@ -1,9 +1,13 @@
-"""`flans bench plain`: whether the plainest requests are read alike, whatever structure they speak of."""
+"""`flans bench plain`: whether the plainest requests are read alike, whatever structure they speak of, by which of its
+names, and with which typing errors."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 
@@ -13,8 +17,13 @@ from corpus.params import params_dataclass, read_yaml, validated
 from model.inference import Segmenter
 from pipelines.bench_language import read
 from pipelines.stage import console
+from prompts.variants import misspell
+from prompts.written import filled
 
 FORMS = Path(model.__file__).with_name("plain_requests.yaml")
+SLIPS = {"one_letter_off": 1, "two_letters_off": 2}
+MISSPELT = 10
+"""Of each structure's name, with so many slips of the fingers."""
 
 
 @params_dataclass
@@ -23,45 +32,68 @@ class PlainForms:
 
     asking: list[str]
     not_asking: list[str]
+    naming: list[str]
 
 
 def bench_plain(checkpoint: Path) -> pd.DataFrame:
-    """Read every form, filled with every structure's name.
+    """Read every form, filled with every structure's name; and those of `naming` with all its other names, and with
+    its name misspelt.
 
     Returns:
-        One row a text: form, organ, asks ("asking" or "not_asking"), understood (the organ, or "none"),
-        confidence, right.
+        One row a text: asks (asking, not_asking, otherwise_named, one_letter_off or two_letters_off), form, organ,
+        name, understood (the organ, or "none"), confidence, right.
 
     Raises:
         InputError: There is no such checkpoint.
     """
     content = validated(read_yaml(FORMS), PlainForms, FORMS)
-    rows = pd.DataFrame(
-        [
-            {"form": form, "organ": organ.name, "asks": asks}
-            for asks, forms in vars(content).items()
-            for form in forms
-            for organ in ORGANS
-        ]
-    )
-    texts = [form.replace("{organ}", organ) for form, organ in zip(rows["form"], rows["organ"], strict=True)]
+    rows = pd.DataFrame([*_plain(content), *_named(content)], columns=["asks", "form", "organ", "name"])
+    texts = [filled(form, name) for form, name in zip(rows["form"], rows["name"], strict=True)]
     found = read(Segmenter.from_pretrained(checkpoint), texts)
     rows["understood"] = [each.intent.target or "none" for each in found]
     rows["confidence"] = [each.confidence for each in found]
-    return rows.assign(right=rows["understood"] == rows["organ"].where(rows["asks"] == "asking", "none"))
+    return rows.assign(right=rows["understood"] == rows["organ"].where(rows["asks"] != "not_asking", "none"))
+
+
+def _plain(content: PlainForms) -> Iterator[tuple[str, str, str, str]]:
+    for asks in ("asking", "not_asking"):
+        for form in getattr(content, asks):
+            yield from ((asks, form, organ.name, organ.name) for organ in ORGANS)
+
+
+def _named(content: PlainForms) -> Iterator[tuple[str, str, str, str]]:
+    rng = np.random.Generator(np.random.PCG64(0))
+    for organ in ORGANS:
+        names = {"otherwise_named": [*organ.synonyms, *organ.abbreviations, *organ.also, *organ.lay]}
+        names |= {asks: [_misspelt(organ.name, slips, rng) for _ in range(MISSPELT)] for asks, slips in SLIPS.items()}
+        for asks, each in names.items():
+            yield from ((asks, form, organ.name, name) for name in each for form in content.naming)
+
+
+def _misspelt(name: str, slips: int, rng: np.random.Generator) -> str:
+    """A name with slips of the fingers in its longest word."""
+    longest = max(re.findall(r"\w+", name), key=len)
+    while (word := longest) == longest:
+        for _ in range(slips):
+            word = misspell(word, rng)
+    return name.replace(longest, word)
 
 
 def show(rows: pd.DataFrame) -> None:
-    """Print the share that is read right of the texts that ask for a structure, of those that don't, and of each form
-    that is misread with some structures, these by name."""
-    table = Table(title=f"{rows['form'].nunique()} forms, {len(ORGANS)} structures each", title_justify="left")
+    """Print the share that is read right of the texts of each sort, of each form that is misread with some structures
+    (these by name), and of each name that is misread in some forms."""
+    forms = rows.groupby("asks")["form"].nunique()
+    title = f"{forms['asking'] + forms['not_asking']} forms, {len(ORGANS)} structures each; {len(rows):,} texts"
+    table = Table(title=title, title_justify="left")
     for column in ("", "read right", "misread with"):
         table.add_column(column, justify="right" if column == "read right" else "left")
     for asks, group in rows.groupby("asks", sort=False):
         table.add_row(str(asks).replace("_", " "), f"{group['right'].mean():.1%}")
-    table.add_section()
-    shares = rows.groupby("form", sort=False)["right"].mean()
-    for form, share in shares[shares < 1].sort_values(kind="stable").items():
-        misread = rows[(rows["form"] == form) & ~rows["right"]]
-        table.add_row(str(form), f"{share:.1%}", ", ".join(misread["organ"]))
+    plain = rows["asks"].isin(("asking", "not_asking"))
+    for column, other, group in (("form", "organ", rows[plain]), ("name", "form", rows[~plain])):
+        table.add_section()
+        shares = group.groupby(column, sort=False)["right"].mean()
+        for value, share in shares[shares < 1].sort_values(kind="stable").items():
+            misread = group[(group[column] == value) & ~group["right"]]
+            table.add_row(str(value), f"{share:.1%}", ", ".join(misread[other]))
     console.print(table)

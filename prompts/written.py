@@ -91,7 +91,7 @@ def forms(number: int, seed: int) -> Iterator[Written]:
             organs = _speakable(form)
             for organ in _drawn(organs, form, number, rng):
                 style, names = rng.choice([(style, names) for style, names in _names(organ) if names])
-                text = _filled(form, rng.choice(names), _other(organ, organs, rng))
+                text = filled(form, rng.choice(names), _other(organ, organs, rng))
                 if asks == "nothing":
                     yield _for_nothing(text, style, ("duplicate",))
                 else:
@@ -109,7 +109,7 @@ def forms(number: int, seed: int) -> Iterator[Written]:
         for relation, neighbors in beside.items():
             for form in content.get(relation, ()):
                 for target, neighbor in rng.sample(neighbors, number):
-                    yield Written(_filled(form, neighbor), Cell(kind.name, target, "trainee"))
+                    yield Written(filled(form, neighbor), Cell(kind.name, target, "trainee"))
 
 
 def _of_pairs(content: Mapping[str, Sequence[str]], number: int, rng: random.Random) -> Iterator[Written]:
@@ -152,7 +152,7 @@ def _names(organ: Organ) -> Iterator[tuple[str, Sequence[str]]]:
     yield "lay", organ.lay
 
 
-def _filled(form: str, name: str, other: str = "") -> str:
+def filled(form: str, name: str, other: str = "") -> str:
     """The form with a name in its slot, an article that both bring said once, and another structure's name in the
     other."""
     if _DETERMINED.search(form):

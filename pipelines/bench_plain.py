@@ -72,8 +72,8 @@ def _named(content: PlainForms) -> Iterator[tuple[str, str, str, str]]:
 
 def _misspelt(name: str, slips: int, rng: np.random.Generator) -> str:
     """A name with slips of the fingers in its longest word."""
-    longest = max(re.findall(r"\w+", name), key=len)
-    while (word := longest) == longest:
+    word = longest = max(re.findall(r"\w+", name), key=len)
+    while word == longest:
         for _ in range(slips):
             word = misspell(word, rng)
     return name.replace(longest, word)

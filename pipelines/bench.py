@@ -156,11 +156,12 @@ def language(
 def plain(
     checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"), json: Json = False
 ) -> None:
-    """Whether the plainest requests ("where is the liver?") are read alike, whatever structure they speak of."""
+    """Whether the plainest requests ("where is the liver?") are read alike, whatever structure they speak of, by any of
+    its names, and misspelt."""
     from pipelines.bench_plain import bench_plain, show
 
     rows = bench_plain(checkpoint)
-    by = {name: rows.groupby(name, sort=False)["right"].mean().round(4).to_dict() for name in ("asks", "form")}
+    by = {name: rows.groupby(name, sort=False)["right"].mean().round(4).to_dict() for name in ("asks", "form", "name")}
     _print_json(by) if json else show(rows)
 
 

@@ -80,20 +80,23 @@ def _misspelt(name: str, slips: int, rng: np.random.Generator) -> str:
 
 
 def show(rows: pd.DataFrame) -> None:
-    """Print the share that is read right of the texts of each sort, of each form that is misread with some structures
-    (these by name), and of each name that is misread in some forms."""
+    """Print the share that is read right of the texts of each sort, of each form that is misread with some structures,
+    and of each name that is misread in some forms."""
     forms = rows.groupby("asks")["form"].nunique()
     title = f"{forms['asking'] + forms['not_asking']} forms, {len(ORGANS)} structures each; {len(rows):,} texts"
     table = Table(title=title, title_justify="left")
-    for column in ("", "read right", "misread with"):
+    for column in ("", "read right", "misread"):
         table.add_column(column, justify="right" if column == "read right" else "left")
     for asks, group in rows.groupby("asks", sort=False):
         table.add_row(str(asks).replace("_", " "), f"{group['right'].mean():.1%}")
     plain = rows["asks"].isin(("asking", "not_asking"))
-    for column, other, group in (("form", "organ", rows[plain]), ("name", "form", rows[~plain])):
+    for by, told, said, group in (
+        ("form", "organ", "with", rows[plain]),
+        ("name", "understood", "as", rows[~plain]),
+    ):
         table.add_section()
-        shares = group.groupby(column, sort=False)["right"].mean()
+        shares = group.groupby(by, sort=False)["right"].mean()
         for value, share in shares[shares < 1].sort_values(kind="stable").items():
-            misread = group[(group[column] == value) & ~group["right"]]
-            table.add_row(str(value), f"{share:.1%}", ", ".join(misread[other]))
+            misread = group[(group[by] == value) & ~group["right"]]
+            table.add_row(str(value), f"{share:.1%}", f"{said} {', '.join(misread[told].unique())}")
     console.print(table)

@@ -114,10 +114,10 @@ def _two_off(word: str, other: str) -> bool:
     return alike or (len(word) == LONG - 1 < len(other) and not _nearly_english(word))
 
 
-def _unlike(word: str, other: str, off: float) -> tuple[float, bool, bool, float]:
+def _unlike(word: str, other: str, off: float) -> tuple[float, bool, bool, float, bool]:
     """Of words that `word` may be, the least is the likeliest."""
     alike = LCSseq.normalized_similarity(word, other) if off > 1 else 0.0
-    return off, other[0] != word[0], other not in _named(), -alike
+    return off, other[0] != word[0], other not in _named(), -alike, other not in _one_word_names()
 
 
 def _nearly_english(word: str) -> bool:
@@ -191,6 +191,9 @@ def _torn(words: tuple[str, ...]) -> tuple[float, str] | None:
     term = names[name]
     allowed = max((letters for length, letters in TORN.items() if len(name) >= length), default=-1)
     if distance > allowed or (distance and joined in (name + "s", name.removesuffix("s"))):
+        return None
+    # "femoralhead R" has lost no letter: a side stands beside it.
+    if distance and {"l", "r"} & set(words):
         return None
     if distance > 1 and all(word in _ours() or _is_word(word) for word in words):
         return None

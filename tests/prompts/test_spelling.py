@@ -30,7 +30,7 @@ from prompts.spelling import mend
         ("the stomch in yelow, it's mising", "the stomach in yellow, it's missing"),
         ("abov the kidny, behnd the livver", "above the kidney, behind the liver"),
         ("kdny, levr, artoa", "kidney, liver, aorta"),
-        ("recmu and porsate", "rectum and prostate"),
+        ("recmu and portsate", "rectum and prostate"),
     ],
 )
 def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
@@ -47,6 +47,7 @@ def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
         "He has lived long enough to color the columns.",
         "my spleen, a liver and the pancreas on the left",
         "Femoral head R, contour; left femoral heads are done",
+        "femoralhead R, femoralhead L",
         "the left kidney is just left of esophagus and renal veins, the colon in front",
         "urinary bladder OAR, vena cava pls, gallbladder I believe",
         "the hugest, the undermost, the caudal one; rename or go offline, thrice",

@@ -56,8 +56,9 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
         InputError: The scan is missing, unreadable, or none of these.
     """
     fix = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
+    path = path.absolute()  # "." has no name to speak of
     if not path.exists():
-        raise InputError(path.absolute(), "expected a scan, found no such file", fix)
+        raise InputError(path, "expected a scan, found no such file", fix)
     if path.suffix.lower() == ".png":
         try:
             grey = np.asarray(Image.open(path).convert("L"), np.float64)

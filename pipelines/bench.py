@@ -158,10 +158,11 @@ def plain(
 ) -> None:
     """Whether the plainest requests ("where is the liver?") are read alike, whatever structure they speak of, by any of
     its names, and misspelt."""
-    from pipelines.bench_plain import bench_plain, show
+    from pipelines.bench_plain import bench_plain, show, varied
 
     rows = bench_plain(checkpoint)
-    by = {name: rows.groupby(name, sort=False)["right"].mean().round(4).to_dict() for name in ("asks", "form", "name")}
+    groups = {"asks": rows, **varied(rows)}
+    by = {name: group.groupby(name, sort=False)["right"].mean().round(4).to_dict() for name, group in groups.items()}
     _print_json(by) if json else show(rows)
 
 

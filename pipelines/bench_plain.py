@@ -79,24 +79,27 @@ def _misspelt(name: str, slips: int, rng: np.random.Generator) -> str:
     return name.replace(longest, word)
 
 
+def varied(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of `bench_plain` by the column that varies: every `form` with the structures' own names, and every other
+    `name` in a few forms."""
+    plain = rows["asks"].isin(("asking", "not_asking"))
+    return {"form": rows[plain], "name": rows[~plain]}
+
+
 def show(rows: pd.DataFrame) -> None:
     """Print the share that is read right of the texts of each sort, of each form that is misread with some structures,
     and of each name that is misread in some forms."""
-    forms = rows.groupby("asks")["form"].nunique()
-    title = f"{forms['asking'] + forms['not_asking']} forms, {len(ORGANS)} structures each; {len(rows):,} texts"
-    table = Table(title=title, title_justify="left")
+    groups = varied(rows)
+    forms = groups["form"]["form"].nunique()
+    table = Table(title=f"{forms} forms, {len(ORGANS)} structures each; {len(rows):,} texts", title_justify="left")
     for column in ("", "read right", "misread"):
         table.add_column(column, justify="right" if column == "read right" else "left")
     for asks, group in rows.groupby("asks", sort=False):
         table.add_row(str(asks).replace("_", " "), f"{group['right'].mean():.1%}")
-    plain = rows["asks"].isin(("asking", "not_asking"))
-    for by, told, said, group in (
-        ("form", "organ", "with", rows[plain]),
-        ("name", "understood", "as", rows[~plain]),
-    ):
+    for by, told, said in (("form", "organ", "with"), ("name", "understood", "as")):
         table.add_section()
-        shares = group.groupby(by, sort=False)["right"].mean()
+        shares = groups[by].groupby(by, sort=False)["right"].mean()
         for value, share in shares[shares < 1].sort_values(kind="stable").items():
-            misread = group[(group[by] == value) & ~group["right"]]
+            misread = groups[by][(groups[by][by] == value) & ~groups[by]["right"]]
             table.add_row(str(value), f"{share:.1%}", f"{said} {', '.join(misread[told].unique())}")
     console.print(table)

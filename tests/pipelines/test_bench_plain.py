@@ -36,7 +36,8 @@ def test_each_is_read_with_every_structure_and_what_is_misread_is_named(
 
     monkeypatch.setattr(bench_plain, "read", read)
     rows = bench_plain.bench_plain(outside / "m")
-    plain = rows[rows["asks"].isin(("asking", "not_asking"))]
+    plain = bench_plain.varied(rows)["form"]
+    assert set(plain["asks"]) == {"asking", "not_asking"}
     assert not plain.duplicated(["form", "organ"]).any()
     assert len(plain) == plain["form"].nunique() * len(ORGANS)
     by_form = rows[rows["asks"] == "asking"].groupby("form")["right"]

@@ -42,6 +42,13 @@ def test_a_nifti_file_gets_its_mask_in_its_own_geometry(tmp_path: Path) -> None:
     assert scan.spacing == (3.0, 1.5, 2.0)
 
 
+def test_a_folder_without_a_series_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty shell variable is the working folder, which has no name of its own."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"^{tmp_path}: {tmp_path.name}: expected one image series, found 0"):
+        read_scan(Path(), 40, 400)
+
+
 def test_a_dicom_folder_gets_a_nifti_mask_where_it_lies(tmp_path: Path) -> None:
     write_series(tmp_path / "series", ARRAY.transpose(2, 1, 0), spacing=(1.5, 1.5), step=(0, 0, 4.0))
     scan = read_scan(tmp_path / "series", 40, 400)

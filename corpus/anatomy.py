@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from corpus.params import read_yaml
 
 VOCABULARY = Path(__file__).with_name("organs.yaml")
 
@@ -41,7 +41,7 @@ class Organ:
 
 
 def _load(path: Path = VOCABULARY) -> tuple[Organ, ...]:
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    entries = read_yaml(path)
     organs = []
     for i, entry in enumerate(entries, start=1):
         fields: dict[str, Any] = {

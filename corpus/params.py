@@ -13,6 +13,8 @@ from corpus.errors import InputError
 
 PARAMS = Path("params.yaml")
 T = TypeVar("T")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where PyYAML was built with it: ten times as fast."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -28,7 +30,7 @@ def read_yaml(path: Path) -> Any:
         InputError: The file is missing or isn't YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except FileNotFoundError:
         raise InputError(
             path.resolve(),

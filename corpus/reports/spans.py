@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from corpus.params import read_yaml
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Span:
 
 
 def _load(path: Path) -> dict[str, frozenset[str]]:
-    lists = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lists = read_yaml(path)
     return {
         name: frozenset(words.split() if isinstance(words, str) else [word for row in words for word in row])
         for name, words in lists.items()

@@ -74,24 +74,32 @@ def associations(text: str) -> Iterator[Association]:
         start = word.start()
         if start < taken:
             continue
-        known = _patterns().get(word.group()[:_STEM].lower(), ())
-        found = [(match.end(), noun) for pattern, noun in known if (match := pattern.match(text, start))]
+        known = chain.from_iterable(_by_key().get(key, ()) for key in _keys(word.group().lower()))
+        found = [(match.end(), noun) for term, noun in known if (match := _pattern(term).match(text, start))]
         if found:
             taken, noun = max(found)
             yield Association(start, taken, noun)
 
 
+def _keys(word: str) -> set[str]:
+    """What the terms that begin with a word are looked up by: it, without a plural's s, and the stem of those that may
+    end anyhow."""
+    return {word, word.removesuffix("s"), word[:_STEM] + "*"}
+
+
 @cache
-def _patterns() -> dict[str, list[tuple[re.Pattern[str], str]]]:
-    """The beginning of a term's first word -> the terms' patterns, and what each stands for."""
-    patterns: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+def _by_key() -> dict[str, list[tuple[str, str]]]:
+    """A term's first word, or its stem if that word may end anyhow -> the terms, and what each stands for."""
+    by_key: dict[str, list[tuple[str, str]]] = {}
     for noun, listed in _listed().items():
         for term in listed:
-            first = next(_WORD.finditer(term)).group()[:_STEM].lower()
-            patterns.setdefault(first, []).append((_pattern(term), noun))
-    return patterns
+            first, *others = _WORD.findall(term.lower())
+            key = first[:_STEM] + "*" if term.endswith("*") and not others else first
+            by_key.setdefault(key, []).append((term, noun))
+    return by_key
 
 
+@cache
 def _pattern(term: str) -> re.Pattern[str]:
     """Spaces and hyphens alike, a plural or possessive ending or none, any ending for "*"; in any case, but for what is
     written in capitals."""

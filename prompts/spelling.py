@@ -1,5 +1,6 @@
-"""Typing errors in requests: a word that is no word, and looks like one that requests are made of, is mended; so are
-names that were torn apart ("pan creas") or run together ("leftkidney").
+"""Typing errors in requests: a word that is no word, and looks like one that requests are made of, or is a slip of the
+finger off a common English one, is mended; so are names that were torn apart ("pan creas") or run together
+("leftkidney").
 
 What counts as a word: what an English dictionary or the sentence encoder's tokenizer knows, as it is or with a common
 ending, what the built-in reports and questions are written in, and the vocabulary's own terms and associations.
@@ -35,6 +36,8 @@ LONG = 6
 """Words of this length may be two letters off if the first is right; shorter ones one, but for structures' names."""
 DISTINCT, FAR = 4, 3
 """Consonants of a sound that is distinct, and how many letters a word may be off a name that sounds the same."""
+OFTEN = 10_000
+"""Occurrences of a common word in the dictionary's count."""
 TORN = {7: 1, 10: 2, 13: 3}
 """How many letters a name of so many may be off where it was torn apart."""
 PIECES = 4
@@ -99,7 +102,9 @@ def _mended(word: str) -> str:
         return " ".join(parts)
     found = process.extract(word, list(_ours()), scorer=OSA.distance, score_cutoff=2, limit=None)
     near = [(other, off) for other, off, _ in found if off == 1 or _two_off(word, other)]
-    return min(near, key=lambda hit: _unlike(word, *hit))[0] if near else _heard(word) or word
+    if near:
+        return min(near, key=lambda hit: _unlike(word, *hit))[0]
+    return _heard(word) or _common_word(word) or word
 
 
 def _two_off(word: str, other: str) -> bool:
@@ -122,6 +127,27 @@ def _unlike(word: str, other: str, off: float) -> tuple[float, bool, bool, float
 
 def _nearly_english(word: str) -> bool:
     return bool(_dictionary().known(_dictionary().edit_distance_1(word)))
+
+
+@cache
+def _common() -> dict[str, int]:
+    """English words that are often used, and how often."""
+    counted = _dictionary().word_frequency.dictionary
+    return {word: n for word, n in counted.items() if n >= OFTEN and len(word) > SHORTEST and word.isalpha()}
+
+
+def _common_word(word: str) -> str | None:
+    """The common English word that `word` is a slip of the finger off, the commonest; None where there is none. A short
+    word has its letters in another order, or one of them twice or once too few: any other may be a foreign one."""
+
+    def slip(other: str) -> bool:
+        same_letters = set(word) == set(other)
+        return word[0] == other[0] and (same_letters or len(word) > LONG - (len(word) != len(other)))
+
+    if len(word) < LONG - 1:
+        return None
+    near = process.extract(word, list(_common()), scorer=OSA.distance, score_cutoff=1, limit=None)
+    return max((other for other, _, _ in near if slip(other)), key=_common().__getitem__, default=None)
 
 
 def _sound(word: str) -> str:

@@ -31,6 +31,8 @@ from prompts.spelling import mend
         ("abov the kidny, behnd the livver", "above the kidney, behind the liver"),
         ("kdny, levr, artoa", "kidney, liver, aorta"),
         ("recmu and portsate", "rectum and prostate"),
+        ("forgett the leson, chnage the brightnes", "forget the lesion, change the brightness"),
+        ("havnig a qustion abuot it, nurrse", "having a question about it, nurse"),
     ],
 )
 def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
@@ -52,7 +54,8 @@ def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
         "urinary bladder OAR, vena cava pls, gallbladder I believe",
         "the hugest, the undermost, the caudal one; rename or go offline, thrice",
         "Colouring the speling of lynx, linx",
-        "ahora viene, porfa; leter, kindy, speek",
+        "ahora viene, porfa; kindy, speek",
+        "la maske, coxal, das ist laide; on statins since the linac",
     ],
 )
 def test_words_are_left_alone(text: str) -> None:

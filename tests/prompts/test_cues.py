@@ -49,6 +49,10 @@ def test_codes_and_abbreviations_name_a_structure(text: str, organ: str) -> None
         ("adrenal gland && !left", "right adrenal gland"),
         ("side != right, organ = kidney", "left kidney"),
         ("hip ball - anything but the right one", "left head of femur"),
+        ("el riñón del lado derecho", "right kidney"),
+        ("nadledvina vlevo", "left adrenal gland"),
+        ("правая почка", "right kidney"),
+        ("tête fémorale, côté gauche", "left head of femur"),
     ],
 )
 def test_a_side_is_found_where_it_stands(text: str, organ: str) -> None:

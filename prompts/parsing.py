@@ -33,7 +33,16 @@ def _from_json(text: str) -> list[str]:
             continue
         if strings := list(_strings(value)):
             return strings
-    return [json.loads(f'"{quoted}"') for quoted in _QUOTED.findall(text)] if text.startswith(("[", "{")) else []
+    return [_unquoted(quoted) for quoted in _QUOTED.findall(text)] if text.startswith(("[", "{")) else []
+
+
+def _unquoted(quoted: str) -> str:
+    """A JSON string's text; where an escape is none of JSON's, as in "the patient\\'s liver", the character that it
+    escapes."""
+    try:
+        return str(json.loads(f'"{quoted}"', strict=False))
+    except ValueError:
+        return re.sub(r"\\(.)", r"\1", quoted)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -252,10 +252,15 @@ def test_passages_are_quoted_and_cannot_close_their_quotation() -> None:
         'Here they are:\n\n- "One liver"\n- "Two livers"\n\nEnjoy',
         "One liver\nTwo livers",
         '["One liver", "Two livers", "Thr',
+        r'["One liver", "Two l\ivers"]',
     ],
 )
 def test_answers_are_read_however_they_are_laid_out(answer: str) -> None:
     assert parse_candidates(answer) == ["One liver", "Two livers"]
+
+
+def test_an_escape_that_json_does_not_know_costs_no_candidate() -> None:
+    assert parse_candidates(r'["the patient\'s liver", "\"a\" gut"]') == ["the patient's liver", '"a" gut']
 
 
 def test_a_store_ignores_a_torn_line_and_goes_on_after_it(tmp_path: Path) -> None:

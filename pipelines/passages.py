@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import chain
 
 import pandas as pd
 
 from corpus.errors import InputError
 from corpus.parallel import run_tasks
 from corpus.params import load_params
-from corpus.reports.deidentify import deidentify_report
+from corpus.reports.deidentify import deidentify_parts
 from corpus.reports.passages import passages_of, write_passages
 from corpus.reports.readers import Reject, Report, ReportParams, read_reports
 from pipelines.stage import PASSAGES, cohort, console, progress, stage
@@ -23,8 +24,8 @@ _CHUNK = 2000
 """Reports that one process de-identifies at a time: for fewer, starting a second process takes longer than the work."""
 
 
-def _deidentified(reports: list[Report]) -> list[tuple[Report, Counter[str]]]:
-    return [deidentify_report(report) for report in reports]
+def _deidentified(reports: list[list[Report]]) -> list[tuple[Report, Counter[str]]]:
+    return [cleaned for parts in reports for cleaned in deidentify_parts(parts)]
 
 
 @stage
@@ -36,11 +37,17 @@ def main(name: str) -> None:
     read = list(read_reports(name, sources[name]))
     rejects = [item for item in read if isinstance(item, Reject)]
     found = [item for item in read if isinstance(item, Report)]
-    chunks = [found[start : start + _CHUNK] for start in range(0, len(found), _CHUNK)]
-    with progress(f"de-identify {name}", len(found)) as advance:
+    parts: dict[str, list[Report]] = defaultdict(list)
+    for report in found:
+        parts[report.id].append(report)
+    whole = list(parts.values())
+    chunks = [whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK)]
+    with progress(f"de-identify {name}", len(whole)) as advance:
         cleaned = run_tasks(_deidentified, chunks, lambda chunk: advance(len(chunk)))
     reports = [report for chunk in cleaned for report, _ in chunk]
-    replaced = {report.id: counts for chunk in cleaned for report, counts in chunk}
+    replaced: dict[str, Counter[str]] = defaultdict(Counter)
+    for report, counts in chain.from_iterable(cleaned):
+        replaced[report.id] += counts
     passages, left_out = passages_of(reports)
     (out := PASSAGES / cohort() / name).mkdir(parents=True, exist_ok=True)
     write_passages(passages, out / "passages.parquet")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from corpus.reports.identifiers import IDENTIFIERS
@@ -44,7 +44,7 @@ def deidentify(text: str, salt: str, recognisers: Iterable[Recogniser] = RULES) 
         salt: Chooses where in the lists of surrogates the report begins; the report's id will do.
         recognisers: What finds identifiers.
     """
-    spans = [span for recognise in recognisers for span in recognise(text)]
+    spans = _recognised(text, tuple(recognisers))
     offset = int.from_bytes(hashlib.sha256(salt.encode()).digest()[:4])
     seen: dict[str, dict[str, int]] = {}
     pieces: list[str] = []
@@ -65,8 +65,47 @@ def deidentify(text: str, salt: str, recognisers: Iterable[Recogniser] = RULES) 
 
 def deidentify_report(report: Report) -> tuple[Report, Counter[str]]:
     """`report` without identifiers in its text, and how many were replaced by kind. Its id stays as it is."""
-    text, replacements = deidentify(report.text, salt=f"{report.source}/{report.id}")
-    return replace(report, text=text), Counter(r.kind for r in replacements)
+    (only,) = deidentify_parts([report])
+    return only
+
+
+def deidentify_parts(parts: Sequence[Report]) -> list[tuple[Report, Counter[str]]]:
+    """The rows of one report, each as `deidentify_report` gives it. They are read as one text: whom one row introduces,
+    the others may call by the bare name."""
+    text, replacements = deidentify(_APART.join(p.text for p in parts), salt=f"{parts[0].source}/{parts[0].id}")
+    found, start, moved = [], 0, 0
+    for part in parts:
+        end = start + len(part.text)
+        within = [r for r in replacements if start <= r.start < end]
+        first, moved = start + moved, moved + sum(len(r.surrogate) - (r.end - r.start) for r in within)
+        found.append((replace(part, text=text[first : end + moved]), Counter(r.kind for r in within)))
+        start = end + len(_APART)
+    return found
+
+
+_APART = "\n\n"
+"""Between the rows of a report; no identifier reaches over a blank line."""
+_GOES_ON = re.compile(
+    r"(?:(?<=\d-)|(?P<space>(?<=\b[DMS]r\.)|(?<=\bMrs\.)|(?<=\bMs\.)|(?<=\bProf\.)|(?<![.!?:;\n])))"
+    r"\n(?![ ]*(?:\n|$|[-*•–]|\d{1,2}[.)][ ]|[^\n:.,]{1,40}:))"
+)
+"""The end of a line over which a sentence goes on: no field, list item or paragraph begins in the next."""
+
+
+def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:
+    """What is found in `text`, and what is found once its lines, which may be wrapped anywhere, are joined."""
+    spans = [span for recognise in recognisers for span in recognise(text)]
+    joined, at = "", 0
+    where: list[int] = []  # in `text`, of each character of `joined`
+    for end in _GOES_ON.finditer(text):
+        joined += text[at : end.start()] + (" " if end["space"] is not None else "")
+        where += range(at, end.start() + (end["space"] is not None))
+        at = end.end()
+    if not at:
+        return spans
+    joined, where = joined + text[at:], [*where, *range(at, len(text))]
+    found = (span for recognise in recognisers for span in recognise(joined))
+    return spans + [replace(span, start=where[span.start], end=where[span.end - 1] + 1) for span in found]
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:

@@ -40,3 +40,36 @@ def test_the_stage_writes_clean_passages_rejects_and_a_summary(tmp_path: Path, m
     assert summary["replaced"] == {"date": 1, "name": 2, "record": 1}
     replacements = pd.read_csv(out / "replacements.csv")
     assert replacements["n"].sum() == 4
+
+
+WRAPPED = """IMPRESSION: Hydronephrosis of the left kidney was discussed with Dr.
+Anderson by telephone on March
+14, 2021. The patient Mr. Chidi
+Okafor was told. Okafor agreed. Callback 617-555-
+0192 for the liver.
+"""
+
+
+def test_identifiers_are_found_over_the_ends_of_lines_and_in_all_rows_of_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLANS_WORKERS", "1")
+    rows = [
+        ("1", WRAPPED),
+        ("2", "Mr. Kowalski was seen for a cyst of the liver."),
+        ("2", "Kowalski has a cyst of the left kidney, seen by Dr. Patel."),
+    ]
+    pd.DataFrame(rows, columns=["id", "text"]).to_csv("r.csv", index=False)
+    Path("params.yaml").write_text("cohort: c\nreports: {sources: {ours: {reader: csv, path: r.csv}}}\n")
+    passages.main("ours")
+    out = Path("data/passages/c/ours")
+    texts = read_passages(out / "passages.parquet")["text"].tolist()
+    identifying = ("Anderson", "March", "14", "Chidi", "Okafor", "617", "0192", "Kowalski", "Patel")
+    assert not [word for word in identifying if word in " ".join(texts)]
+    saw, has = texts[-2:]
+    kowalski = saw.split()[1]
+    assert has.startswith(f"{kowalski} has a cyst of the left kidney")
+    assert kowalski not in has.removeprefix(kowalski), "Dr. Patel is somebody else"
+    replacements = pd.read_csv(out / "replacements.csv", index_col=["report_id", "kind"])["n"].to_dict()
+    assert replacements == {(1, "name"): 3, (1, "date"): 1, (1, "phone"): 1, (2, "name"): 3}

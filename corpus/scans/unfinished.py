@@ -3,7 +3,8 @@
     <unfinished>/<key>/<shard>.{image,label}.b2nd
     <unfinished>/<key>/<number>.json      there once the number's shards are complete
 
-The key hashes all that the shards depend on; work under another key is stale and thrown away.
+The key hashes all that the shards depend on, the vocabulary and the code too; work under another key is stale and
+thrown away.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from corpus.anatomy import VOCABULARY
 from corpus.scans.volumes import Source
+
+CODE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Pa
     in `directory` is stale and removed."""
     described = json.dumps({"parameters": parameters, "source": source}, default=_described, sort_keys=True)
     digest = hashlib.sha256(described.encode())
+    for path in sorted((VOCABULARY, *CODE.rglob("*.py"), *CODE.rglob("*.yaml"))):
+        digest.update(path.read_bytes())
     for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
         for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
             stat = path.stat()

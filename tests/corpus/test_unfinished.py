@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from corpus.scans import unfinished
 from corpus.scans.adapters import ADAPTERS, Layout, load_layout
 from corpus.scans.layouts.dicom_tree import Annotation
 from corpus.scans.unfinished import folder_of
@@ -45,3 +46,11 @@ def test_whatever_differs_makes_the_work_stale(tmp_path: Path) -> None:
     folders = {folder_of(work, each, {"seed": seed}) for each in sources for seed in (0, 1)}
     assert len(folders) == 2 * len(sources)
     assert len(list(work.iterdir())) == 1, "stale work is removed"
+
+
+def test_work_under_another_vocabulary_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = tmp_path / "work", source(load_layout(ADAPTERS["btcv"]), tmp_path / "root"), {"seed": 0}
+    begun = folder_of(*described)
+    (tmp_path / "organs.yaml").write_text(unfinished.VOCABULARY.read_text() + "# one more name\n")
+    monkeypatch.setattr(unfinished, "VOCABULARY", tmp_path / "organs.yaml")
+    assert folder_of(*described) != begun

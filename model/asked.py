@@ -82,6 +82,8 @@ def variants_understood(segmenter: Segmenter, variants: pd.DataFrame) -> dict[st
         variants: The data set's variants.parquet.
     """
     table = variants[variants["split"] == "test"]
+    if table.empty:
+        return {}
     read = segmenter.read(table["text"].tolist()).understood
     wanted = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
     right = [found.intent == intent for found, intent in zip(read, wanted, strict=True)]

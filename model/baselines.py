@@ -133,7 +133,7 @@ class OrganHeadAlone(FLanS):
 
 def keywords(segmenter: Segmenter) -> Baseline:
     """A look-up of words in place of the language model, the organ head's maps in place of the mask decoder."""
-    alone = Segmenter(OrganHeadAlone.of(segmenter.model), segmenter.encoder, segmenter.device)
+    alone = Segmenter(OrganHeadAlone.of(segmenter.model), segmenter.encoder, segmenter.device, segmenter.known)
 
     def answer(asked: Asked) -> np.ndarray:
         understood = tuple(Understanding(keyword_intent(mend(text)), 1.0) for text in asked.texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -17,16 +17,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
+from corpus.anatomy import BY_NAME, ORGANS
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Pose
+from model.checkpoint import read_config
 from model.data import label_to_scan, to_network
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
 from model.groups import IDENTITY, act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
-from model.resolve import Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
+from model.resolve import EVERY_ORGAN, Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
 from model.text_encoder import TextEncoder, Tokens, bfloat16_where_fast, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
@@ -97,10 +98,18 @@ class Segmenter:
 
     Args:
         device: Where pictures are segmented. Sentences are read, and poses found, on the CPU: that takes milliseconds.
+        known: Organ ids that its training has labelled; "the largest" is one of these.
     """
 
-    def __init__(self, model: FLanS, encoder: TextEncoder, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        model: FLanS,
+        encoder: TextEncoder,
+        device: torch.device | None = None,
+        known: Collection[int] = EVERY_ORGAN,
+    ) -> None:
         self.model, self.encoder, self.device = model.eval(), encoder, device or torch.device("cpu")
+        self.known = known
         for part in (model.image_encoder, model.organ_head, model.mask_decoder):
             part.to(self.device)
 
@@ -112,7 +121,9 @@ class Segmenter:
             InputError: The checkpoint or the encoder is missing.
         """
         model = FLanS.from_pretrained(directory)
-        return cls(model, build_text_encoder(model.params.text_encoder), fastest_device())
+        sources = read_config(directory).get("training", {}).get("labels", {}).values()
+        known = {BY_NAME[name].id for source in sources for name in source["organs"]} or EVERY_ORGAN
+        return cls(model, build_text_encoder(model.params.text_encoder), fastest_device(), known)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
@@ -189,6 +200,9 @@ class Segmenter:
         """
         canonicalizer = self.model.canonicalizer
         prior = by_anatomy(image, spacing) if spacing and canonicalizer.learns else None
+        if sum(image.shape[1:]) % 2:
+            # Padded to a square it would lie half a pixel off, to another side when it is turned.
+            image = image.repeat(2, 1).repeat(2, 2)
 
         def turned(element: int) -> Tensor:
             return to_network(act(element, torch.from_numpy(image)).numpy(), self.model.params)[0]
@@ -218,14 +232,15 @@ class Segmenter:
             labels: list[Tensor] = []
             sureness: list[Tensor] = []
             for encoding in encodings():
-                scores = organ_scores(encoding.organs.logits, encoding.organs.presence, range(1, N_ORGANS + 1))
+                scores = organ_scores(encoding.organs.logits, encoding.organs.presence, self.known)
                 sureness.append(surest(scores).amax(0))
                 found = predicted_labels(scores).cpu()
                 labels += map(label_to_scan, found, frames[len(labels) : len(labels) + len(found)])
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.stack(labels)
             displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
-            seen = Seen(displayed, _pixel(frames, self.model.params.size), torch.stack(sureness).amax(0))
+            surely = torch.stack(sureness).amax(0)
+            seen = Seen(displayed, _pixel(frames, self.model.params.size), surely, self.known)
             answers = {intent: resolve(seen, intent) for intent in sought}
         return [answers.get(i, i.organ) for i in intents]
 

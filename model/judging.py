@@ -58,7 +58,7 @@ def judge(image: np.ndarray, spacing: tuple[float, float, float], model: FLanS |
     seen = some_slices(image)
     rules = pixel_pose(seen, spacing)
     network = None
-    if model is not None:
+    if model is not None and model.canonicalizer.learns:
         with torch.inference_mode():
             network = model.canonicalizer.volume_pose(to_network(seen, model.params)[0])
     enough = len(image) * spacing[0] >= TRUNK_MM

@@ -17,6 +17,7 @@ MINIMUM_PIXELS = 10
 """Of the network's: smaller predicted structures don't compete, since they are likelier noise than anatomy."""
 SURE = 0.95
 """Nor do structures that nowhere reach this probability: they are likelier the blur of what ends nearby."""
+EVERY_ORGAN = range(1, N_ORGANS + 1)
 SURELY_ABSENT = 0.02
 """Probability of presence below which an organ takes no pixel. Presence is a coarser judge than the map itself: an even
 chance as the limit costs 6 points of Dice."""
@@ -27,13 +28,13 @@ def organ_scores(logits: Tensor, presence: Tensor, competing: Collection[int]) -
 
     Args:
         logits: `[B, 24, S, S]`; presence: `[B, 24]` logits.
-        competing: Organ ids that may compete (a union doesn't where its parts are known).
+        competing: Organ ids that may compete (a union doesn't where parts of it do).
 
     Returns:
         `[B, 25, S, S]` by organ id, -inf for what is out of the question.
     """
     allowed = torch.zeros(logits.shape[1], dtype=torch.bool, device=logits.device)
-    allowed[[o - 1 for o in competing if o not in UNIONS]] = True
+    allowed[[o - 1 for o in competing if set(competing).isdisjoint(UNIONS.get(o, ()))]] = True
     possible = allowed & (presence.sigmoid() > SURELY_ABSENT)
     return F.pad(logits.masked_fill(~possible[..., None, None], -torch.inf), (0, 0, 0, 0, 1, 0))
 
@@ -60,10 +61,11 @@ class Seen:
         labels: uint8 `[Z, H, W]` predicted organ ids, turned to the display frame.
         pixel: How many of their pixels make one of the network's.
         sureness: `[25]` by organ id, the probability of each where it is likeliest.
+        known: Organ ids that training has labelled.
     """
 
-    def __init__(self, labels: Tensor, pixel: float, sureness: Tensor) -> None:
-        self.labels = labels.cpu().numpy()
+    def __init__(self, labels: Tensor, pixel: float, sureness: Tensor, known: Collection[int] = EVERY_ORGAN) -> None:
+        self.labels, self.known = labels.cpu().numpy(), known
         pixels = np.bincount(self.labels.ravel(), minlength=N_ORGANS + 1)
         self._present = set(np.flatnonzero(pixels).tolist()) - {0}
         doubtful = (pixels < MINIMUM_PIXELS * pixel) | (sureness.cpu().numpy() < SURE)
@@ -78,7 +80,7 @@ class Seen:
             left_out = frozenset()
         if left_out not in self._scenes:
             found = np.where(np.isin(self.labels, list(left_out)), 0, self.labels).astype(np.uint8)
-            self._scenes[left_out] = Scene(found, (1.0, 1.0), range(1, N_ORGANS + 1))
+            self._scenes[left_out] = Scene(found, (1.0, 1.0), self.known)
         return self._scenes[left_out]
 
 

@@ -114,7 +114,7 @@ def train_unet(
     report: Callable[[str], None] = lambda line: None,
 ) -> ClosedUNet:
     """Train a U-Net, in one process, or load the one that `out` holds if it was trained just so. A killed training
-    goes on.
+    goes on; one that `seconds` limit is timed anew, and begins again.
 
     Args:
         dataset, slices: Folders of the data set and of the cohort's slice stores.

@@ -2,6 +2,7 @@
 
 evaluation/baselines.csv   baseline, scan, kind, dice and its 95% interval over patients, nsd, cases
 models/baselines/<name>    checkpoints of those that are trained; trained again only if parameters, data or code changed
+                           (the U-Net: parameters or data)
 """
 
 from __future__ import annotations

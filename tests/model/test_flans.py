@@ -16,14 +16,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from corpus.anatomy import N_ORGANS
+from corpus.anatomy import BY_NAME, N_ORGANS
 from corpus.errors import InputError
 from model import evaluation
+from model.asked import variants_understood
 from model.canonicalizer import SLICES_AT_ONCE, CanonicalizerParams, Pose, known_pose
 from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
 from model.flans import FLanS, ModelParams, one_hot_organs
-from model.groups import IDENTITY, INVERSE, ORDER, act
+from model.groups import IDENTITY, INVERSE, ORDER, act, compose
 from model.inference import SPECK, Request, Segmenter, fastest_device
 from model.intent_head import Understanding
 from model.ngrams import BUCKETS, NGRAMS, ngrams
@@ -139,6 +140,17 @@ def test_anatomy_and_size_prompts_turn_with_the_picture(segmenter: Segmenter, si
         assert np.array_equal(turned.masks, expected)
 
 
+@pytest.mark.parametrize("size", [(33, 32), (28, 41)])
+def test_a_slice_that_cannot_be_padded_evenly_has_one_pose_too(segmenter: Segmenter, size: tuple[int, int]) -> None:
+    image = torch.from_numpy(hu(*size))
+    upright = segmenter.pose(image.numpy())
+    for g in range(ORDER):
+        pose = segmenter.pose(act(g, image).numpy())
+        assert compose(g, int(pose.element)) == int(upright.element)
+        assert torch.equal(pose.probability, upright.probability)
+        assert torch.equal(pose.degrees, upright.degrees)
+
+
 def test_position_prompts_speak_of_the_displayed_picture(segmenter: Segmenter) -> None:
     """The leftmost organ of a mirrored slice is the rightmost of the slice."""
     left, right = Intent("position", None, "leftmost", "image"), Intent("position", None, "rightmost", "image")
@@ -247,6 +259,23 @@ def test_a_checkpoint_gives_the_same_answers(segmenter: Segmenter, tmp_path: Pat
     image = hu(SIZE, SIZE)
     assert np.array_equal(again.segment(image, request).masks, segmenter.segment(image, request).masks)
     assert "not a medical device" in (tmp_path / "README.md").read_text()
+
+
+def test_structures_that_training_never_labelled_are_no_answer(
+    segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.inference.build_text_encoder", lambda params: Letters())
+    monkeypatch.setenv("FLANS_DEVICE", "cpu")
+    labels = {"ours": {"volumes": 1, "modality": ["CT"], "organs": ["liver", "kidney"]}}
+    segmenter.model.save_pretrained(tmp_path, {"stage": "test", "labels": labels})
+    known = Segmenter.from_pretrained(tmp_path).known
+    assert known == {BY_NAME["liver"].id, BY_NAME["kidney"].id}
+    segmenter.model.save_pretrained(tmp_path, {"stage": "test"})
+    assert list(Segmenter.from_pretrained(tmp_path).known) == list(range(1, N_ORGANS + 1))
+
+
+def test_a_data_set_without_variants_has_none_to_understand(segmenter: Segmenter) -> None:
+    assert variants_understood(segmenter, pd.DataFrame({"split": ["train"]})) == {}
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from corpus.anatomy import N_ORGANS
 from corpus.scans.pixel_pose import Answer, PixelPose
 from model import judging
-from model.canonicalizer import Pose
+from model.canonicalizer import CanonicalizerParams, Pose
+from model.flans import FLanS
 from model.groups import IDENTITY, NAMES, ORDER, act_direction, compose, inverse
 from model.judging import by_network, by_rules, together, verdict
+from tests.model.test_flans import D4, TEXT_DIM
+from tests.model.test_flans import PARAMS as FLANS
 
 FLIP, TURN = NAMES.index("flip"), NAMES.index("rot90")
 ALL = frozenset(range(ORDER))
@@ -95,6 +99,15 @@ def test_in_a_short_stack_the_rules_have_no_say(monkeypatch: pytest.MonkeyPatch)
     assert (whole.verdict, whole.elements, whole.reversed) == ("contradicts", {FLIP}, True)
     assert (short.verdict, short.elements, short.reversed) == ("unsure", ALL, None)
     assert short.rules == reversed_and_mirrored, "the margins are told all the same"
+
+
+def test_a_canonicalizer_that_finds_no_pose_is_no_witness() -> None:
+    def judged(canonicalizer: CanonicalizerParams) -> judging.Judgement:
+        model = FLanS(FLANS, canonicalizer, torch.zeros(N_ORGANS, TEXT_DIM))
+        return judging.judge(np.zeros((3, 32, 32), np.int16), (5.0, 1.0, 1.0), model, familiar=True)
+
+    assert judged(D4).network is not None
+    assert judged(replace(D4, kind="identity")).network is None
 
 
 def test_reversed_slices_contradict_the_header() -> None:

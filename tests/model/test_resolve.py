@@ -111,6 +111,19 @@ def test_every_pixel_goes_to_its_likeliest_organ_or_to_none() -> None:
     assert predicted_labels(organ_scores(logits, presence, [aorta])).sum() == 0
 
 
+def test_a_union_competes_where_its_parts_are_not_known() -> None:
+    liver, kidney = (BY_NAME[name].id for name in ("liver", "kidney"))
+    logits, presence = torch.full((1, N_ORGANS, 20, 20), -9.0), torch.full((1, N_ORGANS), 9.0)
+    logits[0, kidney - 1, :, :12] = 9.0
+    logits[0, liver - 1, :, 12:] = 9.0
+    scores = organ_scores(logits, presence, {liver, kidney})
+    labels = predicted_labels(scores)
+    assert set(labels.unique().tolist()) == {liver, kidney}
+    shown = Seen(labels, 1.0, surest(scores)[0], {liver, kidney})
+    assert resolve(shown, Intent("size", None, "largest", "image")) == "kidney"
+    assert resolve(shown, Intent("position", None, "leftmost", "image")) == "kidney"
+
+
 def sharp(targets: IntentTargets) -> IntentLogits:
     """Logits that say what the targets are, and nothing else."""
     values = [torch.nn.functional.one_hot(getattr(targets, part), n) * 30.0 for part, n in CLASSES.items()]

@@ -30,6 +30,9 @@ DATES = (
     rf"{_WEEKDAY}{_BEFORE}(?:{_M}([-/]){_D}|{_D}([-/]){_M})(?:\1|\2)(?:{_Y4}|['’]?\d\d){_AFTER}",
     rf"{_WEEKDAY}{_BEFORE}(?:{_M}\.[ ]?{_D}|{_D}\.[ ]?{_M})\.[ ]?{_Y4}{_AFTER}",
     rf"{_WEEKDAY}{_BEFORE}(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d{_AFTER}",
+    rf"(?i:\b(?:{one_of('before_dates')}|{one_of('before_dotted_dates')})(?:[ ]+on)?:?)[ ]+"
+    rf"(?P<part>{_D}\.{_M}\.['’]?\d\d){_AFTER}",  # CT vom 14.3.21: elsewhere "3.1.10" numbers a section or a version
+    r"(?i:\b(?:d\.?o\.?[bd]|date of (?:birth|death)|birth[ ]?date)\b\.?[ ]*[:=]?[ ]*)(?P<part>\d{6}(?:\d\d)?)(?![\w-])",
     # 03/2019, 03.2019, 2019-03; on 3/12, LMP 3/12; in 4/95
     rf"{_BEFORE}(?:{_M}[/-]|(?:0[1-9]|1[0-2])\.){_Y4}{_AFTER}",
     rf"{_BEFORE}{_Y4}[-/](?:0[1-9]|1[0-2])(?![\w/-]|\.\d)" + NO_UNIT,

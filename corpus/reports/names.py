@@ -10,28 +10,48 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from corpus.errors import InputError
 from corpus.reports.spans import WORDS, Span, one_of
 
+
+def _letters(belongs: Callable[[str], bool]) -> str:
+    """Ranges of the characters of the Basic Multilingual Plane that belong, as they stand in a character class."""
+    codes = [code for code in range(0x80, 0x10000) if belongs(chr(code))]
+    starts = [code for code, before in zip(codes, [0, *codes], strict=False) if code != before + 1]
+    ends = [code for code, after in zip(codes, [*codes[1:], 0], strict=True) if after != code + 1]
+    return "".join(f"{chr(a)}-{chr(b)}" if a < b else chr(a) for a, b in zip(starts, ends, strict=True))
+
+
+_ACCENTS = "\u0300-\u036f"
+"""Combining marks: "ễ" may be written as three characters."""
+_U = "A-Z" + _letters(lambda c: unicodedata.category(c) in ("Lu", "Lt"))
+_L = "a-z" + _ACCENTS + _letters(lambda c: unicodedata.category(c) == "Ll")
+_MARKS = _letters(lambda c: unicodedata.category(c) in ("Mn", "Mc"))
+_UNCASED = _letters(lambda c: c > "\u0590" and c.isalpha() and c.title() == c and unicodedata.category(c) != "Lu")
+"""Letters of scripts without case. After ASCII's ordinals ("1ª") and the letters of phonetics."""
+_LETTER = r"[^\W\d_]"
 CAPITALISED = (
-    r"(?:(?:[A-Z]['’]|Mac|Mc|De|Di|La|Le|Van|al-|el-)?[A-ZÀ-ÖØ-ÞĄ-Ž][a-zß-öø-ÿą-ž]+"
-    r"(?:['’-](?:[A-Z]['’])?[A-ZÀ-Þ][a-zß-öø-ÿ]+|-[a-z]{3,})*)(?![A-Za-z])"
+    rf"(?:(?:[{_U}]['’]|Mac|Mc|De|Di|La|Le|Van|al-|el-)?[{_U}][{_L}]+"
+    rf"(?:['’-](?:[{_U}]['’])?[{_U}][{_L}]+|-[{_L}]{{3,}})*)(?!{_LETTER})"
 )
-UPPER = r"(?:(?:[A-Z]['’]|MC|AL-|EL-)?[A-ZÀ-ÖØ-Þ]{2,}(?:['’-][A-ZÀ-Þ]{2,})*)(?![A-Za-z])"
+UPPER = rf"(?:(?:[{_U}]['’]|MC|AL-|EL-)?[{_U}][{_U}{_ACCENTS}]+(?:['’-][{_U}][{_U}{_ACCENTS}]+)*)(?!{_LETTER})"
 _WORD = re.compile(
-    r"(?P<particle>(?:van|von|der|den|de|del|della|da|dos|di|du|ter|bin|ibn|al|el|la|le|los|y|St\.)(?=[ ][A-Za-zÀ-Þ]))"
+    r"(?P<particle>(?:van|von|der|den|de|del|della|da|dos|di|du|ter|bin|ibn|al|el|la|le|los|y|St\.)"
+    rf"(?=[ ]{_LETTER}))"
     r"|(?P<suffix>(?:Jr|Sr|JR|SR)\b\.?|(?:II|III|IV)(?![\w-]))"
-    r"|(?P<nickname>[\"“‘'(](?:[A-ZÀ-Þ][a-zß-ÿ]+(?:-[A-Z][a-z]+)?|[A-Z]{2,})[\"”’')])"
-    rf"|(?P<capitalised>{CAPITALISED})|(?P<upper>{UPPER})|(?P<initial>[A-Z](?:\.(?:-?[A-Z]\.)*|(?![\w.-])))"
+    rf"|(?P<nickname>[\"“‘'(](?:[{_U}][{_L}]+(?:-[{_U}][{_L}]+)?|[{_U}]{{2,}})[\"”’')])"
+    rf"|(?P<capitalised>{CAPITALISED})|(?P<upper>{UPPER})"
+    rf"|(?P<initial>[{_U}](?:\.(?:-?[{_U}]\.)*|(?![\w.-])))|(?P<uncased>[{_UNCASED}][{_UNCASED}{_MARKS}]*)"
 )
-_BETWEEN = re.compile(r"[ ]|\^|(?<=\.)(?=[A-Z][a-z])|,[ ]?(?=(?:Jr|Sr|JR|SR|II|III|IV)\b)")
+_BETWEEN = re.compile(rf"[ \u3000・]|\^|(?<=\.)(?=[{_U}][{_L}])|,[ ]?(?=(?:Jr|Sr|JR|SR|II|III|IV)\b)")
 """What stands between the words of one name."""
 _ROLE = (
     r"(?:(?:referring|ordering|attending|primary care|family|dictating|interpreting|reading|requesting|admitting|"
@@ -58,35 +78,38 @@ def _after(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE | re.MULTILINE)
 
 
+_GAP = rf"(?:[ \t]+|(?<=\.)(?=[{_U}][{_U}{_L}.]))"
+"""What stands between a title and a name: in "Dr.Anderson" nothing."""
+_NAME_OF = r"(?:patient|pt|client|full|last|first|family|given|maiden|legal|preferred)(?:['’]s)? name"
+_BY = rf"{one_of('done_by')}(?: and \w+)? by"
 _ANNOUNCEMENTS = (
-    _Announcement(re.compile(r"\b(?:Drs|DRS|Doctors|Messrs)\b\.?[ \t]+"), several=True, initial=True),
+    _Announcement(re.compile(rf"\b(?:Drs|DRS|Doctors|Messrs)\b\.?{_GAP}"), several=True, initial=True),
     _Announcement(
         re.compile(
             r"\b(?:(?:Dr|Doctor|Prof|Professor|Mrs?|Ms|Mx|Miss|Nurse|Rev|Capt|Sgt|Herr|Frau|Mme)\b"
-            r"\.?|(?:DR|PROF|MRS?|MS|REV|dr|mr|mrs|ms|prof)\.|(?:DR|DOCTOR|MRS|MISS|MR|MS|PROF)(?= [A-Z]{3})|"
-            r"dr(?= [A-Z]))"
-            r"[ \t]+"
+            rf"\.?|(?:DR|PROF|MRS?|MS|REV|dr|mr|mrs|ms|prof)\.|(?:DR|DOCTOR|MRS|MISS|MR|MS|PROF)(?= [{_U}]{{3}})|"
+            rf"dr(?= [{_U}])){_GAP}"
         ),
         initial=True,
     ),
     _Announcement(
         _after(
-            r"\b(?:(?:patient|pt|client|full|last|first|family|given|maiden|legal|preferred)(?:['’]s)? name|^re|"
-            r"next of kin|emergency contact|"
+            rf"\b(?:{_NAME_OF}|^re|next of kin|emergency contact|{_BY}|"
             rf"{one_of('role_labels')}(?:\(?s\)?)?|{_ROLE}(?:\(s\))?(?: name| of record| at discharge)?)"
-            r"[ \t]*[:=][ \t]*"
+            rf"[ \t]*[:=：][ \t]*|\b(?:{_NAME_OF}|{_ROLE}(?: name)?)[ ]*\t[ \t]*|\b{_NAME_OF}[ ]+[-–—][ ]+"
         ),
         several=True,
         initial=True,
         closed=True,
     ),
+    _Announcement(_after(rf"\b(?:patient|pt|client)(?:['’]s)? name[ ]+(?!{one_of('done_by')}\b)"), words=2),
     _Announcement(
         _after(r"\bdear[ ]+|\b(?:sincerely|regards|yours truly|thank you|respectfully|signed)[,.:][ ]*\n*"),
         initial=True,
     ),
     _Announcement(
         _after(
-            rf"\b(?:{one_of('done_by')}(?: and \w+)? by|operated on by|{one_of('done_with')} with|"
+            rf"\b(?:{_BY}|operated on by|{one_of('done_with')} with|"
             rf"follow(?:ed)?[ -]up with|{one_of('done_to')} to|{_ROLE}|report by|admitted under|(?:together|"
             r"along) with|"
             r"d/w|(?<!\w)[sw]/|(?:spoke|talked|met) w/|\bRN|\bper|for referring|pleasure of (?:seeing|meeting)|care of|"
@@ -118,8 +141,13 @@ _SAYS = re.compile(
     rf"|[ ](?:(?:has|have|was|were|is)[ ])?(?:also[ ])?{one_of('people_do')}\b"
 )
 """What follows a name of two words or more."""
-_LOWER_CASE = re.compile(r"\b(?:dr|mr|mrs|ms)\.? (?P<name>[a-z]{3,})\b")
-_NEXT = re.compile(r"(?:[,;] ?| and | & |, and | ?/ ?)(?=[A-ZÀ-ÖØ-Þ]|(?:de|van|von|bin|ibn|al|el|la)[ -])")
+_LOWER_CASE = re.compile(rf"\b(?:(?:dr|mr|mrs|ms)\.?|(?:Mrs?|Ms)\.) (?P<name>[{_L}]{{3,}})\b")
+_LOGIN = re.compile(
+    rf"\b(?i:{_ROLE})[ \t]*[:=][ \t]*(?P<name>[A-Z]{{0,2}}[{_L}][{_L}'’-]{{2,}}\d{{0,3}})"
+    r"(?=[ ]*(?:[,;\n\t]|\.?$)|[ ]+\d)"
+)
+"""A name in lower case that fills its field: "Technologist: jsmith"."""
+_NEXT = re.compile(rf"(?:[,;] ?| and | & |, and | ?/ ?)(?=[{_U}]|(?:de|van|von|bin|ibn|al|el|la)[ -])")
 _LAST_FIRST = re.compile(rf"(?:^|[:(\n][ ]?|\b(?:by|with|to)[ ])(?P<last>{CAPITALISED}|{UPPER}),[ ]?$")
 _NEVER_LOOSELY = WORDS["eponyms"] | WORDS["generic_facilities"]
 _NO_GIVEN_NAME = _NEVER_LOOSELY | WORDS["ambiguous_names"] | WORDS["not_names"] | WORDS["not_given_names"]
@@ -169,10 +197,18 @@ def people(text: str) -> Iterator[Span]:
         yield Span("name", name.start, name.end, owners[name.key])
     kept_out = WORDS["not_names"] | WORDS["ambiguous_names"] | _NEVER_LOOSELY | common
     recurring = sorted(word for word in owners if len(word) > 2 and word not in kept_out)
-    if recurring:
-        forms = sorted({form for word in recurring for form in (word.title(), word.upper(), spellings[word])})
-        for match in re.finditer(rf"(?<![\w-])(?:{'|'.join(map(re.escape, forms))})(?![\w-])", text):
-            yield Span("name", *match.span(), owners[match.group().casefold()])
+    # of two letters only a surname, only as "Li" ("NG tube"), where no such word stands in lower case, and before no
+    # digit ("Na 140")
+    brief = {word for word in {name.key for name in names} - kept_out if len(word) == 2 and word.isalpha()}
+    brief = {word for word in brief if word == word.title() or not re.search(rf"\b{word}\b", text)}
+    forms = {word.title(): owners[word] for word in sorted(brief)}
+    # the forms are looked up as they stand: the lower case of "YILDIZ" isn't "yıldız"
+    for word in recurring:
+        forms |= dict.fromkeys((word.title(), spellings[word].upper(), spellings[word]), owners[word])
+    if forms:
+        end = r"(?![\w-])(?!(?<=\b\w\w)[ ]?\d)"
+        for match in re.finditer(rf"(?<![\w-])(?:{'|'.join(map(re.escape, sorted(forms)))}){end}", text):
+            yield Span("name", *match.span(), forms[match.group()])
 
 
 def _announced(text: str, common: set[str]) -> Iterator[_Name]:
@@ -214,6 +250,12 @@ def _end(words: list[re.Match[str]]) -> int:
     return words[-1].start() + len(words[-1].group().rstrip("."))
 
 
+def _named_too(word: re.Match[str], before: list[re.Match[str]]) -> bool:
+    """Whether a word that tells no name elsewhere is one here: An in "Nguyễn Văn An"."""
+    beside = any(not other.group().isascii() for other in before)
+    return beside and word.lastgroup == "capitalised" and word.group().casefold() in WORDS["names_too"]
+
+
 def _by_sight(text: str, common: set[str]) -> Iterator[_Name]:
     """Names known by what follows them, or by a given name among their words."""
     for words in _runs(text, common):
@@ -240,8 +282,9 @@ def _by_sight(text: str, common: set[str]) -> Iterator[_Name]:
                     ),
                 )
             yield _Name(start, _end(words), full)
-    for match in _LOWER_CASE.finditer(text):
-        if match["name"] not in WORDS["not_names"]:
+    no_person = WORDS["not_names"] | WORDS["people_do"]
+    for match in chain(_LOWER_CASE.finditer(text), _LOGIN.finditer(text)):
+        if match["name"].casefold() not in no_person:
             yield _Name(*match.span("name"), (match["name"],))
 
 
@@ -287,7 +330,9 @@ def _name_words(text: str, at: int, common: set[str]) -> list[re.Match[str]]:
         alone = word.group().endswith(".") or not words or not re.match(r"[ ][a-z]", text[word.end() :])
         letter = kind == "initial" and alone and len(word.group()) < 3
         after_stop = bool(words) and words[-1].group().endswith(".")
-        if (lowered in WORDS["not_names"] and not letter) or (after_stop and lowered in common):
+        if (lowered in WORDS["not_names"] and not letter and not _named_too(word, words)) or (
+            after_stop and lowered in common
+        ):
             break
         if (kind in ("suffix", "nickname") and not words) or (words and words[-1].lastgroup == "suffix"):
             break

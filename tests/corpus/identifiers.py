@@ -97,9 +97,9 @@ def sentences(half: Half, seed: int, n: int) -> Iterator[Sentence]:
         yield Sentence(text, tuple(spans))
 
 
-def unseen() -> Iterator[Sentence]:
-    """The sentences that were written after the rules, with their identifiers."""
-    for marked in FORMS["unseen"]:
+def marked_sentences(group: Literal["unseen", "survived"]) -> Iterator[Sentence]:
+    """The sentences of a group that marks its identifiers."""
+    for marked in FORMS[group]:
         text, spans = "", []
         for i, part in enumerate(re.split(r"\[\[|\]\]", marked)):
             if i % 2:

@@ -13,7 +13,7 @@ import pytest
 
 from corpus.reports.deidentify import RULES, SURROGATES, Span, deidentify, deidentify_report
 from corpus.reports.readers import Report, ReportSource, read_reports
-from tests.corpus.identifiers import Half, by_rules, is_hidden, measure, sentences, unseen
+from tests.corpus.identifiers import Half, Sentence, by_rules, is_hidden, marked_sentences, measure, sentences
 
 # fmt: off
 FIRST = ["Maria", "James", "Wei", "Fatima", "Søren", "Priya", "Oluwaseun", "John", "Chloé", "Dmitri", "Aisha", "Björn",
@@ -242,6 +242,9 @@ Spigelian hernia.
 A 12 Fr Foley catheter; Lt Kidney 10 cm; a Jackson-Pratt drain; Hasson trocar; Kocher maneuver; Veress needle.
 Delta HU 40-60, 100-150 mL, 120 kVp, 250 mAs, CTDIvol 12.4 mGy, DLP 654.3 mGy cm, b-values 0, 400 and
 800, TE 2.3 ms.
+Approved: yes. Verified: no change. Checked by CT. Referrer: GP surgery. Ref MD: unknown. Technologist: none.
+PATIENT NAME AND DATE OF BIRTH VERIFIED. Patient name - see the label. Ordering MD: pending. Surgeon: aware.
+ΔHU 12, 1ª, 5 µm. From 3.5.10 cm to 2.1 cm; version 3.1.10.
 """.strip().split("\n")
 
 
@@ -352,9 +355,16 @@ def test_awkward_identifiers_leave_the_words_around_them(half: Half) -> None:
 
 def test_recall_at_first_sight() -> None:
     """Of sentences that the rules weren't fitted to they find five in six: the floor is there to be raised."""
-    found = [is_hidden(s.text, start, end, by_rules(s.text)) for s in unseen() for _, start, end in s.identifiers]
+    found = [is_hidden(s.text, *i[1:], by_rules(s.text)) for s in marked_sentences("unseen") for i in s.identifiers]
     assert len(found) == 71
     assert sum(found) / len(found) >= 0.82
+
+
+@pytest.mark.parametrize("sentence", [*marked_sentences("survived")], ids=lambda sentence: sentence.text)
+def test_what_once_survived_goes(sentence: Sentence) -> None:
+    replaced, there = by_rules(sentence.text), [(start, end) for _, start, end in sentence.identifiers]
+    assert all(is_hidden(sentence.text, start, end, replaced) for start, end in there)
+    assert all(any(a <= start and end <= b for a, b in there) for start, end in replaced)
 
 
 def test_the_halves_share_no_form() -> None:

@@ -19,7 +19,9 @@ from corpus.scans.dicom_planes import RAS, Plane, group, planes
 from corpus.scans.volumes import Grid, Reject
 
 OFF_SLICE = 0.25
-"""How far a frame may lie from the slice that it labels, as a share of the slice spacing."""
+"""How far a frame or contour may lie from the slice that it labels, as a share of the slice spacing."""
+SAME_PLANE_MM = 0.01
+"""Contours no further apart than this, for which the rounding of their text allows, are drawn on one plane."""
 
 
 def read_seg(path: Path, grid: Grid) -> dict[str, np.ndarray]:
@@ -139,8 +141,9 @@ def _in_voxels(vectors: np.ndarray, affine: np.ndarray, points: int) -> np.ndarr
 def read_rtstruct(path: Path, grid: Grid) -> dict[str, np.ndarray]:
     """The closed planar contours of an RTSTRUCT on an image's grid.
 
-    A voxel is inside if its centre is. Contours of a slice are combined by XOR, so that inner ones are holes. Each
-    belongs to the nearest slice; those beyond the first or last are left out.
+    A voxel is inside if its centre is. Contours of a plane are combined by XOR, so that inner ones are holes. They may
+    be drawn on finer planes than the scan's: a slice shows the plane nearest to its centre, see `_contours_of_slices`.
+    Those beyond the first or last slice are left out.
 
     Args:
         path: The RTSTRUCT object.
@@ -150,7 +153,8 @@ def read_rtstruct(path: Path, grid: Grid) -> dict[str, np.ndarray]:
         ROI name to bool `[I, J, K]`. A ROI without contours was not drawn and is left out; ROIs of one name are united.
 
     Raises:
-        Reject: The file can't be read, a contour isn't parallel to the slices, or none lies on the scan.
+        Reject: The file can't be read, a contour isn't parallel to the slices, contours lie between two slices but on
+            neither, or none lies on the scan.
     """
     dataset = _read(path, "RTSTRUCT")
     try:
@@ -164,17 +168,50 @@ def read_rtstruct(path: Path, grid: Grid) -> dict[str, np.ndarray]:
         raise Reject(f"{path.name}: the contours can't be read ({type(error).__name__}: {error})") from None
     masks = {name: np.zeros(grid.array.shape, bool) for name, _ in drawn}
     for name, contours in drawn:
-        slices: dict[int, list[np.ndarray]] = {}
-        for contour in contours:
-            places = _in_voxels(contour * RAS, grid.affine, points=len(contour))
-            if np.ptp(places[:, 2]) > 0.5:
-                raise Reject(f"{path.name}: a contour of {name} isn't parallel to the slices")
-            slices.setdefault(int(np.floor(np.round(places[:, 2].mean(), 6) + 0.5)), []).append(places[:, :2])
-        for k in slices.keys() & range(grid.array.shape[2]):
-            masks[name][:, :, k] |= fill(slices[k], grid.array.shape[:2])
+        placed = [_in_voxels(contour * RAS, grid.affine, points=len(contour)) for contour in contours]
+        if any(np.ptp(places[:, 2]) > 0.5 for places in placed):
+            raise Reject(f"{path.name}: a contour of {name} isn't parallel to the slices")
+        heights = np.round([places[:, 2].mean() for places in placed], 6)
+        for k, shown in _contours_of_slices(heights, grid, f"{path.name}: {name}").items():
+            masks[name][:, :, k] |= fill([placed[i][:, :2] for i in shown], grid.array.shape[:2])
     if masks and not any(mask.any() for mask in masks.values()):
         raise Reject(f"{path.name}: no contour lies on the scan")
     return masks
+
+
+def _contours_of_slices(heights: np.ndarray, grid: Grid, what: str) -> dict[int, list[int]]:
+    """The contours of a ROI that each slice shows: those of one plane, the nearest to the slice's centre.
+
+    Others that round to the slice must not be combined with these: two like ones would cancel each other. A slice that
+    no plane lies near, with planes on one side of it alone, is beyond the ROI's end and shows none.
+
+    Args:
+        heights: Where the contours lie, `[N]`, in slices from the first one's centre.
+        what: File and ROI, for the reason.
+
+    Returns:
+        Slice to indices of contours; slices that show none are left out.
+
+    Raises:
+        Reject: A slice lies inside the ROI but none of its planes near it, or no plane lies near any slice of the scan.
+    """
+    stop = grid.array.shape[2]
+    same = SAME_PLANE_MM / float(np.sqrt((grid.affine[:3, 2] ** 2).sum()))
+    shown: dict[int, list[int]] = {}
+    for k in range(stop):
+        off = np.round(heights - k, 6)
+        nearest = min(off.tolist(), key=lambda height: (abs(height), height))
+        beside = off[np.abs(off) < 1 - OFF_SLICE]
+        if abs(nearest) <= OFF_SLICE:
+            shown[k] = np.flatnonzero(np.round(np.abs(off - nearest), 6) <= round(same, 6)).tolist()
+        elif (beside < 0).any() and (beside > 0).any():
+            raise Reject(
+                f"{what} has contours on both sides of slice {k}, {abs(nearest):.2f} slices off, but none on it"
+            )
+    on_scan = heights[(heights >= -OFF_SLICE) & (heights <= stop - 1 + OFF_SLICE)]
+    if len(on_scan) and not shown:
+        raise Reject(f"{what} has contours between two slices of the scan ({on_scan[0]:.2f}) and none on a slice")
+    return shown
 
 
 def _closed_contours(roi: Dataset) -> list[np.ndarray]:

@@ -131,7 +131,7 @@ def square(k: float, top: int, bottom: int, left: int, right: int) -> list[list[
 def test_contours_fill_the_voxels_whose_centres_they_hold(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
     _, grid = scan
     rois = {
-        "liver": [square(1, 2, 9, 3, 7), square(4, 1, 3, 2, 9), square(4.4, 10, 12, 2, 9), square(9, 1, 3, 2, 9)],
+        "liver": [square(1, 2, 9, 3, 7), square(4.2, 1, 3, 2, 9), square(4.2, 10, 12, 2, 9), square(9, 1, 3, 2, 9)],
         "ring": [square(2, 1, 10, 1, 12), square(2, 3, 8, 4, 9), square(2, 5, 6, 6, 7)],
         "two#1": [square(0, 1, 4, 1, 4)],
         "two#2": [square(0, 2, 6, 2, 6)],
@@ -148,6 +148,38 @@ def test_contours_fill_the_voxels_whose_centres_they_hold(tmp_path: Path, scan: 
     assert np.array_equal(found["liver"], liver)
     assert np.array_equal(found["ring"], ring), "an inner contour is a hole, one within it an island"
     assert np.array_equal(found["two"], two), "ROIs of one name are united, not cut out of each other"
+
+
+@pytest.mark.parametrize("step", [1.0, 0.5, 0.25, 0.2])
+def test_contours_on_finer_planes_than_the_scans_do_not_cancel(
+    tmp_path: Path, scan: tuple[list[Path], Grid], step: float
+) -> None:
+    """The plane nearest to a slice's centre is the slice's; on a plane, inner contours are holes all the same."""
+    planes = np.round(np.arange(1, 3.7, step), 2)  # in slices; the last ones lie beyond slice 3, but not on slice 4
+    # On the slices the organ reaches to row 8, between them to row 12: a union would show.
+    outer = [square(z, 2, 9 if z == round(z) else 13, 3, 10) for z in planes]
+    holes = [square(z + 0.002, 4, 7, 5, 8) for z in planes]  # 0.006 mm off, as files round
+    found = read_rtstruct(write_rtstruct(tmp_path / "rt.dcm", {"liver": [*outer, *holes]}), scan[1])["liver"]
+    expected = np.zeros(SHAPE, bool)
+    expected[1:4, 2:9, 3:10] = True
+    expected[1:4, 4:7, 5:8] = False
+    assert np.array_equal(display(found, scan[1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("heights", "reason"),
+    [
+        ([0.5, 1.5, 2.5], "both sides of slice 1, 0.50 slices off, but none on it"),
+        ([0, 0.8, 1.6, 2.4, 3.2, 4], "both sides of slice 2, 0.40 slices off"),
+        ([3.5], r"between two slices of the scan \(3.50\)"),
+    ],
+)
+def test_contours_between_the_slices_are_refused(
+    tmp_path: Path, scan: tuple[list[Path], Grid], heights: list[float], reason: str
+) -> None:
+    rt = write_rtstruct(tmp_path / "rt.dcm", {"liver": [square(z, 2, 9, 3, 7) for z in heights]})
+    with pytest.raises(Reject, match=rf"rt\.dcm: liver has contours .*{reason}"):
+        read_rtstruct(rt, scan[1])
 
 
 def test_points_and_open_lines_are_no_masks(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:

@@ -258,6 +258,39 @@ def test_specks_are_dropped_and_counted() -> None:
     assert remove_specks(label, (2.0, 1.0), minimum_mm2=0.0)[1] == 0
 
 
+@pytest.mark.parametrize("axis", [2, 1])
+def test_slices_with_nnunets_ignore_label_are_left_out(root: Path, tmp_path: Path, axis: int) -> None:
+    """What nobody annotated is unknown: as background it would say that the liver isn't there."""
+    spec = json.loads((root / "dataset.json").read_text())
+    spec["labels"]["ignore"] = 4
+    (root / "dataset.json").write_text(json.dumps(spec))
+    ignored = {"case_1": [2], "case_2": [0, 5], "case_3": range(6)}
+    for case, slices in ignored.items():
+        image, label = write_case(root, case, 7)
+        label[0, 20, list(slices)] = 4
+        affine = AFFINE if axis == 2 else AFFINE[:, [0, 2, 1, 3]]  # slices along another axis of the file
+        for path, array in ((f"imagesTr/{case}_0000.nii.gz", image), (f"labelsTr/{case}.nii.gz", label)):
+            nib.save(nib.Nifti1Image(np.moveaxis(array, 2, axis), affine), root / path)
+    run(params(root, negatives=1.0), tmp_path / "out")
+    store = SliceStore(tmp_path / "out")
+    rows = {str(volume): rows for volume, rows in store.table.groupby("volume")}
+    assert {volume: len(r) for volume, r in rows.items()} == {"case_0": 6, "case_1": 3, "case_2": 4, "case_4": 6}
+    noted = {volume: set(r["mended"]) for volume, r in rows.items() if (r["mended"] != "").any()}
+    assert noted == {
+        "case_1": {"label ignore (not annotated) in 1 of 6 slices: 3 of 6 in a row kept"},
+        "case_2": {"label ignore (not annotated) in 2 of 6 slices: 4 of 6 in a row kept"},
+    }
+    image, label = write_case(tmp_path / "again", "case_1", 7)
+    organs = np.where(label == 1, LIVER, np.where(label == 2, SPLEEN, 0)).astype(np.uint8)
+    for row, z in zip(rows["case_1"].to_dict("records"), [3, 4, 5], strict=True):
+        assert np.array_equal(store.image(row["shard"], row["row"]), to_display(image, AFFINE)[0][z])
+        assert np.array_equal(store.label(row["shard"], row["row"]), to_display(organs, AFFINE)[0][z])
+    rejects = pd.read_csv(tmp_path / "out/rejects.csv").set_index("volume")["reason"]
+    assert list(rejects.index) == ["case_3"]
+    assert "case_3.nii.gz: expected slices with an organ and without the label ignore (4)" in rejects["case_3"]
+    assert "found it in 6 of 6 slices" in rejects["case_3"]
+
+
 def test_dataset_json_must_be_nnunets(root: Path) -> None:
     (root / "dataset.json").write_text('{"labels": {"liver": 1}}')
     with pytest.raises(InputError, match="file_ending and channel_names"):

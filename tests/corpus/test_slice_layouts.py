@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import yaml
 from PIL import Image
@@ -110,6 +111,29 @@ def test_dicom(tmp_path: Path) -> None:
     drawn = np.zeros(image.shape, bool)
     drawn[2, 3:6, 2:6] = True
     assert np.array_equal(rt.label == BY_NAME["spleen"].id, drawn)
+
+
+@pytest.mark.parametrize("study", ["study", ""])
+def test_annotations_of_one_scan_are_of_one_patient_without_a_patient_id(study: str, tmp_path: Path) -> None:
+    """Else one could be trained on and the other tested on."""
+
+    def in_a_frame(header: Dataset) -> None:
+        header.FrameOfReferenceUID, header.StudyInstanceUID = uid(header.SeriesInstanceUID), study and uid(study)
+
+    for name, patient in (("a", ""), ("b", ""), ("c", "carl")):
+        image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+        files = write_series(tmp_path / name, image, series=uid(name), patient=patient, change=in_a_frame)
+        for reader in ("reader1", "reader2"):
+            write_seg(tmp_path / name / f"{reader}.dcm", files, {"Liver": image > 0})
+    untagged = pydicom.dcmread(tmp_path / "c/reader1.dcm")
+    untagged.PatientID = ""
+    untagged.save_as(tmp_path / "c/reader1.dcm")
+    patients = {case.volume: case.patient for case in open_source("dicom", tmp_path).cases}
+    assert patients["a-reader1"] == patients["a-reader2"]
+    assert patients["b-reader1"] == patients["b-reader2"]
+    assert patients["c-reader1"] == patients["c-reader2"] != patients["a-reader1"], "the scan has a PatientID"
+    # Two series of one study are of one patient too; where there is no study, nothing tells.
+    assert (patients["a-reader1"] == patients["b-reader1"]) == bool(study)
 
 
 def test_an_annotation_that_fits_no_one_series_is_rejected(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Layout `dicom`: a folder tree of CT and MR series, and DICOM SEG or RTSTRUCT objects that refer to them.
 
 Every annotation is a case. It names its series by SeriesInstanceUID, or is taken to be of the only series that shares
-its frame of reference. Two annotations of one series are two volumes of one patient.
+its frame of reference. Two annotations of one series are two volumes of one patient, and so are two of one study
+where no PatientID is given.
 """
 
 from __future__ import annotations
@@ -67,12 +68,25 @@ def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], ro
     fitting = [image for image in images if image.uid in uids] or [
         image for image in images if image.frame_of_reference and image.frame_of_reference == series.frame_of_reference
     ]
-    # PatientID itself goes into no table.
-    patient = hashlib.sha256(series.patient.encode()).hexdigest()[:12] if series.patient else volume
     if len(fitting) != 1:
+        patient = _hashed(series.patient) if series.patient.strip() else volume
         return Annotation(volume, patient, path, path, kind=series.modality)
     image = fitting[0]
+    # Of the image first: that is what several annotations share, whatever wrote them and left the tag blank.
+    tags = [image.patient, series.patient, _study(image), image.uid, volume]
+    patient = _hashed(next(tag for tag in tags if tag.strip()))
     return Annotation(volume, patient, image.folder, path, image.modality, series.modality, image.files)
+
+
+def _hashed(tag: str) -> str:
+    """What stands for a PatientID or UID, which itself goes into no table: 12 hexadecimal digits."""
+    return hashlib.sha256(tag.encode()).hexdigest()[:12]
+
+
+def _study(image: SeriesInfo) -> str:
+    """The StudyInstanceUID of a series, "" where none is given."""
+    header = pydicom.dcmread(image.files[0], stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
+    return str(header.get("StudyInstanceUID") or "")
 
 
 def referred_series(path: Path) -> frozenset[str]:

@@ -43,7 +43,15 @@ def read_aligned(path: Path, grid: Grid) -> np.ndarray:
     Raises:
         Reject: It is unreadable, or lies elsewhere.
     """
-    label = read_nifti(path)
+    return aligned(read_nifti(path), grid, path)
+
+
+def aligned(label: Grid, grid: Grid, path: Path) -> np.ndarray:
+    """The voxels of a label map, read from `path`, that must lie on `grid`.
+
+    Raises:
+        Reject: It lies elsewhere.
+    """
     if label.array.shape != grid.array.shape:
         raise Reject(
             f"{path.name}: the label map's shape {label.array.shape} differs from {grid.array.shape}, the image's"

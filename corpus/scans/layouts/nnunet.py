@@ -1,20 +1,31 @@
 """Layout `nnunet`: nnU-Net raw data. dataset.json, imagesTr/<case>_0000.<ending>, labelsTr/<case>.<ending>.
 
 An optional key `patients` (case: patient) in dataset.json says which scans are of one patient; nnU-Net ignores it.
+
+nnU-Net's label `ignore` says that nobody annotated there: what lies below it is unknown, not background. Slices that
+hold it are left out. As with a gap in a DICOM series, one run of slices without it is kept, for skipped slices would
+bend the geometry.
 """
 
 from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
+from nibabel.orientations import io_orientation
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
-from corpus.scans.layouts.files import read_image, read_label
-from corpus.scans.layouts.labels import check_any_organ
-from corpus.scans.volumes import Case, Source
+from corpus.scans.layouts.files import aligned, read_aligned, read_image, read_label
+from corpus.scans.layouts.labels import LabelNames, check_any_organ, organ_id, relabel
+from corpus.scans.nifti import read_nifti
+from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
+
+IGNORE = "ignore"
 
 
 @params_dataclass
@@ -29,6 +40,7 @@ class NnUNet:
         try:
             content = json.loads(spec.read_text(encoding="utf-8"))
             names = {int(value): name for name, value in content["labels"].items() if name != "background"}
+            ignored = [value for value, name in names.items() if name == IGNORE]
             patients = {str(case): str(patient) for case, patient in content.get("patients", {}).items()}
             ending, channel = str(content["file_ending"]), str(content["channel_names"].get("0", "CT"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -37,6 +49,7 @@ class NnUNet:
                 f"expected nnU-Net's keys labels (name: integer), file_ending and channel_names, but {error!r}",
                 "see nnU-Net's documentation of dataset.json",
             ) from None
+        names = {value: name for value, name in names.items() if value not in ignored}
         check_any_organ(names.values(), spec)
         modality = "MR" if "MR" in channel.upper() else "CT"
         cases = []
@@ -45,4 +58,75 @@ class NnUNet:
             cases.append(Case(case, patients.get(case, case), path, root / "labelsTr" / (case + ending), modality))
         if not cases:
             raise InputError(root / "imagesTr", f"expected <case>_0000{ending}, found none", MISSING_SOURCE_FIX)
-        return Source(cases, read_image, partial(read_label, names=names))
+        if not ignored:
+            return Source(cases, read_image, partial(read_label, names=names))
+        return Source(
+            cases,
+            partial(read_annotated_image, names=names, ignored=ignored[0]),
+            partial(read_annotated_label, names=names, ignored=ignored[0]),
+        )
+
+
+def read_annotated_image(case: Case, names: LabelNames, ignored: int) -> Grid:
+    """The slices of a case's image that were annotated, with a note in `mended` where that isn't all of them.
+
+    Args:
+        names: Of the labels other than `ignore`.
+        ignored: The value of `ignore`.
+
+    Raises:
+        Reject: The image or its label map can't be used, or no annotated slice holds an organ.
+    """
+    grid = read_image(case)
+    raw = read_aligned(case.label, grid)
+    axis, start, stop = _annotated(case, raw, grid.affine, names, ignored)
+    n = raw.shape[axis]
+    if stop - start == n:
+        return grid
+    holding = int(_holding(raw == ignored, axis).sum())
+    note = f"label {IGNORE} (not annotated) in {holding} of {n} slices: {stop - start} of {n} in a row kept"
+    cut = _cut(grid, axis, start, stop)
+    return Grid(cut.array, cut.affine, (*grid.mended, note))
+
+
+def read_annotated_label(case: Case, grid: Grid, names: LabelNames, ignored: int) -> LabelMap:
+    """The labels of the slices that `read_annotated_image` kept; parameters and errors as there."""
+    whole = read_nifti(case.label)
+    # The image's axes, not the label map's own, which may differ within a tolerance: both must be cut alike.
+    axis, start, stop = _annotated(case, whole.array, grid.affine, names, ignored)
+    return relabel(aligned(_cut(whole, axis, start, stop), grid, case.label), names)
+
+
+def _annotated(
+    case: Case, raw: np.ndarray, affine: np.ndarray, names: LabelNames, ignored: int
+) -> tuple[int, int, int]:
+    """The axis that runs through the display frame's slices, and the first and last (exclusive) slice on it of the run
+    without `ignored` that has the most slices with an organ.
+
+    Raises:
+        Reject: No slice without it has an organ.
+    """
+    axis = int(np.flatnonzero(io_orientation(affine)[:, 0] == 2)[0])
+    unknown = _holding(raw == ignored, axis)
+    organs = _holding(np.isin(raw, [value for value, name in names.items() if organ_id(name)]), axis)
+    ends = [-1, *np.flatnonzero(unknown).tolist(), len(unknown)]
+    runs = [(before + 1, after) for before, after in pairwise(ends)]
+    start, stop = max(runs, key=lambda run: int(organs[slice(*run)].sum()))
+    if unknown.any() and not organs[start:stop].any():
+        raise Reject(
+            f"{case.label.name}: expected slices with an organ and without the label {IGNORE} ({ignored}), found it in"
+            f" {int(unknown.sum())} of {len(unknown)} slices, all those with an organ among them: annotate whole slices"
+        )
+    return axis, start, stop
+
+
+def _holding(mask: np.ndarray, axis: int) -> np.ndarray:
+    """Which slices along an axis hold a voxel of a bool `[I, J, K]` mask."""
+    return np.asarray(np.moveaxis(mask, axis, 0).reshape(mask.shape[axis], -1).any(axis=1))
+
+
+def _cut(grid: Grid, axis: int, start: int, stop: int) -> Grid:
+    """Slices `start` to `stop` (exclusive) along an axis, where they lie."""
+    affine = grid.affine.copy()
+    affine[:3, 3] += start * affine[:3, axis]
+    return Grid(grid.array[(slice(None),) * axis + (slice(start, stop),)], affine, grid.mended)

@@ -76,7 +76,7 @@ def retrieve(
 @command
 def generate(
     provider: Annotated[str, typer.Option(help="offline or local: those that cost nothing.")] = "offline",
-    per_cell: Annotated[int, typer.Option(help="Requests for each kind, target and style.")] = 12,
+    per_cell: Annotated[int, typer.Option(min=1, help="Requests for each kind, target and style.")] = 12,
 ) -> None:
     """Requests a second, checks included, and how many of those written are accepted."""
     from pydantic import TypeAdapter

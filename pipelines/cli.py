@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,14 @@ preparing = register(app, "Prepare a run")
 measuring = register(app, "Measure")
 app.add_typer(bench, name="bench", rich_help_panel="Measure")
 
+
+class Modality(StrEnum):
+    """What scans are of."""
+
+    CT = "CT"
+    MR = "MR"
+
+
 Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
 CHECKPOINT = Path("models/flans")
 ADAPTERS = sorted(path.stem for path in Path(__file__).parents[1].glob("corpus/scans/datasets/*.yaml"))
@@ -41,7 +50,7 @@ def segment(
         list[str], typer.Argument(help='What to segment, for example "outline the left kidney"; each gets a mask.')
     ],
     out: Annotated[Path, typer.Option(help="Folder for masks and pictures.")] = Path("answer"),
-    modality: Annotated[str, typer.Option(help="What a NIfTI file is of: CT or MR.")] = "CT",
+    modality: Annotated[Modality, typer.Option(case_sensitive=False, help="What a NIfTI file is of.")] = Modality.CT,
     checkpoint: Checkpoint = CHECKPOINT,
 ) -> None:
     """Segment a scan by typing what you want.
@@ -53,7 +62,7 @@ def segment(
     from pipelines.segment import segment_scan
     from pipelines.stage import console
 
-    for answer in segment_scan(scan, prompts, out, checkpoint, modality):
+    for answer in segment_scan(scan, prompts, out, checkpoint, modality.value):
         asked, found = answer["asked"], answer["organ"] or "nothing"
         what = found if asked in (None, found) else f"{asked}, here {found}"
         console.print(

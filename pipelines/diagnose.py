@@ -34,6 +34,7 @@ COLUMNS = (
     *("slice_id", "patient", "organ", "kind", "target", "transform", "prompt_id", "text", "understood"),
     *("understood_right", "confidence", "pose_right", "area_mm2", "dice", "nsd", "hd95"),
 )
+DIAGNOSIS = "diagnosis.json"
 COLOURS = {"at fault": "red", "sound": "green", "can't be judged": "yellow"}
 
 
@@ -45,8 +46,10 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
         checkpoint: The model that made it.
 
     Raises:
-        InputError: There is no such run or checkpoint, or the run is another checkpoint's.
+        InputError: There is no such run or checkpoint, the run is another checkpoint's, or `out` holds other files.
     """
+    if out.exists() and not (out / DIAGNOSIS).is_file() and (out.is_file() or any(out.iterdir())):
+        raise InputError(out, "expected a folder of its own, found other files", "name another with --out")
     cases = read_table(run / CASES, "evaluate", COLUMNS)
     cases = cases[cases["transform"] != ROTATED]
     segmenter = Segmenter.from_pretrained(checkpoint)
@@ -59,13 +62,13 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
     out.mkdir(parents=True)
     if at_hand := _data(cases, segmenter):
         findings = [_prove(each, cases, segmenter, *at_hand) for each in findings]
+    verdicts = {each.part: {"verdict": each.verdict, "evidence": each.evidence} for each in findings}
+    (out / DIAGNOSIS).write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
     for finding in findings:
         name = finding.part.replace(" ", "_")
         finding.worst.to_csv(out / f"{name}.csv", index=False)
         if at_hand and finding.verdict == "at fault" and "slice_id" in finding.worst:
             draw_examples(finding.worst.assign(group="worst"), segmenter, *at_hand, out / name, PICTURE_PX)
-    verdicts = {each.part: {"verdict": each.verdict, "evidence": each.evidence} for each in findings}
-    (out / "diagnosis.json").write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
     return findings
 
 
@@ -106,7 +109,7 @@ def show(findings: list[Finding], out: Path) -> None:
                 console.print(f"   e.g. {_example(row)}", markup=False, soft_wrap=True)
     faulty = [finding.part for finding in findings if finding.verdict == "at fault"]
     console.print(f"[bold red]At fault: {', '.join(faulty)}.[/]" if faulty else "[bold green]No fault found.[/]")
-    console.print(f"{out / 'diagnosis.json'}, and each part's worst cases beside it", markup=False)
+    console.print(f"{out / DIAGNOSIS}, and each part's worst cases beside it", markup=False)
 
 
 def _example(row: dict) -> str:

@@ -39,7 +39,7 @@ from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
 
 OUTSIDE = "outside"
 """The domain of a source that isn't one of the data set's."""
-SAMPLES, NOT_ASKED = "samples.parquet", "not_asked.csv"
+SAMPLES, NOT_ASKED, UNFINISHED = "samples.parquet", "not_asked.csv", "unfinished"
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,18 @@ def evaluate_source(
         The metrics.
 
     Raises:
-        InputError: The checkpoint, the source, the requests or the parameters can't be used, or `out` is a pipeline's.
+        InputError: The checkpoint, the source, the requests or the parameters can't be used, or `out` holds other
+            files.
     """
-    if (out / "metrics.json").is_file() and not (out / RUN).is_file():
-        raise InputError(out, "expected a folder of its own, found results of the pipeline", "name another with --out")
+    begun = (out / RUN).is_file() or (out / UNFINISHED).is_dir()
+    if out.exists() and not begun and (out.is_file() or any(out.iterdir())):
+        raise InputError(out, "expected a folder of its own, found other files", "name another with --out")
     protocol = Protocol.load(params, name, source)
     segmenter = Segmenter.from_pretrained(checkpoint)
     texts, origin = (read_requests(requests), requests) if requests else held_out_requests(checkpoint, DATASET)
     weights, asked = file_hash(checkpoint / WEIGHTS), file_hash(origin)
     depends_on = protocol.plain | {"checkpoint": weights, "requests": asked, "name": name}
-    work = folder_of(out / "unfinished", open_source(source.adapter, source.root), depends_on)
+    work = folder_of(out / UNFINISHED, open_source(source.adapter, source.root), depends_on)
 
     if not (work / SAMPLES).is_file():
         prepare(name, protocol, texts, work)
@@ -106,7 +108,6 @@ def evaluate_source(
 
     shutil.copy(work / "slices" / name / REJECTS, out / REJECTS)
     shutil.copy(work / NOT_ASKED, out / NOT_ASKED)
-    metrics = write_results(found, trial, texts, out)
     summary = json.loads((work / "slices" / name / "summary.json").read_text(encoding="utf-8"))
     run = {
         "checkpoint": {"folder": checkpoint.name, "sha256": weights},
@@ -115,8 +116,9 @@ def evaluate_source(
         "parameters": protocol.plain,
     }
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+    metrics = write_results(found, trial, texts, out)
     _report(out, requests is not None)
-    shutil.rmtree(out / "unfinished")
+    shutil.rmtree(out / UNFINISHED)
     return metrics
 
 

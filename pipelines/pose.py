@@ -22,6 +22,7 @@ PICTURE_PX = 320
 COLOURS = {"agrees": "green", "contradicts": "red", "unsure": "yellow", "unreadable": "yellow"}
 RULES = ["back", "right", "head"]
 """Margins of the anatomical rules."""
+TABLE = "volumes.csv"
 COLUMNS = ["volume", "header", "verdict", "upright", "slices", *RULES, "network", "probability", "picture"]
 
 
@@ -42,8 +43,9 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
     model = FLanS.from_pretrained(checkpoint) if checkpoint else None
     familiar = checkpoint is not None and name in _trained_on(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("*.png"):
-        old.unlink()
+    if (out / TABLE).is_file():
+        for old in pd.read_csv(out / TABLE)["picture"].dropna():
+            (out / old).unlink(missing_ok=True)
     rows = []
     with progress(f"pose {name}", len(opened.cases)) as advance:
         for case in opened.cases:
@@ -61,7 +63,7 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
                 rows.append(row)
             advance()
     table = pd.DataFrame(rows, columns=COLUMNS)
-    table.to_csv(out / "volumes.csv", index=False)
+    table.to_csv(out / TABLE, index=False)
     return table
 
 
@@ -111,6 +113,6 @@ def show(table: pd.DataFrame, out: Path) -> None:
                 ("unreadable", "unreadable"),
             )
         )
-        + f"; {out / 'volumes.csv'}",
+        + f"; {out / TABLE}",
         soft_wrap=True,
     )

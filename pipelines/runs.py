@@ -90,6 +90,7 @@ def _project(name: str, read: Read) -> Run:
         entry["path"]: entry["md5"].removesuffix(".dir")
         for stage in lock["stages"].values()
         for entry in (*stage.get("deps", ()), *stage.get("outs", ()))
+        if entry["path"] != PARAMS.as_posix()
     }
     code = {path: digest for path, digest in hashes.items() if PurePosixPath(path).suffix in CODE}
     data = {

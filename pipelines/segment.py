@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from corpus.errors import InputError
 from corpus.scans.dicom import read_series, series_in
 from corpus.scans.intensity import harmonise
+from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti
 from corpus.scans.orientation import from_display, to_display
 from corpus.scans.volumes import Reject
@@ -24,6 +26,7 @@ from pipelines.stage import console, progress
 from prompts.pictures import picture
 
 PICTURE_PX = 640
+ANSWERS = "answers.json"
 PNG_SPACING = (1.0, 1.0, 1.0)
 SURELY_THERE = 0.999
 """On held-out phantoms a structure that a volume shows has a pixel that is surer; see README "Limits"."""
@@ -61,10 +64,12 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
         raise InputError(path, "expected a scan, found no such file", fix)
     if path.suffix.lower() == ".png":
         try:
-            grey = np.asarray(Image.open(path).convert("L"), np.float64)
+            opened = Image.open(path)
+            brightest = DEPTHS.get(opened.mode)
+            grey = np.asarray(opened if brightest else opened.convert("L"), np.float64) / (brightest or 255)
         except OSError as error:
             raise InputError(path, f"expected a PNG picture, but {error}", fix) from None
-        hu = np.rint(level - width / 2 + grey / 255 * width).astype(np.int16)
+        hu = np.rint(level - width / 2 + grey * width).astype(np.int16)
         return Scan(hu[None], PNG_SPACING)
     try:
         if path.is_dir():
@@ -85,6 +90,8 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
     Returns:
         One dictionary a prompt: what was understood, where the files are, and warnings.
     """
+    if out.is_file():
+        raise InputError(out, "expected a folder, found a file", "name another with --out")
     segmenter = Segmenter.from_pretrained(checkpoint)
     params = segmenter.model.params
     scan = read_scan(path, params.level_hu, params.width_hu, modality)
@@ -94,10 +101,19 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
         pose = segmenter.pose(scan.image, scan.spacing if whole_ct else None)
         result = segmenter.segment(scan.image, request, pose, advance)
     out.mkdir(parents=True, exist_ok=True)
+    _remove_answers(out)
     answers = [_write(i, scan, result, out) for i in range(len(prompts))]
-    (out / "answers.json").write_text(json.dumps(answers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / ANSWERS).write_text(json.dumps(answers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     console.print()
     return answers
+
+
+def _remove_answers(out: Path) -> None:
+    """Remove an earlier scan's masks and pictures, of which there may be more."""
+    with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+        for answer in json.loads((out / ANSWERS).read_text(encoding="utf-8")):
+            for written in (answer["mask"], answer["overlay"]):
+                (out / Path(written).name).unlink(missing_ok=True)
 
 
 def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:

@@ -77,3 +77,11 @@ def test_no_run_no_diagnosis(outside: Path, tmp_path: Path) -> None:
     result = diagnose(outside, tmp_path / "none", tmp_path / "out")
     assert result.exit_code == 1
     assert "cases.parquet" in result.stderr
+
+
+def test_a_folder_with_other_files_is_left_alone(outside: Path, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    result = diagnose(outside, whole, tmp_path)
+    assert result.exit_code == 1
+    assert "expected a folder of its own, found other files" in result.stderr
+    assert (tmp_path / "notes.txt").is_file()

@@ -121,4 +121,4 @@ def test_the_pipelines_own_results_are_not_overwritten(outside: Path, tmp_path: 
     (tmp_path / "metrics.json").write_text("{}")
     result = run(outside, tmp_path)
     assert result.exit_code == 1
-    assert "found results of the pipeline" in result.stderr
+    assert "expected a folder of its own, found other files" in result.stderr

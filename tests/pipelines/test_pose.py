@@ -51,7 +51,9 @@ def test_every_lie_is_found_and_no_truth_doubted(
     assert len(lies) == 4
     monkeypatch.chdir(tmp_path)
     (tmp_path / "report/pose/small").mkdir(parents=True)
-    (tmp_path / "report/pose/small/stale.png").touch()
+    for name in ("stale.png", "theirs.png"):
+        (tmp_path / "report/pose/small" / name).touch()
+    pd.DataFrame({"picture": ["stale.png", None]}).to_csv(tmp_path / "report/pose/small/volumes.csv", index=False)
     result = CliRunner().invoke(app, ["pose", "--adapter", "nnunet", "--root", str(root)], catch_exceptions=False)
     assert result.exit_code == 0
     out = tmp_path / "report/pose/small"
@@ -69,7 +71,7 @@ def test_every_lie_is_found_and_no_truth_doubted(
         else:
             assert row["verdict"] in ("agrees", "unsure")
             assert pd.isna(row["picture"])
-    assert {path.name for path in out.glob("*.png")} == set(table["picture"].dropna())
+    assert {path.name for path in out.glob("*.png")} == {"theirs.png", *table["picture"].dropna()}
     counts = table["verdict"].value_counts()
     assert f"10 volumes: {counts['agrees']} agree, 3 contradict" in result.stderr
     assert "1 unreadable" in result.stderr

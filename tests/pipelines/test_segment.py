@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -9,6 +11,8 @@ from typing import cast
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from corpus.scans.orientation import from_display
@@ -16,7 +20,8 @@ from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from model.intent_head import Understanding
-from pipelines.segment import Scan, _nifti, _warnings, read_scan
+from pipelines.cli import app
+from pipelines.segment import ANSWERS, Scan, _nifti, _remove_answers, _warnings, read_scan
 from prompts.intent import Intent
 from tests.corpus.dicom_files import write_series
 
@@ -61,6 +66,31 @@ def test_a_dicom_folder_gets_a_nifti_mask_where_it_lies(tmp_path: Path) -> None:
         nib.orientations.ornt_transform(axes, nib.orientations.axcodes2ornt("LPS")),
     )
     assert np.array_equal(as_written, ARRAY > 0)
+
+
+def test_a_picture_of_sixteen_bits_reads_as_one_of_eight(tmp_path: Path) -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "8.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    Image.fromarray(np.stack([grey] * 3, -1)).save(tmp_path / "rgb.png")
+    eight, *others = (read_scan(tmp_path / f"{name}.png", 40, 400).image for name in ("8", "16", "rgb"))
+    assert (eight.min(), eight.max()) == (-160, 240)
+    assert all(np.array_equal(eight, other) for other in others)
+
+
+def test_what_a_scan_is_of_has_two_names() -> None:
+    result = CliRunner().invoke(app, ["segment", "scan.nii", "the liver", "--modality", "cct"])
+    assert result.exit_code == 2
+    assert "'cct' is not one of 'ct', 'mr'" in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
+
+
+def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("mask_1.nii.gz", "overlay_1.png", "mask_2.png", "theirs.png"):
+        (tmp_path / name).touch()
+    answers = [{"mask": str(tmp_path / "mask_1.nii.gz"), "overlay": str(tmp_path / "overlay_1.png")}]
+    (tmp_path / ANSWERS).write_text(json.dumps(answers))
+    _remove_answers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mask_2.png", "theirs.png", ANSWERS}
 
 
 @pytest.mark.parametrize("name", ["none.nii.gz", "torn.nii.gz", "empty"])

@@ -21,6 +21,9 @@ from model.training_params import TrainParams
 Weights = dict[str, Tensor]
 """A module's state by name: the very tensors that the optimizer changes, or others of the same shapes."""
 
+SHARES = ("dice", "accuracy")
+"""How the names end of values of which more is better: no losses."""
+
 
 @dataclass
 class Progress:
@@ -108,11 +111,12 @@ class TrainingState:
         progress, watched = self.progress, f"val/{self.params.watch}"
         progress.history.append((progress.step, values))
         if self.params.patience:
-            if watched not in values:
-                losses = ", ".join(name.removeprefix("val/") for name in values if name.startswith("val/"))
-                raise InputError("params.yaml", f"no loss is called {self.params.watch}", f"watch one of {losses}")
+            losses = [name for name in values if name.startswith("val/") and not name.endswith(SHARES)]
+            if watched not in losses:
+                known = ", ".join(name.removeprefix("val/") for name in losses)
+                raise InputError("params.yaml", f"no loss is called {self.params.watch}", f"watch one of {known}")
             progress.stale += 1
-            if values[watched] >= progress.best:
+            if not values[watched] < progress.best:  # a loss that is not a number is no better
                 return
             progress.best, progress.stale = values[watched], 0
             _set(self.best, self.averaged)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from corpus.params import load_params
+from corpus.params import load_params, plain
 from model.calibration import calibrate
 from model.checkpoint import save_checkpoint
 from model.flans import ModelParams
@@ -50,7 +50,7 @@ def main() -> None:
         TextBatches(texts, "train", params.batch_size, params.steps, params.seed),
         TextBatches(texts, "val", params.batch_size, VALIDATION_STEPS, params.seed),
         params,
-        {name: file_hash(path) for name, path in sorted((p.name, p) for p in TOKENS.iterdir())},
+        {path.name: file_hash(path) for path in sorted(TOKENS.iterdir())} | {"model": plain(model_params)},
         save,
     )
 

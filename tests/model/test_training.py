@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -121,19 +122,26 @@ def test_two_processes_do_what_one_does(
 
 
 class Needle(nn.Module):
-    """One weight that training draws to 1. Validation wants it at 0.5: it gets better, then worse."""
+    """One weight that training draws to 1. Validation wants it at 0.5: it gets better, then worse.
 
-    def __init__(self) -> None:
+    Args:
+        lost: The validation whose loss is not a number.
+    """
+
+    def __init__(self, lost: int = -1) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
+        self.until_lost = lost
 
     def forward(self, batch: Noise) -> dict[str, Tensor]:
-        goal = 1.0 if self.training else 0.5
-        return {"loss": (self.weight - goal).abs().mean()}
+        loss = (self.weight - (1.0 if self.training else 0.5)).abs().mean()
+        if not self.training:
+            self.until_lost -= 1
+        return {"loss": loss * torch.nan if self.until_lost == 0 and not self.training else loss, "dice": 1 - loss}
 
 
-def train_needle(folder: Path, **changes: Any) -> tuple[Needle, list, list[float]]:
-    needle, history, weights = Needle(), [], []
+def train_needle(folder: Path, lost: int = -1, **changes: Any) -> tuple[Needle, list, list[float]]:
+    needle, history, weights = Needle(lost), [], []
     params = replace(PARAMS, steps=20, learning_rate=0.1, weight_decay=0.0, warmup=0, validate_every=1, **changes)
     fit(
         needle,
@@ -157,6 +165,14 @@ def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(tmp_pa
     assert len(train_needle(tmp_path)[1]) == 20, "without patience it trains to the end"
 
 
+def test_a_loss_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
+    whole, history, _ = train_needle(tmp_path, patience=3)
+    needle, with_a_gap, _ = train_needle(tmp_path, lost=2, patience=3)
+    assert np.isnan(with_a_gap[1])
+    assert with_a_gap[2:] == history[2:]
+    assert needle.weight.item() == whole.weight.item()
+
+
 def test_the_average_is_validated_and_kept(tmp_path: Path) -> None:
     needle, history, weights = train_needle(tmp_path, ema=0.6)
     average = 0.0
@@ -168,8 +184,9 @@ def test_the_average_is_validated_and_kept(tmp_path: Path) -> None:
 
 
 def test_a_loss_to_watch_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="watch one of loss"):
-        train_needle(tmp_path, patience=1, watch="dise")
+    for name in ("dise", "dice"):  # of Dice more is better
+        with pytest.raises(InputError, match=r"watch one of loss$"):
+            train_needle(tmp_path, patience=1, watch=name)
 
 
 def test_a_batch_in_parts_is_the_same_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +226,7 @@ def test_throughput_and_memory_are_told_apart_from_the_curves(tmp_path: Path) ->
         log=lambda step, values: logged.append((step, set(values))),
         measured=lambda step, values: measured.append((step, values)),
     )
-    assert logged == [(step, {"train/loss", "val/loss"}) for step in (4, 8, 12)]
+    assert logged == [(step, {"train/loss", "train/dice", "val/loss", "val/dice"}) for step in (4, 8, 12)]
     assert [step for step, _ in measured] == [4, 8, 12]
     for _, values in measured:
         assert values["samples_per_second"] > 1

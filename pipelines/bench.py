@@ -43,7 +43,7 @@ def ingest(
 def retrieve(
     passages: Annotated[
         list[int] | None,
-        typer.Option(help="Numbers of passages; may be repeated. 10000, 100000 and 1000000 by default."),
+        typer.Option(min=1, help="Numbers of passages; may be repeated. 10000, 100000 and 1000000 by default."),
     ] = None,
     k: Annotated[int, typer.Option(min=1, help="Nearest passages asked for.")] = 10,
     queries: Annotated[int, typer.Option(min=1, help="Queries asked, one at a time.")] = 200,

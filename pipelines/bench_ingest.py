@@ -112,9 +112,12 @@ def bench_ingest(name: str, source: SourceParams, volumes: int, slices: int) -> 
 
 def link_cases(root: Path, cases: list[Case], chosen: list[Case], out: Path) -> Path:
     """A folder that looks like `root` to its adapter, with the chosen cases only: links, nothing copied."""
-    left_out = {path for case in cases if case not in chosen for path in (case.image, case.label)}
+    kept = {path for case in chosen for path in (case.image, case.label)}
+    left_out = {path for case in cases for path in (case.image, case.label)} - kept
     for path in sorted(root.rglob("*")):
-        if path.is_file() and left_out.isdisjoint((path, *path.parents)):
+        # The nearest of the cases' files and folders decides: a chosen series may lie beside one that isn't.
+        named = next((each for each in (path, *path.parents) if each in kept or each in left_out), None)
+        if path.is_file() and named not in left_out:
             link = out / path.relative_to(root)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())

@@ -33,6 +33,11 @@ class Modality(StrEnum):
     MR = "MR"
 
 
+def _piped() -> str:
+    """Standard input as UTF-8; what is none is read as U+FFFD."""
+    return sys.stdin.buffer.read().decode("utf-8", errors="replace")
+
+
 Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
 CHECKPOINT = Path("models/flans")
 ADAPTERS = sorted(path.stem for path in Path(__file__).parents[1].glob("corpus/scans/datasets/*.yaml"))
@@ -87,7 +92,7 @@ def understand(
     from model.inference import Segmenter
 
     segmenter = Segmenter.from_pretrained(checkpoint)
-    texts = prompts or [line for line in sys.stdin.read().splitlines() if line.strip()]
+    texts = prompts or [line for line in _piped().splitlines() if line.strip()]
     for start in range(0, len(texts), 256):
         request = segmenter.read(texts[start : start + 256])
         for text, understood in zip(request.prompts, request.understood, strict=True):

@@ -31,7 +31,7 @@ from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.held_out import held_out_requests, read_requests
 from model.inference import Segmenter
 from pipelines.evaluate import write_results
-from pipelines.runs import RUN
+from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, console, progress
 from prompts.dataset import DatasetParams, assign, file_hash
 from prompts.measure import measure
@@ -115,6 +115,7 @@ def evaluate_source(
         "requests": {"file": origin.name, "sha256": asked, "count": len(texts), "given": requests is not None},
         "parameters": protocol.plain,
     }
+    (out / CASES).unlink(missing_ok=True)  # an earlier checkpoint's, perhaps: they are never beside another's run.json
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     metrics = write_results(found, trial, texts, out)
     _report(out, requests is not None)

@@ -43,12 +43,11 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
     model = FLanS.from_pretrained(checkpoint) if checkpoint else None
     familiar = checkpoint is not None and name in _trained_on(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
-    if (out / TABLE).is_file():
-        for old in pd.read_csv(out / TABLE)["picture"].dropna():
-            (out / old).unlink(missing_ok=True)
     rows = []
     with progress(f"pose {name}", len(opened.cases)) as advance:
         for case in opened.cases:
+            contradiction = out / f"{case.volume.replace('/', '_')}.png"
+            contradiction.unlink(missing_ok=True)  # an earlier one's
             try:
                 volume = read_case(case, opened)
             except Reject as reason:
@@ -57,9 +56,9 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
                 found = judge(volume.image, volume.spacing, model, familiar)
                 row = {"volume": case.volume, "header": volume.orientation, **_row(found)}
                 if found.verdict == "contradicts":
-                    row["picture"] = f"{case.volume.replace('/', '_')}.png"
+                    row["picture"] = contradiction.name
                     nothing = np.zeros(volume.image.shape, bool)
-                    save(montage(volume.image, nothing, volume.spacing[1:], PICTURE_PX), out / row["picture"])
+                    save(montage(volume.image, nothing, volume.spacing[1:], PICTURE_PX), contradiction)
                 rows.append(row)
             advance()
     table = pd.DataFrame(rows, columns=COLUMNS)

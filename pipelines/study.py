@@ -83,7 +83,7 @@ def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
         chosen: As somebody typed them, "patients=0.5" or "fold={of: 2, test: 0}"; none for those of studies.yaml.
 
     Raises:
-        InputError: One has no value, or an axis that the study lacks.
+        InputError: One has no value, one that isn't YAML, or an axis that the study lacks.
     """
     asked = []
     for text in chosen:
@@ -93,7 +93,10 @@ def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
             raise InputError(
                 "--levels", f"expected one of {', '.join(study.axes)} and a value, found {text!r}", f"such as {example}"
             )
-        asked.append((axis, yaml.safe_load(value)))
+        try:
+            asked.append((axis, yaml.safe_load(value)))
+        except yaml.YAMLError as error:
+            raise InputError("--levels", f"expected YAML after {axis}=, but {error}", "correct the value") from None
     asked = asked or [(axis, value) for axis in study.axes for value in study.axes[axis].levels]
     return [Level(axis, value, repeat) for axis, value in asked for repeat in range(repeats)]
 

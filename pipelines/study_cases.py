@@ -11,6 +11,7 @@ import pandas as pd
 from corpus.errors import InputError
 from corpus.parallel import workers
 from corpus.params import PARAMS, load_params
+from corpus.scans.adapters import open_source
 from corpus.scans.ingest_params import SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
 from model.baselines import NAMED, closed_set, replay
@@ -32,7 +33,11 @@ CASE = ["slice_id", "transform", "kind", "organ", "prompt_id"]
 
 @dataclass(frozen=True)
 class Options:
-    """What only some studies look at."""
+    """What only some studies look at.
+
+    Raises:
+        InputError: A further source can't be opened: it is known before anything is trained.
+    """
 
     patients: int = 8
     """Phantom patients that each modality is tested on."""
@@ -40,6 +45,27 @@ class Options:
     """Further sources to test on, "adapter=root"."""
     minutes: float | None = None
     """Training time of the U-Net; None: as many steps as the segmenter has."""
+
+    def __post_init__(self) -> None:
+        for source in self.sources.values():
+            open_source(source.adapter, source.root)
+
+    @property
+    def sources(self) -> dict[str, SourceParams]:
+        """`tested`, by adapter.
+
+        Raises:
+            InputError: One isn't "adapter=root", or an adapter is named twice.
+        """
+        sources: dict[str, SourceParams] = {}
+        for text in self.tested:
+            adapter, found, root = text.partition("=")
+            if not found:
+                raise InputError("--tested", f"expected ADAPTER=FOLDER, found {text!r}", "such as chaos=/data/CHAOS")
+            if adapter in sources:
+                raise InputError("--tested", f"expected each adapter once, found {adapter} twice", "name one folder")
+            sources[adapter] = SourceParams(adapter, Path(root))
+        return sources
 
 
 def _cases() -> pd.DataFrame:
@@ -72,13 +98,8 @@ def modality(name: str, out: Path, options: Options) -> pd.DataFrame:
         with progress(f"phantom {each}", other.patients) as advance:
             write_cohort(other, root, workers(), on_done=lambda case: advance(1))
         sources[each] = SourceParams("nnunet", root)
-    for text in options.tested:
-        adapter, found, folder = text.partition("=")
-        if not found:
-            raise InputError("--tested", f"expected ADAPTER=FOLDER, found {text!r}", "such as chaos=/data/CHAOS")
-        sources[adapter] = SourceParams(adapter, Path(folder))
     parts = []
-    for tested, source in sources.items():
+    for tested, source in (sources | options.sources).items():
         evaluate_source(tested, source, MODELS / "flans", out / name / tested, None, PARAMS)
         parts.append(pd.read_parquet(out / name / tested / CASES).assign(tested=tested))
     cases = pd.concat(parts, ignore_index=True)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from corpus.scans.adapters import open_source
 from corpus.scans.phantom import PhantomParams, write_cohort
+from corpus.scans.volumes import Case
 from pipelines.bench_ingest import in_batches, link_cases, usual_image
 from pipelines.cli import app
 
@@ -74,6 +75,16 @@ def test_only_the_chosen_cases_are_linked(cohort: Path, tmp_path: Path) -> None:
     assert [case.volume for case in linked.cases] == ["phantom_002"]
     assert linked.cases[0].image.read_bytes() == cases[1].image.read_bytes()
     assert not (tmp_path / "raw/labelsTr/phantom_001.nii").exists()
+
+
+def test_what_a_chosen_case_shares_with_others_is_linked(tmp_path: Path) -> None:
+    for name in ("in/1.dcm", "in/2.dcm", "out/1.dcm", "ground/1.png"):
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).touch()
+    cases = [Case(each, "anna", tmp_path / "raw" / each, tmp_path / "raw/ground") for each in ("in", "out")]
+    linked = link_cases(tmp_path / "raw", cases, cases[:1], tmp_path / "linked")
+    found = {path.relative_to(linked).as_posix() for path in linked.rglob("*") if path.is_file()}
+    assert found == {"in/1.dcm", "in/2.dcm", "ground/1.png"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from pipelines.bench import bench
-from pipelines.cli import ADAPTERS, app
+from pipelines.cli import ADAPTERS, _piped, app
 
 COMMANDS = [[name] for name in get_command(app).commands]  # type: ignore[attr-defined]
 COMMANDS += [["bench", name] for name in get_command(bench).commands]  # type: ignore[attr-defined]
@@ -72,3 +74,8 @@ def test_what_is_missing_is_named_and_nothing_is_written(
     assert mend in fix
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_input_that_is_no_utf8_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("die Öse\n".encode("latin-1"))))
+    assert _piped() == "die \ufffdse\n"

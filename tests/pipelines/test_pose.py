@@ -51,9 +51,8 @@ def test_every_lie_is_found_and_no_truth_doubted(
     assert len(lies) == 4
     monkeypatch.chdir(tmp_path)
     (tmp_path / "report/pose/small").mkdir(parents=True)
-    for name in ("stale.png", "theirs.png"):
-        (tmp_path / "report/pose/small" / name).touch()
-    pd.DataFrame({"picture": ["stale.png", None]}).to_csv(tmp_path / "report/pose/small/volumes.csv", index=False)
+    for name in ("theirs", *(case.volume for case in open_source("nnunet", root).cases)):
+        (tmp_path / f"report/pose/small/{name}.png").touch()
     result = CliRunner().invoke(app, ["pose", "--adapter", "nnunet", "--root", str(root)], catch_exceptions=False)
     assert result.exit_code == 0
     out = tmp_path / "report/pose/small"

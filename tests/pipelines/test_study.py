@@ -301,3 +301,21 @@ def test_the_printed_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) 
     assert cells.count("0.400-0.750") == cells.count("12,345") == 6
     assert {"patients", "texts", "position", "understood"} <= set(cells)
     assert "repeat: 0, organs: all, scan: original" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("tested", "says"),
+    [
+        (("nonsense",), "expected ADAPTER=FOLDER"),
+        (("chaos=a", "chaos=b"), "expected each adapter once"),
+        (("chaos=/no/such",), "/no/such"),
+    ],
+)
+def test_a_further_source_is_opened_before_anything_is_trained(tested: tuple[str, ...], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Options(tested=tested)
+
+
+def test_a_level_that_is_no_yaml_is_named() -> None:
+    with pytest.raises(InputError, match="expected YAML after patients="):
+        levels_of(studies()["scaling"], ["patients={of: 5"], 1)

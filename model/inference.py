@@ -239,8 +239,8 @@ class Segmenter:
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.stack(labels)
             displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
-            surely = torch.stack(sureness).amax(0)
-            seen = Seen(displayed, _pixel(frames, self.model.params.size), surely, self.known)
+            pixel, likeliest = _pixel(frames, self.model.params.size), torch.stack(sureness).amax(0)
+            seen = Seen(displayed, pixel, likeliest, self.known)
             answers = {intent: resolve(seen, intent) for intent in sought}
         return [answers.get(i, i.organ) for i in intents]
 

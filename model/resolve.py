@@ -18,6 +18,7 @@ MINIMUM_PIXELS = 10
 SURE = 0.95
 """Nor do structures that nowhere reach this probability: they are likelier the blur of what ends nearby."""
 EVERY_ORGAN = range(1, N_ORGANS + 1)
+"""Organ ids."""
 SURELY_ABSENT = 0.02
 """Probability of presence below which an organ takes no pixel. Presence is a coarser judge than the map itself: an even
 chance as the limit costs 6 points of Dice."""

@@ -141,8 +141,8 @@ def _common_word(word: str) -> str | None:
     word has its letters in another order, or one of them twice or once too few: any other may be a foreign one."""
 
     def slip(other: str) -> bool:
-        same_letters = set(word) == set(other)
-        return word[0] == other[0] and (same_letters or len(word) > LONG - (len(word) != len(other)))
+        clear = LONG if len(word) != len(other) else LONG + 1  # a letter in another's place says least
+        return word[0] == other[0] and (set(word) == set(other) or len(word) >= clear)
 
     if len(word) < LONG - 1:
         return None

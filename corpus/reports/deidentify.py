@@ -34,6 +34,13 @@ class Replacement:
 
 Recogniser = Callable[[str], Iterable[Span]]
 RULES: tuple[Recogniser, ...] = (*IDENTIFIERS, people)
+_APART = "\n\n"
+"""Between the rows of a report; no identifier reaches over a blank line."""
+_GOES_ON = re.compile(
+    r"(?:(?<=\d-)|(?P<space>(?<=\b[DMS]r\.)|(?<=\bMrs\.)|(?<=\bMs\.)|(?<=\bProf\.)|(?<![.!?:;\n])))"
+    r"\n(?![ ]*(?:\n|$|[-*•–]|\d{1,2}[.)][ ]|[^\n:.,]{1,40}:))"
+)
+"""The end of a line over which a sentence goes on: no field, list item or paragraph begins in the next."""
 
 
 def deidentify(text: str, salt: str, recognisers: Iterable[Recogniser] = RULES) -> tuple[str, list[Replacement]]:
@@ -81,15 +88,6 @@ def deidentify_parts(parts: Sequence[Report]) -> list[tuple[Report, Counter[str]
         found.append((replace(part, text=text[first : end + moved]), Counter(r.kind for r in within)))
         start = end + len(_APART)
     return found
-
-
-_APART = "\n\n"
-"""Between the rows of a report; no identifier reaches over a blank line."""
-_GOES_ON = re.compile(
-    r"(?:(?<=\d-)|(?P<space>(?<=\b[DMS]r\.)|(?<=\bMrs\.)|(?<=\bMs\.)|(?<=\bProf\.)|(?<![.!?:;\n])))"
-    r"\n(?![ ]*(?:\n|$|[-*•–]|\d{1,2}[.)][ ]|[^\n:.,]{1,40}:))"
-)
-"""The end of a line over which a sentence goes on: no field, list item or paragraph begins in the next."""
 
 
 def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:

@@ -265,7 +265,7 @@ def test_structures_that_training_never_labelled_are_no_answer(
     segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model.inference.build_text_encoder", lambda params: Letters())
-    monkeypatch.setenv("FLANS_DEVICE", "cpu")
+    monkeypatch.setenv("FLANS_ACCELERATOR", "cpu")
     labels = {"ours": {"volumes": 1, "modality": ["CT"], "organs": ["liver", "kidney"]}}
     segmenter.model.save_pretrained(tmp_path, {"stage": "test", "labels": labels})
     known = Segmenter.from_pretrained(tmp_path).known

@@ -107,9 +107,10 @@ _ANNOUNCEMENTS = (
         _after(r"\bdear[ ]+|\b(?:sincerely|regards|yours truly|thank you|respectfully|signed)[,.:][ ]*\n*"),
         initial=True,
     ),
+    _Announcement(_after(rf"\b{_BY}[:,]?[ ]+"), several=True),
     _Announcement(
         _after(
-            rf"\b(?:{_BY}|operated on by|{one_of('done_with')} with|"
+            rf"\b(?:operated on by|{one_of('done_with')} with|"
             rf"follow(?:ed)?[ -]up with|{one_of('done_to')} to|{_ROLE}|report by|admitted under|(?:together|"
             r"along) with|"
             r"d/w|(?<!\w)[sw]/|(?:spoke|talked|met) w/|\bRN|\bper|for referring|pleasure of (?:seeing|meeting)|care of|"
@@ -141,7 +142,7 @@ _SAYS = re.compile(
     rf"|[ ](?:(?:has|have|was|were|is)[ ])?(?:also[ ])?{one_of('people_do')}\b"
 )
 """What follows a name of two words or more."""
-_LOWER_CASE = re.compile(rf"\b(?:(?:dr|mr|mrs|ms)\.?|(?:Mrs?|Ms)\.) (?P<name>[{_L}]{{3,}})\b")
+_LOWER_CASE = re.compile(rf"(?<!\b[Tt]he )\b(?:(?:dr|mr|mrs|ms)\.?|(?:Dr|Prof|Mrs?|Ms)\.) (?P<name>[{_L}]{{3,}})\b")
 _LOGIN = re.compile(
     rf"\b(?i:{_ROLE})[ \t]*[:=][ \t]*(?P<name>[A-Z]{{0,2}}[{_L}][{_L}'’-]{{2,}}\d{{0,3}})"
     r"(?=[ ]*(?:[,;\n\t]|\.?$)|[ ]+\d)"

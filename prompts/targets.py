@@ -94,7 +94,8 @@ def thinned(targets: pd.DataFrame, params: TargetParams, seed: int) -> pd.DataFr
 
 
 def absent(slices: pd.DataFrame, params: TargetParams, seed: int) -> pd.DataFrame:
-    """Organs that each slice's source labels and the slice doesn't show, `params.absent` of them, drawn with a seed.
+    """Organs that each slice's source labels and of which the slice shows not even a speck, `params.absent` of them,
+    drawn with a seed.
 
     Args:
         slices: Rows of `corpus.scans.store.SLICES`.
@@ -104,8 +105,8 @@ def absent(slices: pd.DataFrame, params: TargetParams, seed: int) -> pd.DataFram
     """
     rows = []
     for row in slices.to_dict("records"):
-        present = set(row["present"])
-        missing = [o for o in sorted(with_unions(set(row["labelled"]))) if not present & {o, *UNIONS.get(o, ())}]
+        shown = {*row["present"], *row["specks_only"]}
+        missing = [o for o in sorted(with_unions(set(row["labelled"]))) if not shown & {o, *UNIONS.get(o, ())}]
         digest = hashlib.sha256(f"{seed}:{row['slice_id']}".encode()).digest()
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))
         rows += [

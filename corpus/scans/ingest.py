@@ -102,11 +102,16 @@ def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) 
             "intensity": volume.intensity,
             "mended": "; ".join(volume.mended),
             "labelled": labelled,
-            "present": [o for o, box in enumerate(ndimage.find_objects(label[z]), start=1) if box],
+            "present": _organs(label[z]),
             "specks": cleaned[z][1],
+            "specks_only": sorted({*_organs(volume.label[z])} - {*_organs(label[z])}),
         }
         for i, z in enumerate(keep)
     ]
+
+
+def _organs(label: np.ndarray) -> list[int]:
+    return [o for o, box in enumerate(ndimage.find_objects(label), start=1) if box]
 
 
 def _keep_negative(task: _Task, case: Case, z: int) -> bool:

@@ -46,12 +46,14 @@ SLICES = pa.DataFrameSchema(
         "labelled": pa.Column(object),
         "present": pa.Column(object),
         "specks": pa.Column(int),
+        "specks_only": pa.Column(object),
     },
     strict=True,
 )
 """`labelled`: organ ids that the source labels (any other organ is unknown, not absent). `present`: those in this
-slice. `specks`: connected components that were dropped as too small. `orientation`: where the file's axes pointed.
-`intensity`: what was done to the intensities. `mended`: what was wrong with the volume's files and put right, or ""."""
+slice. `specks`: connected components that were dropped as too small. `specks_only`: organs of which nothing else was
+there, so that the slice neither shows nor lacks them. `orientation`: where the file's axes pointed. `intensity`: what
+was done to the intensities. `mended`: what was wrong with the volume's files and put right, or ""."""
 
 
 def shard_of(patient: str, shards: int) -> int:

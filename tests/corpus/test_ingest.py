@@ -258,6 +258,15 @@ def test_specks_are_dropped_and_counted() -> None:
     assert remove_specks(label, (2.0, 1.0), minimum_mm2=0.0)[1] == 0
 
 
+def test_an_organ_of_which_only_specks_were_there_is_neither_shown_nor_lacked(root: Path, tmp_path: Path) -> None:
+    run(params(root, speck_mm2=60.0), tmp_path / "out")  # the spleen's mask has 45 mm2
+    table = SliceStore(tmp_path / "out").table
+    assert all(list(present) == [LIVER] for present in table["present"])
+    specks = table["specks_only"].map(list)
+    assert (specks.map(bool) == table["z"].isin([2, 3])).all()
+    assert specks[table["z"] == 2].tolist() == [[SPLEEN]] * 5
+
+
 @pytest.mark.parametrize("axis", [2, 1])
 def test_slices_with_nnunets_ignore_label_are_left_out(root: Path, tmp_path: Path, axis: int) -> None:
     """What nobody annotated is unknown: as background it would say that the liver isn't there."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from corpus.anatomy import named_organs
+from corpus.anatomy import BY_NAME, named_organs
 from corpus.errors import InputError
 from prompts.claims import claims
 from prompts.dataset import DatasetParams, assign, build_dataset, weights
@@ -37,7 +37,7 @@ def inputs(patients: int = 10) -> tuple[pd.DataFrame, ...]:
     slices, facts, answers = [], [], []
     for i in range(patients):
         keys = {"slice_id": f"s/{i}/0", "source": "s", "patient": f"s/{i}", "volume": str(i)}
-        slices.append(keys | {"labelled": [1, 2, 3, 4], "present": [1, 2], "modality": "CT"})
+        slices.append(keys | {"labelled": [1, 2, 3, 4], "present": [1, 2], "specks_only": [], "modality": "CT"})
         facts += [keys | f for f in slice_facts(shapes(label), (1.0, 1.0), {1, 2})]
         found = slice_answers(Scene(label[None], (1.0, 1.0), {1, 2}))
         answers += [{"slice_id": keys["slice_id"]} | f for f in found]
@@ -106,6 +106,11 @@ def test_absent_organs_are_asked_for_by_name(tmp_path: Path) -> None:
     assert set(absent["slice_id"]) == set(samples["slice_id"])
     bank = inputs()[-1].set_index("prompt_id")
     assert (absent["prompt_id"].map(bank["organ"]) == absent["organ"]).all()
+    slices, *others = inputs()
+    specks = slices.assign(specks_only=[[BY_NAME["left kidney"].id]] * len(slices))
+    build_dataset(specks, *others, TARGETS, PARAMS, tmp_path / "specks")
+    samples = pd.read_parquet(tmp_path / "specks/samples.parquet")
+    assert set(samples.loc[samples["kind"] == "absent", "organ"]) == {"right kidney"}, "a kidney's specks are there"
     none = TargetParams(position_margin_mm=5, size_ratio=1.25, min_area_mm2=10, absent=0)
     build_dataset(*inputs(), none, PARAMS, tmp_path / "none")
     assert "absent" not in set(pd.read_parquet(tmp_path / "none/samples.parquet")["kind"])

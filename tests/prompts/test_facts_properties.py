@@ -130,7 +130,8 @@ def test_measure_reads_the_store_as_it_was_written(tmp_path: Path, monkeypatch: 
             where |= {"shard": shard, "row": first + i, "height": shape[1], "width": shape[2]}
             where |= {"spacing_z": z, "spacing_y": y, "spacing_x": x, "modality": "CT", "orientation": "LPS"}
             where |= {"intensity": "HU", "mended": ""}
-            rows.append(where | {"labelled": ids, "present": np.unique(labels[name][i])[1:].tolist(), "specks": 0})
+            where |= {"labelled": ids, "specks": 0, "specks_only": []}
+            rows.append(where | {"present": np.unique(labels[name][i])[1:].tolist()})
     writer.close()
     SLICES.validate(pd.DataFrame(rows)).to_parquet(tmp_path / TABLE)
     measured = measure(SliceStore(tmp_path))

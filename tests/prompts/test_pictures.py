@@ -75,7 +75,7 @@ def test_representatives_have_the_largest_margin_and_pictures_the_same_bytes(lab
     writer.close()
     keys = [{"slice_id": f"s/p/{z}", "source": "s", "patient": "p", "volume": "p"} for z in range(2)]
     rest = {"spacing_z": 5.0, "spacing_y": 1.0, "spacing_x": 1.0, "modality": "CT", "orientation": "RAS", "specks": 0}
-    rest |= {"intensity": "HU", "mended": ""}
+    rest |= {"intensity": "HU", "mended": "", "specks_only": []}
     size = {"shard": shard, "height": 64, "width": 64, "labelled": [1, 2], "present": [1, 2]}
     SLICES.validate(pd.DataFrame([k | {"z": z, "row": z} | rest | size for z, k in enumerate(keys)])).to_parquet(
         tmp_path / TABLE

@@ -43,7 +43,7 @@ from model.unet import ClosedUNet, train_unet
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import SCANS, records
 from pipelines.runs import CASES, LOCK, flat
-from pipelines.stage import DATA, DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress
+from pipelines.stage import DATA, DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, results
 from pipelines.train import dataset_key
 
 TABLE = EVALUATION / "baselines.csv"
@@ -184,7 +184,7 @@ def _training_stages() -> dict[str, Any]:
 def show(table: pd.DataFrame) -> None:
     """Print the table of baselines: a row a kind of request, a column a baseline, `ABREAST` of them at a time."""
     for scan, rows in table.groupby("scan", sort=True):
-        console.print(f"[bold]Macro Dice and its 95% interval over patients, {SCANS[str(scan)]}[/]")
+        results.print(f"[bold]Macro Dice and its 95% interval over patients, {SCANS[str(scan)]}[/]")
         cells = {(row["baseline"], row["kind"]): row for row in records(rows)}
         cases = {kind: row["cases"] for (name, kind), row in cells.items() if name == FLANS}
         every = list(dict.fromkeys(name for name, _ in cells))
@@ -193,8 +193,8 @@ def show(table: pd.DataFrame) -> None:
             for kind, count in cases.items():
                 found = (cells.get((name, kind)) for name in names)
                 shown.add_row(f"{kind}\n{count:,} cases", *(_cell(row, count) if row else "" for row in found))
-            console.print(shown)
-    console.print("absent: the share answered by an empty mask.", f"The same in {TABLE}, with NSD.", sep="\n")
+            results.print(shown)
+    results.print("absent: the share answered by an empty mask.", f"The same in {TABLE}, with NSD.", sep="\n")
 
 
 def _cell(row: dict[str, Any], cases: int) -> str:

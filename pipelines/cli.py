@@ -65,12 +65,12 @@ def segment(
     from rich.markup import escape
 
     from pipelines.segment import segment_scan
-    from pipelines.stage import console
+    from pipelines.stage import results
 
     for answer in segment_scan(scan, prompts, out, checkpoint, modality.value):
         asked, found = answer["asked"], answer["organ"] or "nothing"
         what = found if asked in (None, found) else f"{asked}, here {found}"
-        console.print(
+        results.print(
             f"[bold]{escape(answer['prompt'])}[/]  ->  {answer['kind']}: {what} "
             f"(confidence {answer['confidence']:.2f}), {answer['size']}",
             f"   {answer['mask']}\n   {answer['overlay']}",
@@ -78,7 +78,7 @@ def segment(
             soft_wrap=True,
         )
         for warning in answer["warnings"]:
-            console.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
+            results.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
 @using
@@ -163,10 +163,10 @@ def configure(
     Comments are kept. `git checkout params.yaml` undoes it.
     """
     from pipelines.configure import apply_overlay
-    from pipelines.stage import console
+    from pipelines.stage import results
 
     for change in apply_overlay(overlay):
-        console.print(change, markup=False)
+        results.print(change, markup=False)
 
 
 @preparing
@@ -223,10 +223,10 @@ def estimate() -> None:
     One line each for the stages synthesize and generate. Asks nobody, writes nothing.
     """
     from pipelines import generate, synthesize
-    from pipelines.stage import console
+    from pipelines.stage import results
 
     for name, stage in (("synthesize", synthesize), ("generate", generate)):
-        console.print(f"[bold]{name}[/]: ", end="")
+        results.print(f"[bold]{name}[/]: ", end="")
         stage.main(dry_run=True)
 
 

@@ -13,7 +13,7 @@ from corpus.errors import InputError
 from model.comparison import COMPARED, FEWEST, SIGNIFICANT, compare, incomparable, paired, smallest_p
 from pipelines.reporting import asked_for, known, records, render, without_folders
 from pipelines.runs import Run, differing, open_run
-from pipelines.stage import console
+from pipelines.stage import results
 
 PRINTED = 12
 WORST = 12
@@ -106,7 +106,7 @@ def _name(row: dict[str, Any]) -> str:
 
 def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:
     """Print what got worse first, and where the rest is."""
-    console.print(f"[bold]Dice, what got worse first. A: {first}, B: {second}[/]")
+    results.print(f"[bold]Dice, what got worse first. A: {first}, B: {second}[/]")
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("", "A", "B", "B - A", "95% interval", "p, Holm", ""):
         shown.add_column(column, justify="right" if column[:1] in ("A", "B", "p") else "left", no_wrap=bool(column))
@@ -118,10 +118,10 @@ def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:
         shown.add_row(
             _name(row), f"{row['a']:.3f}", f"{row['b']:.3f}", f"{row['difference']:+.3f}", interval, p, change
         )
-    console.print(shown)
+    results.print(shown)
     counts = rows["change"].value_counts()
     asked = f"{rows['cases'].max():,} cases of {rows['patients'].max()} patients"
-    console.print(", ".join(f"{counts.get(each, 0)} {each}" for each in COLOURS) + f" of {len(rows)} strata; {asked}")
+    results.print(", ".join(f"{counts.get(each, 0)} {each}" for each in COLOURS) + f" of {len(rows)} strata; {asked}")
     if message := warning(table):
-        console.print(f"[yellow]{message}[/]", soft_wrap=True)
-    console.print(f"{out / 'compare.html'}, {out / 'compare.csv'}", markup=False)
+        results.print(f"[yellow]{message}[/]", soft_wrap=True)
+    results.print(f"{out / 'compare.html'}, {out / 'compare.csv'}", markup=False)

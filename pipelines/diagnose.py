@@ -25,7 +25,7 @@ from model.inference import Segmenter
 from model.views import ROTATED
 from pipelines.reporting import read_json, read_table
 from pipelines.runs import CASES, RUN
-from pipelines.stage import DATASET, SLICES, cohort, console
+from pipelines.stage import DATASET, SLICES, cohort, results
 from prompts.dataset import file_hash
 
 PICTURE_PX = 320
@@ -101,15 +101,15 @@ def _prove(
 def show(findings: list[Finding], out: Path) -> None:
     """Print verdicts and evidence, the faulty parts' worst cases, and where the rest is."""
     for finding in findings:
-        console.print(f"[bold]{finding.part}[/]: [{COLOURS[finding.verdict]}]{finding.verdict}[/]")
+        results.print(f"[bold]{finding.part}[/]: [{COLOURS[finding.verdict]}]{finding.verdict}[/]")
         for sentence in finding.evidence:
-            console.print(f"   {sentence}", markup=False, soft_wrap=True)
+            results.print(f"   {sentence}", markup=False, soft_wrap=True)
         if finding.verdict == "at fault":
             for row in finding.worst.head(PRINTED).to_dict("records"):
-                console.print(f"   e.g. {_example(row)}", markup=False, soft_wrap=True)
+                results.print(f"   e.g. {_example(row)}", markup=False, soft_wrap=True)
     faulty = [finding.part for finding in findings if finding.verdict == "at fault"]
-    console.print(f"[bold red]At fault: {', '.join(faulty)}.[/]" if faulty else "[bold green]No fault found.[/]")
-    console.print(f"{out / DIAGNOSIS}, and each part's worst cases beside it", markup=False)
+    results.print(f"[bold red]At fault: {', '.join(faulty)}.[/]" if faulty else "[bold green]No fault found.[/]")
+    results.print(f"{out / DIAGNOSIS}, and each part's worst cases beside it", markup=False)
 
 
 def _example(row: dict) -> str:

@@ -32,7 +32,7 @@ from model.held_out import held_out_requests, read_requests
 from model.inference import Segmenter
 from pipelines.evaluate import write_results
 from pipelines.runs import CASES, RUN
-from pipelines.stage import DATASET, console, progress
+from pipelines.stage import DATASET, console, progress, results
 from prompts.dataset import DatasetParams, assign, file_hash
 from prompts.measure import measure
 from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
@@ -183,4 +183,4 @@ def _report(out: Path, given: bool) -> None:
         console.print(f"[yellow]{not_asked['masks'].sum()} masks had no request[/] ({named}); see {out / NOT_ASKED}")
     if given:
         console.print("These are your requests: whether training saw any of them isn't known.")
-    console.print(f"Figures: {out / 'metrics.json'}, one row a case: {out / 'cases.parquet'}", markup=False)
+    results.print(f"Figures: {out / 'metrics.json'}, one row a case: {out / 'cases.parquet'}", markup=False)

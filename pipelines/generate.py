@@ -12,7 +12,7 @@ import typer
 
 from corpus.params import load_params
 from corpus.reports.index import load_index
-from pipelines.stage import BANK, INDEX, RESPONSES, console, progress, stage
+from pipelines.stage import BANK, INDEX, RESPONSES, console, progress, results, stage
 from prompts.bank import write_bank
 from prompts.estimate import estimate
 from prompts.generator import GenerateParams, Generator
@@ -36,7 +36,7 @@ def main(dry_run: bool = False) -> None:
             nobody = OfflineChatModel()  # an estimate needs no key, and asks nobody
             calls = Generator(params, nobody, store, load_index(INDEX)).plan()
             planned = estimate(calls, params.candidates, params, store)
-            console.print(str(planned), markup=False, soft_wrap=True)
+            results.print(str(planned), markup=False, soft_wrap=True)
         return
     model = chat_model(params)
     with ResponseStore(RESPONSES / "responses.jsonl") as store:

@@ -15,7 +15,7 @@ from model.drawing import montage
 from model.flans import FLanS
 from model.groups import NAMES, ORDER
 from model.judging import Judgement, judge
-from pipelines.stage import console, progress
+from pipelines.stage import progress, results
 from prompts.pictures import save
 
 PICTURE_PX = 320
@@ -99,9 +99,9 @@ def show(table: pd.DataFrame, out: Path) -> None:
         network = f"{row['network']} {row['probability']}".strip()
         upright = "" if row["verdict"] == "agrees" else row["upright"]
         shown.add_row(row["volume"], row["header"], verdict, upright, row["slices"], network)
-    console.print(shown)
+    results.print(shown)
     counts = table["verdict"].value_counts()
-    console.print(
+    results.print(
         f"{len(table)} volumes: "
         + ", ".join(
             f"{counts.get(verdict, 0)} {word}"

@@ -17,6 +17,9 @@ from corpus.errors import InputError
 from corpus.params import load_params
 
 console = Console(stderr=True, highlight=False)
+"""How work goes on: progress, notes, what went wrong; and tables of `flans bench`, whose standard output is JSON."""
+results = Console(highlight=False)
+"""What a command was asked for."""
 P = ParamSpec("P")
 
 DATA = Path("data")

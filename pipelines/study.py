@@ -24,7 +24,7 @@ from model.baselines import figures
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import records
 from pipelines.runs import flat
-from pipelines.stage import REPORT, console
+from pipelines.stage import REPORT, results
 
 STUDIES = Path(__file__).with_name("studies.yaml")
 ALL = "all"
@@ -234,7 +234,7 @@ def show(name: str, table: pd.DataFrame) -> None:
     columns = ["repeat", *study.by, "scan", "kind"]
     varied = [column for column in columns if table[column].nunique() > 1]
     same = [f"{column}: {table[column].iloc[0]}" for column in columns if table[column].nunique() == 1]
-    console.print(f"[bold]{study.asks}[/] Macro Dice; {', '.join(same)}")
+    results.print(f"[bold]{study.asks}[/] Macro Dice; {', '.join(same)}")
     for axis, rows in table.groupby("axis", sort=True):
         title = study.axes[str(axis)].called
         shown = Table(
@@ -245,5 +245,5 @@ def show(name: str, table: pd.DataFrame) -> None:
             understood = "" if pd.isna(row["understood"]) else f"{row['understood']:.3f}"
             told = [str(row[column]) for column in ("level", *varied)]
             shown.add_row(*told, f"{row['dice']:.3f}", interval, understood, f"{row['cases']:,}")
-        console.print(shown)
-    console.print(f"The same, for every kind of request: study.csv and study.png in {REPORT / 'study' / name}")
+        results.print(shown)
+    results.print(f"The same, for every kind of request: study.csv and study.png in {REPORT / 'study' / name}")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from corpus.errors import InputError
 from pipelines.reporting import LYING, WORDED, about_absent, about_rotated, beside_names
-from pipelines.stage import DATA, EVALUATION, MODELS, REPORT, REVIEW, console
+from pipelines.stage import DATA, EVALUATION, MODELS, REPORT, REVIEW, results
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
 
@@ -58,20 +58,20 @@ def show() -> None:
         ("metrics", path),
     ):
         places.add_row(what, str(where))
-    console.print(figures, f"{'; '.join(others)}.".capitalize())
+    results.print(figures, f"{'; '.join(others)}.".capitalize())
     if told := beside_names(original):
-        console.print(told)
+        results.print(told)
     if "rotated" in scans:
-        console.print(about_rotated())
+        results.print(about_rotated())
     volume = metrics.get("volume", {})
     if named := volume.get("anatomy"):
         counts = f"{named['cases']} organs in {volume['volumes']} volumes"
-        console.print(f"Whole volumes: Dice {named['dice']:.3f}, over {counts}.")
+        results.print(f"Whole volumes: Dice {named['dice']:.3f}, over {counts}.")
     if ABSENT in volume:
-        console.print(about_absent(volume))
-    console.print(places)
+        results.print(about_absent(volume))
+    results.print(places)
     if SCAN.is_file():
-        console.print(f'Try: flans segment {SCAN} "outline the liver" --out answer', soft_wrap=True)
+        results.print(f'Try: flans segment {SCAN} "outline the liver" --out answer', soft_wrap=True)
 
 
 def _cell(found: dict[str, Any] | None) -> str:

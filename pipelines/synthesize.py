@@ -12,7 +12,7 @@ import typer
 from corpus.params import load_params
 from corpus.reports.passages import write_passages
 from corpus.reports.readers import SYNTHETIC
-from pipelines.stage import PASSAGES, RESPONSES, cohort, console, stage
+from pipelines.stage import PASSAGES, RESPONSES, cohort, console, results, stage
 from prompts.estimate import estimate
 from prompts.generator import GenerateParams
 from prompts.providers import chat_model, concurrency, provider
@@ -32,7 +32,7 @@ def main(dry_run: bool = False) -> None:
     if dry_run:
         with ResponseStore(RESPONSES / "responses.jsonl", writable=False) as store:
             planned = estimate(plan(wanted, params), wanted.per_organ, params, store)
-            console.print(str(planned), markup=False, soft_wrap=True)
+            results.print(str(planned), markup=False, soft_wrap=True)
         return
     with ResponseStore(RESPONSES / "responses.jsonl") as store:
         made = synthesize(wanted, params, chat_model(params), store, concurrency(params))

@@ -68,9 +68,9 @@ def test_a_revision_against_an_experiment(repository: Path, tmp_path: Path, monk
     monkeypatch.chdir(repository)
     result = compare("first", "poor", "--out", str(tmp_path))
     assert result.exit_code == 0, result.output
-    first = next(line for line in result.stderr.splitlines() if line.endswith("worse "))
+    first = next(line for line in result.stdout.splitlines() if line.endswith("worse "))
     assert first.split()[0] == "liver"
-    assert "no corrected p can reach 0.05" in result.stderr
+    assert "no corrected p can reach 0.05" in result.stdout
     table = pd.read_csv(tmp_path / "compare.csv")
     assert table["stratum"].iloc[0] == "liver"
     assert len(pd.read_csv(tmp_path / "cases.csv")) == len(cases_of())
@@ -163,7 +163,7 @@ def test_five_patients_cannot_reach_significance_and_it_says_so(tmp_path: Path) 
         folder_run(tmp_path / "b", cases_of(5, worse=0.4), 10),
     )
     result = compare(*runs, "--out", str(tmp_path / "out"))
-    assert "can't give a p below 0.0625: it can't reach 0.05" in result.stderr
+    assert "can't give a p below 0.0625: it can't reach 0.05" in result.stdout
     assert "below 0.0625" in (tmp_path / "out/compare.html").read_text(encoding="utf-8")
 
 

@@ -45,7 +45,7 @@ def test_an_untrained_canonicalizer_is_named_proved_and_pictured(workspace: Path
     assert "asked again with the right one" in said["canonicalizer"]["evidence"][-1]
     assert said["text encoder"]["verdict"] == "at fault", "the model was made with other names' embeddings"
     assert said["intent head"]["verdict"] == "can't be judged"
-    assert "At fault: canonicalizer, text encoder" in result.stderr
+    assert "At fault: canonicalizer, text encoder" in result.stdout
     shown = pd.read_csv(workspace / "out/canonicalizer.csv")
     assert len(list((workspace / "out/canonicalizer").glob("*.png"))) == len(shown) > 0
     assert not shown["pose_right"].any()

@@ -88,7 +88,7 @@ def test_segment_a_volume_in_its_own_geometry(small: Path, flans: Flans) -> None
     prompts = ["outline the liver", "the biggest thing in view", "thank you"]
     result = flans("segment", SCAN, *prompts, "--out", "answer")
     assert result.exit_code == 0, result.output
-    assert "anatomy: liver" in result.stderr
+    assert "anatomy: liver" in result.stdout
     scan = nib.load(small / SCAN)
     for i in (1, 2, 3):
         mask = nib.load(small / f"answer/mask_{i}.nii.gz")

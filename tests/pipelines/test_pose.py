@@ -72,8 +72,8 @@ def test_every_lie_is_found_and_no_truth_doubted(
             assert pd.isna(row["picture"])
     assert {path.name for path in out.glob("*.png")} == {"theirs.png", *table["picture"].dropna()}
     counts = table["verdict"].value_counts()
-    assert f"10 volumes: {counts['agrees']} agree, 3 contradict" in result.stderr
-    assert "1 unreadable" in result.stderr
+    assert f"10 volumes: {counts['agrees']} agree, 3 contradict" in result.stdout
+    assert "1 unreadable" in result.stdout
 
 
 def test_a_checkpoint_that_is_not_there_is_named(source: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

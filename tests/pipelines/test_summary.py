@@ -21,7 +21,7 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What is printed, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     out = io.StringIO()
-    monkeypatch.setattr(summary, "console", Console(file=out, width=80))
+    monkeypatch.setattr(summary, "results", Console(file=out, width=80))
     return out
 
 

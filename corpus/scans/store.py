@@ -125,7 +125,11 @@ class SliceStore:
         return pd.read_parquet(path)
 
     def read(self, shard: str, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """One slice: image int16 HU and label uint8 organ ids, both `[H, W]` in the display frame."""
+        """One slice: image int16 HU and label uint8 organ ids, both `[H, W]` in the display frame.
+
+        Raises:
+            InputError: The shard isn't there.
+        """
         return self.image(shard, row), self.label(shard, row)
 
     def image(self, shard: str, row: int) -> np.ndarray:
@@ -147,7 +151,14 @@ def _slice(path: str, row: int) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def _opened(path: str) -> tuple[blosc2.NDArray, tuple[int, int], np.dtype]:
-    """A shard's array, and its slices' shape and dtype: asking the array for them each time takes longer."""
+    """A shard's array, and its slices' shape and dtype: asking the array for them each time takes longer.
+
+    Raises:
+        InputError: There is no such shard, though a slice table names it.
+    """
+    if not Path(path).is_file():
+        found = "expected a shard of slices, found none"
+        raise InputError(path, found, "run `dvc repro` (stage ingest) for the cohort that params.yaml names")
     # One thread, said outright: by default every open file has a pool of as many threads as the CPU has cores.
     array = blosc2.open(path, mode="r", mmap_mode="r", dparams={"nthreads": 1})
     return array, array.shape[1:], array.dtype

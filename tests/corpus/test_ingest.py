@@ -320,3 +320,8 @@ def test_real_btcv_scans_lie_as_radiologists_read_them(tmp_path: Path) -> None:
             if (label == BY_NAME[name].id).any():
                 found.append(np.nonzero(label == BY_NAME[name].id)[1].mean() / row["width"])
     assert max(columns["liver"]) < 0.5 < min(columns["spleen"]), "the liver lies on the viewer's left"
+
+
+def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"hospital/000-8x8.image.b2nd: expected a shard of slices, found none"):
+        SliceStore(tmp_path / "hospital").read("000-8x8", 0)

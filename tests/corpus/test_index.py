@@ -336,9 +336,9 @@ REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real")) / "text_mtsampl
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real notes aren't in {REAL} (set FLANS_REAL_DATA)")
 def test_real_sentences_are_indexed_whole_and_found(tmp_path: Path) -> None:
-    """All 4,474 sentences, read, de-identified, cut, embedded and searched."""
+    """Every fourth of the 4,474 sentences, read, de-identified, cut, embedded and searched."""
     with gzip.open(REAL / "abdominal_sentences.jsonl.gz", "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) | {"id": str(i)} for i, line in enumerate(lines)]
+        rows = [json.loads(line) | {"id": str(i)} for i, line in enumerate(lines)][::4]
     (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     source = ReportSource("jsonl", str(tmp_path / "s.jsonl"))
     reports = [deidentify_report(r)[0] for r in read_reports("mt", source) if isinstance(r, Report)]
@@ -346,8 +346,8 @@ def test_real_sentences_are_indexed_whole_and_found(tmp_path: Path) -> None:
     params = IndexParams(precision="float32")
     build_index(table, embed(table["text"].tolist(), params, tmp_path / "cache"), tmp_path / "index", params)
     index = load_index(tmp_path / "index")
-    assert len(reports) == 4474
-    assert len(index) > 4300
+    assert len(reports) == 1119
+    assert len(index) > 1075
     for query, organ in (
         ("gallstones in the gallbladder", "gallbladder"),
         ("kidney stone", "kidney"),

@@ -133,11 +133,11 @@ class SliceStore:
         return self.image(shard, row), self.label(shard, row)
 
     def image(self, shard: str, row: int) -> np.ndarray:
-        """One slice's HU, int16 `[H, W]`."""
+        """One slice's HU, int16 `[H, W]`; `InputError` as `read`."""
         return _slice(f"{self.directory}/{shard}.image.b2nd", row)
 
     def label(self, shard: str, row: int) -> np.ndarray:
-        """One slice's organ ids, uint8 `[H, W]`."""
+        """One slice's organ ids, uint8 `[H, W]`; `InputError` as `read`."""
         return _slice(f"{self.directory}/{shard}.label.b2nd", row)
 
 

@@ -169,7 +169,7 @@ def test_the_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         if name != "unet" or kind == ABSENT
     ]
     out = io.StringIO()
-    monkeypatch.setattr("pipelines.baselines.console", Console(file=out, width=80))
+    monkeypatch.setattr("pipelines.baselines.results", Console(file=out, width=80))
     show(pd.DataFrame(rows))
     said = out.getvalue()
     assert "…" not in said

@@ -293,7 +293,7 @@ def test_the_printed_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) 
     table = plotted({"patients": ("0.5", "1.0"), "texts": ("0.1",)})
     table = pd.concat([table.assign(kind=kind) for kind in ("anatomy", "position")]).assign(dice_high=0.75, cases=12345)
     out = io.StringIO()
-    monkeypatch.setattr(study, "console", Console(file=out, width=80))
+    monkeypatch.setattr(study, "results", Console(file=out, width=80))
     study.show("scaling", table)
     said = out.getvalue()
     assert "\u2026" not in said

@@ -61,7 +61,7 @@ def test_a_dry_run_needs_no_key_and_writes_nothing(
     monkeypatch.setattr(generate, "load_index", lambda path: None)
     synthesize.main(dry_run=True)
     generate.main(dry_run=True)
-    printed = capsys.readouterr().err
+    printed = capsys.readouterr().out
     assert "48 calls to make, 0 answered before" in printed
     params = load_params("generate", GenerateParams)
     calls = sum(math.ceil(wanted / params.candidates) for wanted in cells(params.per_cell).values())

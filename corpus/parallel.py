@@ -6,13 +6,17 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from corpus.environment import whole_number
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 def workers() -> int:
     """Worker processes: FLANS_WORKERS, or the cores that this process may use."""
-    return int(os.environ.get("FLANS_WORKERS") or len(os.sched_getaffinity(0)))
+    # Only Linux knows which cores a process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return whole_number("FLANS_WORKERS", cores)
 
 
 def run_tasks(

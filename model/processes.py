@@ -21,6 +21,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from corpus.environment import whole_number
 from corpus.errors import InputError
 from corpus.reports.encoder import bfloat16_is_fast
 
@@ -59,7 +60,7 @@ def launch(alone: bool = False) -> Fabric:
 def _processes() -> tuple[int, int]:
     """Processes a node, and nodes."""
     devices, nodes = _around_us()
-    return number("FLANS_DEVICES", devices), number("FLANS_NODES", nodes)
+    return whole_number("FLANS_DEVICES", devices), whole_number("FLANS_NODES", nodes)
 
 
 def _around_us() -> tuple[int, int]:
@@ -72,18 +73,6 @@ def _around_us() -> tuple[int, int]:
         nodes = int(env["SLURM_STEP_NUM_NODES"])
         return int(env["SLURM_STEP_NUM_TASKS"]) // nodes, nodes
     return 1, 1
-
-
-def number(name: str, default: int, least: int = 1) -> int:
-    """An environment variable's whole number.
-
-    Raises:
-        InputError: It isn't one, or is too small.
-    """
-    value = os.environ.get(name, str(default))
-    if not value.isdecimal() or int(value) < least:
-        raise InputError(name, f"expected a number from {least} on, found {value!r}", f"export {name}={least}")
-    return int(value)
 
 
 def _strategy(processes: int) -> Strategy | str:

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
+from corpus.environment import whole_number
 from corpus.errors import InputError
 from corpus.params import plain
 from model.memory import keep_memory
 from model.optimizer import build_optimizer
-from model.processes import launch, number, part, share_batch_norm
+from model.processes import launch, part, share_batch_norm
 from model.training_params import TrainParams, rate
 from model.training_state import Losses, TrainingState
 
@@ -101,7 +102,7 @@ def fit(
         advance(progress.step)
 
     steps = range(progress.step, progress.step if run.stopped else params.steps)
-    loaders = number("FLANS_LOADERS", 0, least=0)
+    loaders = whole_number("FLANS_LOADERS", 0, least=0)
     loader: DataLoader = DataLoader(training, batch_size=None, sampler=steps, num_workers=loaders)  # type: ignore[arg-type]
     since, clock = progress.step, time.perf_counter()
     for step, batch in zip(steps, loader, strict=True):

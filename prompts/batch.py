@@ -18,11 +18,11 @@ import openai
 from langchain_core.messages import convert_to_openai_messages
 from openai.types import Batch
 
+from corpus.environment import positive_number
 from corpus.errors import InputError
 from prompts.asking import TRIES, Asked, Asker, Call, ledger, mend, noted, worst_usage
 from prompts.openai_chat import RESPONSE_FORMAT, OpenAIChat, cured
 from prompts.pace import Passing, pause
-from prompts.providers import positive_number
 from prompts.response_store import Response
 from prompts.spending import Usage, characters
 

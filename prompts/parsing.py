@@ -20,8 +20,9 @@ def parse_candidates(answer: str, truncated: bool = False) -> list[str]:
     """
     plain = _FENCE.sub("", answer).strip()
     found = _from_json(plain) or ([] if plain.startswith(("[", "{")) else list(_from_lines(plain)))
-    found = [" ".join(text.split()) for text in found[: -1 if truncated else None]]
-    return [text for text in found if text]
+    # Half of a surrogate pair, which JSON can spell, can't be written to any file.
+    whole = (text.encode(errors="replace").decode() for text in found[: -1 if truncated else None])
+    return [text for text in (" ".join(text.split()) for text in whole) if text]
 
 
 def _from_json(text: str) -> list[str]:
@@ -29,7 +30,7 @@ def _from_json(text: str) -> list[str]:
     for start in (match.start() for match in re.finditer(r"[\[{]", text)):
         try:
             value, _ = json.JSONDecoder().raw_decode(text[start:])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if strings := list(_strings(value)):
             return strings

@@ -12,6 +12,7 @@ from typing import Any
 
 from langchain_core.language_models.chat_models import BaseChatModel
 
+from corpus.environment import positive_number, whole_number
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from prompts import llama
@@ -62,22 +63,6 @@ class Provider:
     """The most calls under way at the same time, unless FLANS_CONCURRENCY says otherwise."""
     batch: bool = False
     """Whether it answers through the batch endpoint."""
-
-
-def positive_number(variable: str, default: float) -> float:
-    """A positive number from the environment."""
-    text = os.environ.get(variable, "")
-    try:
-        number = float(text) if text else default
-    except ValueError:
-        number = 0.0
-    if number <= 0:
-        raise InputError(
-            f"the environment variable {variable}",
-            f"must be a positive number, but found {text!r}",
-            "correct or unset it",
-        )
-    return number
 
 
 def _only(model: str, params: ModelParams) -> None:
@@ -184,7 +169,7 @@ def chat_model(params: ModelParams) -> BaseChatModel:
 
 def concurrency(params: ModelParams) -> int:
     """How many calls may be under way at the same time."""
-    return max(1, int(positive_number("FLANS_CONCURRENCY", provider(params).concurrency)))
+    return whole_number("FLANS_CONCURRENCY", provider(params).concurrency)
 
 
 def cost(params: ModelParams, tokens_in: int | None, tokens_out: int | None) -> float | None:

@@ -69,6 +69,8 @@ def read_sheet(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
         raise InputError(
             path, f"expected a CSV file with the columns {', '.join(columns)}, but {error}", save
         ) from None
+    except OSError as error:
+        raise InputError(path, f"can't be read: {error.strerror}", "restore the file, or move it away") from None
     header = [name.strip().lower() for name in rows[0]] if rows else []
     if missing := [column for column in columns if column not in header]:
         found = ", ".join(header) or "an empty file"

@@ -16,32 +16,14 @@ from typing import Any
 _WITHDRAWN = frozenset(("entered-in-error", "cancelled", "registered"))
 """Status of a report that says nothing, or must not be used."""
 _BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "blockquote",
-        "br",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "li",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "table",
-        "tr",
-        "ul",
-    ]
+    (
+        *("address", "article", "blockquote", "br", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li"),
+        *("ol", "p", "pre", "section", "table", "tr", "ul"),
+    )
 )
+_CELLS = ("td", "th", "dd")
+"""What goes on in the line: a label and its value stay together."""
+_HIDDEN = ("script", "style", "title")
 
 
 def diagnostic_reports(resource: Any) -> Iterator[dict[str, Any]]:
@@ -110,15 +92,15 @@ class _Text(HTMLParser):
         self._hidden = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._hidden += tag in ("script", "style", "head")
+        self._hidden += tag in _HIDDEN
         if tag in _BLOCKS:
             self.pieces.append("\n")
-        elif tag in ("td", "th"):
+        elif tag in _CELLS:
             self.pieces.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in ("script", "style", "head") and self._hidden > 0
-        if tag in _BLOCKS:
+        self._hidden -= tag in _HIDDEN and self._hidden > 0
+        if tag in _BLOCKS and tag != "dt":
             self.pieces.append("\n")
 
     def handle_data(self, data: str) -> None:

@@ -170,6 +170,10 @@ def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
         return Reject(report_id, "no text")
     if "\ufffd" in row.text:
         return Reject(report_id, "the text isn't UTF-8")
+    if _HALF_PAIR.search(f"{report_id}{row.text}{row.style}"):
+        return Reject(
+            report_id.encode(errors="replace").decode(), "half of a surrogate pair: a character was cut in two"
+        )
     if "\x00" in row.text:
         return Reject(report_id, "the text holds null characters: it is UTF-16 or binary")
     tag = row.tag or source.tag
@@ -177,15 +181,35 @@ def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
     return Report(report_id, tidy(row.text), name, tag, style)
 
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_LONG_GAP = re.compile(" {9,}")
 _FLATTENED = re.compile(r"[.:] ?,\s*[A-Z\d]")
+
+
+class _Plain(dict[int, str]):
+    """What `str.translate` puts in a character's place, worked out as characters are met."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kind = unicodedata.category(character)
+        self[code] = " " if kind == "Zs" or code == 9 else "" if kind == "Cf" else character
+        return self[code]
+
+
+_PLAIN = _Plain(dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-"))
 
 
 def tidy(text: str) -> str:
     """`text` in NFC with \\n line ends, and with the line ends back where an export made commas of them.
 
+    Word processors and PDF bring blanks and hyphens of many sorts, and characters that don't show: the rules that find
+    identifiers know one blank and one hyphen. Gaps are cut to eight blanks.
+
     MTSamples' export turned every line end into a comma: "flare up.,MEDICATIONS: , Her only ..." and "If ,he lost".
     """
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " ")
+    text = _LINE_ENDS.sub("\n", unicodedata.normalize("NFC", text))
+    text = _LONG_GAP.sub(" " * 8, text.translate(_PLAIN))
     if "\n" not in text and _FLATTENED.search(text):
         text = re.sub(r":\s*,\s*", ": ", text)
         text = re.sub(r"(?<=[.!?;])\s*,(?=\S)|,(?=[A-Z][A-Z /&-]{2,50}:)", "\n", text)
@@ -236,14 +260,27 @@ def _txt(where: str, path: Path, source: ReportSource) -> Iterator[Row]:
         yield Row(report_id, stream.read())
 
 
+def _numbered(records: csv.DictReader) -> Iterator[dict[Any, Any]]:
+    """The records; an error names the line that the record before it ended on."""
+    try:
+        yield from records
+    except csv.Error as error:
+        raise csv.Error(f"after line {records.line_num}, {error}") from None
+
+
 def _delimited(delimiter: str) -> Reader:
     def read(where: str, path: Path, source: ReportSource) -> Iterator[Row | Reject]:
         csv.field_size_limit(sys.maxsize)
         with _open_text(path) as lines:
-            records = csv.DictReader(lines, delimiter=delimiter)
+            # strict: an open quote is an error, where it would else swallow the reports that follow.
+            records = csv.DictReader(lines, delimiter=delimiter, strict=True)
             _need_columns(path, records.fieldnames or (), source, where)
-            for record in records:
-                yield _row(record, source)
+            for record in _numbered(records):
+                if any(record.get(None, ())):
+                    at = str(record.get(source.id_column) or f"{path.name}, line {records.line_num}")
+                    yield Reject(at, "more cells than columns: quote a text that holds the delimiter")
+                else:
+                    yield _row(record, source)
 
     return read
 

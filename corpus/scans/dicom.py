@@ -267,7 +267,7 @@ def _rescaled(s: _Slice, stored: np.ndarray, modality: str, ignored: set[float])
     slope, intercept = float(rescale.get("RescaleSlope") or 1), float(rescale.get("RescaleIntercept") or 0)
     whole = slope.is_integer() and intercept.is_integer() and stored.dtype.itemsize <= 2
     values = stored.astype(np.int32) * int(slope) + int(intercept) if whole else stored * slope + intercept
-    if "PixelPaddingValue" in s.header:
+    if s.header.get("PixelPaddingValue") is not None:  # the element may be there and empty
         low, high = sorted(_as_stored(v, s.header, stored.dtype) for v in _padding_ends(s.header))
         brightest = high * slope + intercept
         if modality == "CT" and brightest > LARGEST_PADDING_HU:
@@ -279,7 +279,7 @@ def _rescaled(s: _Slice, stored: np.ndarray, modality: str, ignored: set[float])
 
 def _padding_ends(header: Dataset) -> tuple[int, int]:
     value = int(header.PixelPaddingValue)
-    return value, int(header.get("PixelPaddingRangeLimit", value))
+    return value, value if (end := header.get("PixelPaddingRangeLimit")) is None else int(end)
 
 
 def _as_stored(value: int, header: Dataset, dtype: np.dtype) -> int:

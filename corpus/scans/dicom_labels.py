@@ -219,5 +219,5 @@ def _closed_contours(roi: Dataset) -> list[np.ndarray]:
     return [
         np.array(contour.ContourData, np.float64).reshape(-1, 3)
         for contour in roi.get("ContourSequence") or ()
-        if str(contour.ContourGeometricType) in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+        if str(contour.ContourGeometricType) in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR") and contour.get("ContourData")
     ]

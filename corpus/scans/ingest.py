@@ -78,9 +78,9 @@ def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) 
     spacing_z, spacing_y, spacing_x = volume.spacing
     cleaned = [remove_specks(s, (spacing_y, spacing_x), task.params.speck_mm2) for s in volume.label]
     label = np.stack([c for c, _ in cleaned])
-    keep = [z for z in range(len(label)) if label[z].any() or _keep_negative(task, case, z)]
-    if not keep:
+    if not label.any():
         raise Reject("no slice has a labelled organ")
+    keep = [z for z in range(len(label)) if label[z].any() or _keep_negative(task, case, z)]
     shard, first = writer.append(volume.image[keep], label[keep])
     labelled = sorted(volume.labelled)  # one list for all rows
     return [

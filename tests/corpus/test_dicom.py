@@ -161,6 +161,11 @@ def test_padding_written_in_the_wrong_type_is_understood(tmp_path: Path) -> None
     assert (read_series(tmp_path).array[0, 0] == -1024).all()
 
 
+def test_an_empty_padding_value_is_none(tmp_path: Path) -> None:
+    write_series(tmp_path, HU, intercept=0, change=lambda d: d.add_new("PixelPaddingValue", "SS", None))
+    assert np.array_equal(read_series(tmp_path).array.transpose(2, 1, 0), HU)
+
+
 def test_padding_that_would_be_tissue_is_ignored_and_said(tmp_path: Path) -> None:
     image = HU.copy()
     image[:, 3, 3] = 40

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from corpus.scans.contours import fill
@@ -180,6 +181,15 @@ def test_contours_between_the_slices_are_refused(
     rt = write_rtstruct(tmp_path / "rt.dcm", {"liver": [square(z, 2, 9, 3, 7) for z in heights]})
     with pytest.raises(Reject, match=rf"rt\.dcm: liver has contours .*{reason}"):
         read_rtstruct(rt, scan[1])
+
+
+def test_a_contour_without_points_is_passed_over(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    rt = write_rtstruct(tmp_path / "rt.dcm", {"liver": [square(1, 2, 9, 3, 7), square(2, 2, 9, 3, 7)]})
+    header = pydicom.dcmread(rt)
+    header.ROIContourSequence[0].ContourSequence[1].ContourData = None
+    header.save_as(rt)
+    liver = display(read_rtstruct(rt, scan[1])["liver"], scan[1])
+    assert np.flatnonzero(liver.any(axis=(1, 2))).tolist() == [1]
 
 
 def test_points_and_open_lines_are_no_masks(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:

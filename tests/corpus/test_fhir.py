@@ -41,6 +41,8 @@ def test_markup_goes_and_words_stay() -> None:
         "<table><tr><td>Left</td><td>kidney</td></tr></table><ul><li>one<li>two</ul><script>x()</script>tail"
     )
     assert without_markup(html) == "Liver & spleen < 5 cm\nAorta\nLeft kidney\none\ntwo\ntail"
+    assert without_markup("<dl><dt>MRN:</dt><dd>1</dd><dt>Name:</dt><dd>A</dd></dl>B") == "MRN: 1\nName: A\nB"
+    assert without_markup("<html><head><title>R</title><body><p>The liver.") == "The liver.", "an open <head>"
     assert text_of(report("1", presentedForm=form("<p>A</p>B", "text/html; charset=utf-8"))) == "A\nB"
 
 

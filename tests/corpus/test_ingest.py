@@ -208,6 +208,20 @@ def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
     assert (table.groupby("patient")["shard"].nunique() == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"patients": {"case_0.nii.gz": "anna"}}, "expected `patients` to name volumes, such as 'case_0'"),
+        ({"labels": {"background": 0, "liver": 1, "spleen": 1}}, "expected a value of its own for each label"),
+    ],
+)
+def test_a_slip_in_dataset_json_is_named(root: Path, change: dict, says: str) -> None:
+    spec = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps(spec | change))
+    with pytest.raises(InputError, match=says):
+        open_source("nnunet", root)
+
+
 def test_a_dask_cluster_gives_the_same_bytes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 

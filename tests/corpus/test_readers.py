@@ -82,6 +82,30 @@ def test_one_bad_report_never_stops_the_run(tmp_path: Path) -> None:
     assert "UTF-8" in rejects[2].reason
 
 
+def test_a_character_cut_in_two_rejects_its_report_alone(tmp_path: Path) -> None:
+    """As in an emoji that a length limit went through."""
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": 1, "text": "The liver \\ud83d"}\n{"id": 2, "text": "The aorta \\ud83d\\ude42"}\n')
+    reject, report = read_reports("mine", ReportSource("jsonl", str(path)))
+    assert reject == Reject("1", "half of a surrogate pair: a character was cut in two")
+    assert isinstance(report, Report)
+
+
+def test_a_comma_in_an_unquoted_text_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("id,text\n1,The liver, spleen and aorta.\n2,The aorta.,\n3,The spleen.\n")
+    reject, *reports = read_reports("mine", ReportSource("csv", str(path)))
+    assert reject == Reject("1", "more cells than columns: quote a text that holds the delimiter")
+    assert [report.text for report in reports if isinstance(report, Report)] == ["The aorta.", "The spleen."]
+
+
+def test_an_open_quote_swallows_no_reports(tmp_path: Path) -> None:
+    path = tmp_path / "r.tsv"
+    path.write_text('id\ttext\n1\t"Shrunken liver.\n2\tThe spleen is large.\n')
+    with pytest.raises(InputError, match="expected a tsv file, but it is damaged: after line 1, unexpected end"):
+        list(read_reports("mine", ReportSource("tsv", str(path))))
+
+
 def test_a_first_line_without_the_columns_is_rejected_alone(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text('{"note": "header"}\n{"id": 1, "text": "The spleen."}\n')
@@ -188,6 +212,12 @@ def test_tidy_restores_the_line_ends_that_mtsamples_lost() -> None:
     ]
     kept = "The liver, spleen and\r\nkidneys are normal: size, shape."
     assert tidy(kept) == kept.replace("\r\n", "\n")
+
+
+def test_tidy_leaves_one_sort_of_blank_and_one_of_hyphen() -> None:
+    assert tidy("T\u20113, 5\u20138\u202fmm\u2028MRN:\t12\u200b3\u00ad4" + 20 * " " + "x") == (
+        "T-3, 5-8 mm\nMRN: 1234" + 8 * " " + "x"
+    )
 
 
 REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real")) / "text_mtsamples"

@@ -136,6 +136,17 @@ def test_annotations_of_one_scan_are_of_one_patient_without_a_patient_id(study: 
     assert (patients["a-reader1"] == patients["b-reader1"]) == bool(study)
 
 
+def test_annotations_named_by_their_uid_are_told_apart(tmp_path: Path) -> None:
+    """The last number of a UID is no ending; and blanks around a PatientID mean nothing."""
+    for name, patient in (("1.2.3", " anna"), ("1.2.4", "anna ")):
+        image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+        files = write_series(tmp_path / f"ct-{name}", image, series=uid(name), patient=patient)
+        write_seg(tmp_path / name, files, {"Liver": image > 0})
+    cases = open_source("dicom", tmp_path).cases
+    assert [case.volume for case in cases] == ["1.2.3", "1.2.4"]
+    assert len({case.patient for case in cases}) == 1
+
+
 def test_an_annotation_that_fits_no_one_series_is_rejected(tmp_path: Path) -> None:
     write_series(tmp_path / "a", scan(), series=uid("a"))
     write_series(tmp_path / "b", scan(), series=uid("b"))
@@ -192,6 +203,21 @@ def test_png_needs_a_window_for_ct_but_not_for_mr(tmp_path: Path) -> None:
     assert only(open_source("png", tmp_path))[1].modality == "MR"
     (tmp_path / "labels.yaml").write_text(yaml.safe_dump({"labels": {1: "liver"}, "spacing": [5, 2, 1]}))
     with pytest.raises(InputError, match="window: expected the HU of black and of white"):
+        open_source("png", tmp_path)
+
+
+def test_a_picture_with_a_palette_is_no_ct(tmp_path: Path) -> None:
+    write_png(tmp_path, {"window": [-160, 240]})
+    with Image.open(tmp_path / "images/a/9.png") as picture:
+        picture.quantize(4).save(tmp_path / "images/a/9.png")
+    source = open_source("png", tmp_path)
+    with pytest.raises(Reject, match=r"9\.png: expected one channel of greys, found mode P"):
+        read_case(source.cases[0], source)
+
+
+def test_a_patients_volume_that_is_not_there_is_named(tmp_path: Path) -> None:
+    write_png(tmp_path, {"window": [-160, 240], "patients": {"b": "anna"}})
+    with pytest.raises(InputError, match="expected `patients` to name volumes, such as 'a', found b"):
         open_source("png", tmp_path)
 
 

@@ -260,6 +260,8 @@ def test_answers_are_read_however_they_are_laid_out(answer: str) -> None:
 
 
 def test_an_escape_that_json_does_not_know_costs_no_candidate() -> None:
+    assert parse_candidates(r'["One \ud83d liver", "Two \ud83d\ude42"]') == ["One ? liver", "Two \U0001f642"]
+    assert parse_candidates("[" * 2048) == []
     assert parse_candidates(r'["the patient\'s liver", "\"a\" gut"]') == ["the patient's liver", '"a" gut']
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from glob import escape
 from pathlib import Path
 
@@ -38,6 +38,21 @@ class Split:
             raise ValueError(f"{{{error.args[0]}}} must be `case` or a named group of its expression") from None
         if "{case}" not in self.image:
             raise ValueError("image must have {case} in it")
+
+
+def check_patients(patients: Mapping[str, str], cases: Sequence[Case], where: Path) -> None:
+    """Refuse a list of which scans are of one patient that names a scan that isn't there: a patient whose scans it was
+    to keep together would be trained and tested on.
+
+    Raises:
+        InputError: It does.
+    """
+    if unknown := sorted(set(patients) - {case.volume for case in cases}):
+        raise InputError(
+            where,
+            f"expected `patients` to name volumes, such as {cases[0].volume!r}, found {', '.join(unknown[:5])}",
+            "correct the names: no file has these",
+        )
 
 
 def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:

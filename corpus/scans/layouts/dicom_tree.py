@@ -8,6 +8,7 @@ where no PatientID is given.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
 from corpus.scans.layouts.labels import StructureNames, gather
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
+_ENDING = re.compile(r"\.(?:dcm|dicom|ima)$", re.IGNORECASE)
+"""Files are often named by their UID, of which the last number is no ending."""
 READERS = {"SEG": read_seg, "RTSTRUCT": read_rtstruct}
 
 
@@ -63,7 +66,7 @@ class DicomTree:
 
 
 def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], root: Path) -> Annotation:
-    volume = path.relative_to(root).with_suffix("").as_posix().replace("/", "-")
+    volume = _ENDING.sub("", path.relative_to(root).as_posix()).replace("/", "-")
     uids = referred_series(path)
     fitting = [image for image in images if image.uid in uids] or [
         image for image in images if image.frame_of_reference and image.frame_of_reference == series.frame_of_reference
@@ -80,7 +83,7 @@ def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], ro
 
 def _hashed(tag: str) -> str:
     """What stands for a PatientID or UID, which itself goes into no table: 12 hexadecimal digits."""
-    return hashlib.sha256(tag.encode()).hexdigest()[:12]
+    return hashlib.sha256(tag.strip().encode()).hexdigest()[:12]
 
 
 def _study(image: SeriesInfo) -> str:

@@ -19,7 +19,7 @@ from nibabel.orientations import io_orientation
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
-from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
+from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, check_patients
 from corpus.scans.layouts.files import aligned, read_aligned, read_image, read_label
 from corpus.scans.layouts.labels import LabelNames, check_any_organ, organ_id, relabel
 from corpus.scans.nifti import read_nifti
@@ -39,8 +39,7 @@ class NnUNet:
             raise InputError(spec, "expected nnU-Net's dataset.json, found no such file", MISSING_SOURCE_FIX)
         try:
             content = json.loads(spec.read_text(encoding="utf-8"))
-            names = {int(value): name for name, value in content["labels"].items() if name != "background"}
-            ignored = [value for value, name in names.items() if name == IGNORE]
+            values = {str(name): int(value) for name, value in content["labels"].items() if name != "background"}
             patients = {str(case): str(patient) for case, patient in content.get("patients", {}).items()}
             ending, channel = str(content["file_ending"]), str(content["channel_names"].get("0", "CT"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -49,7 +48,10 @@ class NnUNet:
                 f"expected nnU-Net's keys labels (name: integer), file_ending and channel_names, but {error!r}",
                 "see nnU-Net's documentation of dataset.json",
             ) from None
-        names = {value: name for value, name in names.items() if value not in ignored}
+        ignored = [value for name, value in values.items() if name == IGNORE]
+        names = {value: name for name, value in values.items() if value not in ignored}
+        if len(names) + len(ignored) < len(values):
+            raise InputError(spec, f"expected a value of its own for each label, found {values}", "correct `labels`")
         check_any_organ(names.values(), spec)
         modality = "MR" if "MR" in channel.upper() else "CT"
         cases = []
@@ -58,6 +60,7 @@ class NnUNet:
             cases.append(Case(case, patients.get(case, case), path, root / "labelsTr" / (case + ending), modality))
         if not cases:
             raise InputError(root / "imagesTr", f"expected <case>_0000{ending}, found none", MISSING_SOURCE_FIX)
+        check_patients(patients, cases, spec)
         if not ignored:
             return Source(cases, read_image, partial(read_label, names=names))
         return Source(

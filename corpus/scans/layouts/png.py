@@ -28,7 +28,7 @@ from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass, read_yaml, validated
-from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
+from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, check_patients
 from corpus.scans.layouts.labels import LabelNames, check_any_organ, relabel
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
@@ -80,12 +80,13 @@ class Png:
         ]
         if not cases:
             raise InputError(root, "expected folders images/<volume>, found none", MISSING_SOURCE_FIX)
+        check_patients(about.patients, cases, spec)
         return Source(cases, partial(read_image, about=about), partial(read_label, about=about))
 
 
 def read_image(case: Case, about: PngLabels) -> Grid:
     """The case's slices; CT in HU by the window."""
-    array, brightest = _stack(case.image, about.first)
+    array, brightest = _stack(case.image, about.first, palette=False)
     if about.window is not None:
         low, high = about.window
         array = low + array / brightest * (high - low)
@@ -99,7 +100,7 @@ def read_label(case: Case, grid: Grid, about: PngLabels) -> LabelMap:
     if images != masks:
         alone = sorted(set(images) ^ set(masks))
         raise Reject(f"expected a mask for every slice, but {', '.join(alone[:5])} stand alone")
-    array, _ = _stack(case.label, about.first)
+    array, _ = _stack(case.label, about.first, palette=True)
     if array.shape != grid.array.shape:
         raise Reject(f"the masks' shape {array.shape} differs from the images' {grid.array.shape}")
     return relabel(array, about.labels)
@@ -109,15 +110,18 @@ def slices(folder: Path) -> list[Path]:
     """A folder's PNG files in the order of their names, numbers in them by value."""
     return sorted(
         folder.glob("[!.]*.png"),
-        key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)],
+        key=lambda path: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)],
     )
 
 
-def read_png(path: Path) -> tuple[np.ndarray, int]:
-    """The pixels `[H, W]` of a one-channel PNG (indices, if it has a palette), and its brightest grey.
+def read_png(path: Path, palette: bool = True) -> tuple[np.ndarray, int]:
+    """The pixels `[H, W]` of a one-channel PNG, and its brightest grey.
+
+    Args:
+        palette: Whether it may have a palette, whose indices are the pixels.
 
     Raises:
-        Reject: It is unreadable, or has several channels.
+        Reject: It is unreadable, has several channels, or a palette that it may not have.
     """
     try:
         with Image.open(path) as picture:
@@ -125,14 +129,14 @@ def read_png(path: Path) -> tuple[np.ndarray, int]:
             pixels = np.asarray(picture.convert("L") if mode == "1" else picture)
     except Exception as error:
         raise Reject(f"{path.name}: expected a readable PNG, but {type(error).__name__}: {error}") from None
-    if pixels.ndim != 2:
-        raise Reject(f"{path.name}: expected one channel, found mode {mode}")
+    if pixels.ndim != 2 or (mode == "P" and not palette):
+        raise Reject(f"{path.name}: expected one channel{'' if palette else ' of greys'}, found mode {mode}")
     return pixels, DEPTHS.get(mode, 255)
 
 
-def _stack(folder: Path, first: str) -> tuple[np.ndarray, int]:
+def _stack(folder: Path, first: str, palette: bool) -> tuple[np.ndarray, int]:
     """A folder's slices as `[I, J, K]`, inferior slice first, and their brightest grey."""
-    read = [read_png(path) for path in slices(folder)]
+    read = [read_png(path, palette) for path in slices(folder)]
     kinds = {(pixels.shape, brightest) for pixels, brightest in read}
     if len(kinds) != 1:
         raise Reject(f"{folder.name}: expected PNG slices of one size and depth, found {sorted(kinds)}")

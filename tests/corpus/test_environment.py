@@ -1,0 +1,22 @@
+"""Numbers from the environment."""
+
+import pytest
+
+from corpus.environment import positive_number, whole_number
+from corpus.errors import InputError
+
+
+def test_a_number_is_read_and_an_unset_one_has_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLANS_X", "3")
+    assert (whole_number("FLANS_X", 1), positive_number("FLANS_X", 1.5)) == (3, 3.0)
+    monkeypatch.setenv("FLANS_X", "")
+    assert (whole_number("FLANS_X", 1), positive_number("FLANS_X", 1.5)) == (1, 1.5)
+
+
+@pytest.mark.parametrize("value", ["two", "0", "-1", "nan", "inf", "1e999"])
+def test_another_value_is_named_with_its_variable(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLANS_X", value)
+    with pytest.raises(InputError, match=f"FLANS_X: expected a whole number from 1 on, found '{value}'"):
+        whole_number("FLANS_X", 1)
+    with pytest.raises(InputError, match=f"FLANS_X: expected a positive number, found '{value}'"):
+        positive_number("FLANS_X", 1)

@@ -36,7 +36,7 @@ class TestPrompts:
         whole = self.request
         return Request(
             tuple(whole.prompts[i] for i in rows),
-            whole.text[rows],
+            whole.text.take(rows),
             whole.intent[rows],
             tuple(whole.understood[i] for i in rows),
         )

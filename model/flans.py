@@ -28,6 +28,8 @@ from model.organ_head import OrganHead, OrganMaps
 from model.text_encoder import TextEncoderParams, Tokens
 from model.tuned_layers import TunedLayers, TunedShape
 
+_HEADS_AND_AXES = 8
+"""Attention has four heads, and positions are told by two axes."""
 _VOCABULARY = [organ.name for organ in ORGANS]
 
 
@@ -61,10 +63,12 @@ class ModelParams:
             raise ValueError(f"model.resolve must be geometric or learned, found {self.resolve}")
         if self.size % 2 ** len(self.widths):
             raise ValueError(f"model.size must be a multiple of {2 ** len(self.widths)}, found {self.size}")
-        if self.decoder_depth < 1:
-            raise ValueError(f"model.decoder_depth must be at least 1, found {self.decoder_depth}")
+        if min(self.decoder_depth, self.fine_dim, self.size, *self.widths) < 1 or self.width_hu <= 0:
+            raise ValueError("model.decoder_depth, fine_dim, size, widths and width_hu must be above 0")
         if len(self.widths) < 3:
             raise ValueError("model.widths needs at least three levels")
+        if self.dim < 1 or self.dim % _HEADS_AND_AXES:
+            raise ValueError(f"model.dim must be a multiple of {_HEADS_AND_AXES}, found {self.dim}")
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,9 @@ class FLanS(nn.Module):
         config = read_config(directory)
         if "organs" not in config:
             raise InputError(directory / CONFIG, "expected the whole model, found a part of it", "name models/flans")
+        if missing := {"model", "canonicalizer", "tuned", "text_dim"} - config.keys():
+            found = f"expected {', '.join(sorted(missing))}, found none: another version wrote it"
+            raise InputError(directory / CONFIG, found, "train it again: dvc repro")
         if config["organs"] != _VOCABULARY:
             found = "the checkpoint's organs are not those of corpus/organs.yaml"
             raise InputError(directory / CONFIG, found, "train it again: dvc repro")

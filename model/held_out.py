@@ -77,6 +77,9 @@ def read_requests(path: Path) -> pd.DataFrame:
         )
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InputError(path, f"expected a table of requests, but {error}", FIX) from None
+    if path.suffix != ".parquet" and not isinstance(table.index, pd.RangeIndex):
+        raise InputError(path, "expected no more cells than columns", "put a text that holds a comma in quotes")
+    table = table.reset_index(drop=True)
     if missing := [name for name in ("text", "kind") if name not in table]:
         raise InputError(path, f"columns missing: {', '.join(missing)}; found {', '.join(map(str, table))}", FIX)
     if "split" in table:

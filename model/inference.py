@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from statistics import mean
 
@@ -15,7 +14,6 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from corpus.anatomy import BY_NAME, ORGANS
 from corpus.scans.intensity import AIR_HU
@@ -28,7 +26,7 @@ from model.groups import IDENTITY, act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
 from model.resolve import EVERY_ORGAN, Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
-from model.text_encoder import TextEncoder, Tokens, bfloat16_where_fast, build_text_encoder
+from model.text_encoder import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
 from prompts.intent import Intent
 from prompts.spelling import mend
 
@@ -48,10 +46,10 @@ likelier the blur of one that ends nearby. What geometry found in the picture is
 
 @dataclass(frozen=True)
 class Request:
-    """P prompts, read once: their tokens `[P, L, ...]`, intent logits `[P, ...]` and what was understood."""
+    """P prompts, read once: their tokens, intent logits `[P, ...]` and what was understood."""
 
     prompts: tuple[str, ...]
-    text: Tokens
+    text: TokenEmbeddings
     intent: IntentLogits
     understood: tuple[Understanding, ...]
 
@@ -121,14 +119,14 @@ class Segmenter:
             InputError: The checkpoint or the encoder is missing.
         """
         model = FLanS.from_pretrained(directory)
-        sources = read_config(directory).get("training", {}).get("labels", {}).values()
+        sources = read_config(directory).get("training", {}).get("sources", {}).values()
         known = {BY_NAME[name].id for source in sources for name in source["organs"]} or EVERY_ORGAN
         return cls(model, build_text_encoder(model.params.text_encoder), fastest_device(), known)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
         """Read prompts, typing errors mended: what each asks for."""
-        text = self.encoder.encode([mend(prompt) for prompt in prompts])[torch.arange(len(prompts))]
+        text = self.encoder.encode([mend(prompt) for prompt in prompts])
         with bfloat16_where_fast():
             intent = self.model.intent_head.by_length(text, READ_AT_ONCE)
         return Request(tuple(prompts), text, intent, tuple(understand(intent)))
@@ -266,11 +264,9 @@ class Segmenter:
 
     def _spoken(self, request: Request, rows: np.ndarray) -> tuple[Tokens, IntentLogits]:
         """The prompts, and after them the organs' names, as the decoder takes them."""
-        texts, chosen = (request.text, self._names.text), torch.from_numpy(rows)
-        intents = zip(vars(request.intent).values(), vars(self._names.intent).values(), strict=True)
-        columns = zip(*(vars(text).values() for text in texts), strict=True)
-        tokens = Tokens(*(pad_sequence([*chain(*column)], batch_first=True) for column in columns))
-        return tokens[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
+        names, chosen = self._names, torch.from_numpy(rows).clamp(min=0)  # any, where no mask is wanted
+        intents = zip(vars(request.intent).values(), vars(names.intent).values(), strict=True)
+        return request.text.then(names.text)[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
 
     @staticmethod
     def _to_scan(logits: Tensor, frames: Sequence[Frame], pose: Pose, shape: tuple[int, ...]) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.ngrams import BUCKETS, NGRAMS
-from model.text_encoder import CUE_CODES, Tokens, Wording
+from model.text_encoder import CUE_CODES, TokenEmbeddings, Tokens, Wording
 from model.tuned_layers import TunedLayers
 from prompts.cues import CUES, NUMBERS, PICTURES, UNSIDED
 from prompts.intent import (
@@ -226,9 +226,9 @@ class IntentHead(nn.Module):
 
         return replace(read, **{part: together(part) for part in PARTS})
 
-    def by_length(self, text: Tokens, at_once: int) -> IntentLogits:
+    def by_length(self, text: TokenEmbeddings, at_once: int) -> IntentLogits:
         """As `forward`, `at_once` texts of like lengths together: less is computed on padding."""
-        order = text.mask.sum(-1).argsort(stable=True)
+        order = text.start.diff().argsort(stable=True)
         read = [vars(self(text[rows])) for rows in order.split(at_once)]
         return IntentLogits(**{name: torch.cat([part[name] for part in read])[order.argsort()] for name in read[0]})
 

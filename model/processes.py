@@ -46,13 +46,18 @@ def launch(alone: bool = False) -> Fabric:
     capable = torch.cuda.is_available() and accelerator != "cpu"
     capable = capable or bfloat16_is_fast()
     devices, nodes = (1, 1) if alone else _processes()
-    fabric = Fabric(
-        accelerator=accelerator,
-        strategy="auto" if alone else _strategy(devices * nodes),
-        devices=devices,
-        num_nodes=nodes,
-        precision=os.environ.get("FLANS_PRECISION", "bf16-mixed" if capable else "32-true"),  # type: ignore[arg-type]
-    )
+    precision = os.environ.get("FLANS_PRECISION", "bf16-mixed" if capable else "32-true")
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            strategy="auto" if alone else _strategy(devices * nodes),
+            devices=devices,
+            num_nodes=nodes,
+            precision=precision,  # type: ignore[arg-type]
+        )
+    except (ValueError, RuntimeError) as error:
+        found = f"expected an accelerator and a precision that are there, found {accelerator} and {precision}: {error}"
+        raise InputError("FLANS_ACCELERATOR, FLANS_PRECISION", found, "correct or unset them") from None
     fabric.launch()
     return fabric
 

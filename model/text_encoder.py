@@ -92,14 +92,32 @@ class TokenEmbeddings:
         found = embedding.float(), mask, self.cue[index] * mask, ends
         return Tokens(*(x.to(device) for x in found))
 
+    def _packed(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the tokens of some texts lie, one text after the other; and the texts' lengths."""
+        first = self.start[rows]
+        lengths = self.start[rows + 1] - first
+        skipped = torch.repeat_interleave(first - lengths.cumsum(0) + lengths, lengths)
+        return skipped + torch.arange(len(skipped), device=rows.device), lengths
+
     def wording(self, rows: Tensor) -> Wording:
         """The n-grams of some texts, on the rows' device: int64 `[N]`."""
-        at = rows.to(self.start.device)
-        first = self.start[at]
-        lengths = self.start[at + 1] - first
-        skipped = torch.repeat_interleave(first - lengths.cumsum(0) + lengths, lengths)
-        index = skipped + torch.arange(len(skipped), device=at.device)
+        index, lengths = self._packed(rows.to(self.start.device))
         return Wording(self.ngrams[index].to(rows.device), lengths.to(rows.device))
+
+    def take(self, rows: Tensor) -> TokenEmbeddings:
+        """Some texts, not padded: int64 `[N]`."""
+        index, lengths = self._packed(rows)
+        start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        return TokenEmbeddings(self.embedding[index], self.cue[index], self.ngrams[index], start)
+
+    def then(self, other: TokenEmbeddings) -> TokenEmbeddings:
+        """These texts, and others after them."""
+        return TokenEmbeddings(
+            torch.cat([self.embedding, other.embedding]),
+            torch.cat([self.cue, other.cue]),
+            torch.cat([self.ngrams, other.ngrams]),
+            torch.cat([self.start, self.start[-1] + other.start[1:]]),
+        )
 
     def to(self, device: torch.device) -> TokenEmbeddings:
         """The same on another device."""
@@ -229,7 +247,7 @@ def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
     """All of a text encoder's network, and its tokenizer.
 
     Raises:
-        InputError: Its files can't be found.
+        InputError: Its files can't be found, the tokenizer's among them.
     """
     from transformers import AutoModel, AutoTokenizer, CLIPTextModel
 
@@ -238,4 +256,17 @@ def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
         weights, revision = CLIP if params.kind == "clip" else (str(builtin_folder()), None)
     loader = AutoModel if params.kind == "sentence" else CLIPTextModel
     network = load_transformers(loader, KEY, params.kind, weights, revision)
-    return network, AutoTokenizer.from_pretrained(weights, revision=revision)
+    tokenizer: Any = ()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(weights, revision=revision)
+        found = f"one of {len(tokenizer)} words"
+    except (OSError, ValueError) as error:
+        found = str(error).strip().splitlines()[0]
+    # Without its files a tokenizer of a few special words comes, to which every word is unknown.
+    if len(tokenizer) < network.config.vocab_size // 2:
+        raise InputError(
+            f"params.yaml: {KEY}",
+            f"expected the tokenizer of {weights}, of {network.config.vocab_size} words, but found {found}",
+            "put its files (tokenizer.json, tokenizer_config.json, or vocab.txt) beside the weights",
+        )
+    return network, tokenizer

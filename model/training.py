@@ -101,6 +101,8 @@ def fit(
             log(step, values)
         advance(progress.step)
 
+    if params.patience and not progress.step:
+        run.check_watch(_validate(module, [validation[0]], fabric))
     steps = range(progress.step, progress.step if run.stopped else params.steps)
     loaders = whole_number("FLANS_LOADERS", 0, least=0)
     loader: DataLoader = DataLoader(training, batch_size=None, sampler=steps, num_workers=loaders)  # type: ignore[arg-type]
@@ -161,7 +163,13 @@ def training_step(fabric: Fabric, module: Any, optimizer: Any, *batches: Any) ->
             losses = module(batch)
             fabric.backward(losses["loss"] / len(batches))
         found.append({name: value.detach() for name, value in losses.items()})
-    fabric.clip_gradients(module, optimizer, max_norm=MAX_GRADIENT_NORM)
+    norm = fabric.clip_gradients(module, optimizer, max_norm=MAX_GRADIENT_NORM, error_if_nonfinite=False)
+    if norm is not None and not torch.isfinite(norm):
+        raise InputError(
+            "this training's section of params.yaml",
+            "training has diverged: a gradient is no number",
+            "lower learning_rate, or lengthen warmup",
+        )
     optimizer.step()
     optimizer.zero_grad()
     return {name: torch.stack([losses[name] for losses in found]).mean() for name in found[0]}

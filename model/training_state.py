@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import inf
@@ -106,15 +106,23 @@ class TrainingState:
         yield
         _set(self.weights, own)
 
+    def check_watch(self, losses: Iterable[str]) -> None:
+        """Refuse to watch a loss that there isn't.
+
+        Raises:
+            InputError: So it is.
+        """
+        known = [name for name in losses if not name.endswith(SHARES)]
+        if self.params.watch not in known:
+            raise InputError(
+                "params.yaml", f"no loss is called {self.params.watch}", f"watch one of {', '.join(known)}"
+            )
+
     def judge(self, values: dict[str, float]) -> None:
         """Enter a validation's values, and keep the weights if they are the best so far."""
         progress, watched = self.progress, f"val/{self.params.watch}"
         progress.history.append((progress.step, values))
         if self.params.patience:
-            losses = [name for name in values if name.startswith("val/") and not name.endswith(SHARES)]
-            if watched not in losses:
-                known = ", ".join(name.removeprefix("val/") for name in losses)
-                raise InputError("params.yaml", f"no loss is called {self.params.watch}", f"watch one of {known}")
             progress.stale += 1
             if not values[watched] < progress.best:  # a loss that is not a number is no better
                 return

@@ -67,16 +67,17 @@ def load_tuned_layers(params: TextEncoderParams) -> TunedLayers:
     width = network.config.hidden_size
     if not params.tuned:
         return TunedLayers(width, TunedShape())
-    if params.kind != "sentence" or not hasattr(network.encoder.layer[0], "attention"):
+    layers = getattr(getattr(network, "encoder", None), "layer", ())
+    if not layers or not {name for names in _NAMES.values() for name in names} <= _parts(layers[0]):
         raise InputError(f"{KEY}.tuned", "only layers like BERT's can learn along", "set it to 0 in params.yaml")
     first = params.layers or 0
-    last, count = first + params.tuned, len(network.encoder.layer)
+    last, count = first + params.tuned, len(layers)
     if not first or last > count:
         found = f"expected layers + tuned to be at most {count}, and layers at least 1, found {first} + {params.tuned}"
         raise InputError(KEY, found, "correct it in params.yaml")
     shape = TunedShape(params.tuned, network.config.num_attention_heads, network.config.intermediate_size)
     tuned = TunedLayers(width, shape)
-    for layer, source in zip(tuned.layers, network.encoder.layer[first:last], strict=True):
+    for layer, source in zip(tuned.layers, layers[first:last], strict=True):
         layer.load_state_dict(_as_torch_names(source.state_dict()))
     return tuned
 
@@ -90,6 +91,10 @@ _NAMES = {
     "norm2.": ("output.LayerNorm.",),
 }
 """Of `nn.TransformerEncoderLayer`, and of `transformers`' BertLayer, whose weights are put one under the other."""
+
+
+def _parts(layer: nn.Module) -> set[str]:
+    return {name.removesuffix("weight") for name in layer.state_dict()}
 
 
 def _as_torch_names(source: dict[str, Tensor]) -> dict[str, Tensor]:

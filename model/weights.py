@@ -7,9 +7,11 @@ import hashlib
 import re
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from corpus.errors import InputError
@@ -58,9 +60,10 @@ def load_transformers(loader: Any, key: str, kind: str, weights: str, revision: 
         network, report = loader.from_pretrained(
             weights, revision=revision, local_files_only=local, output_loading_info=True, dtype=torch.float32
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         first = str(error).strip().splitlines()[0]
-        fix = "give a folder with config.json and model.safetensors (or pytorch_model.bin)" if local else fetch
+        holds = "config.json, model.safetensors (or pytorch_model.bin) and, of text, the tokenizer's files"
+        fix = f"give a folder with {holds}" if local else fetch
         raise InputError(where, f"expected the weights of {weights}, but {first}", fix) from None
     # What a file lacks would be left at random.
     if missing := sorted(report["missing_keys"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +39,11 @@ def _piped() -> str:
     return sys.stdin.buffer.read().decode("utf-8", errors="replace")
 
 
+def _typed(prompts: list[str]) -> list[str]:
+    """Arguments, of which the same is true."""
+    return [os.fsencode(prompt).decode("utf-8", errors="replace") for prompt in prompts]
+
+
 Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
 CHECKPOINT = Path("models/flans")
 ADAPTERS = sorted(path.stem for path in Path(__file__).parents[1].glob("corpus/scans/datasets/*.yaml"))
@@ -67,13 +73,13 @@ def segment(
     from pipelines.segment import segment_scan
     from pipelines.stage import results
 
-    for answer in segment_scan(scan, prompts, out, checkpoint, modality.value):
+    for answer in segment_scan(scan, _typed(prompts), out, checkpoint, modality.value):
         asked, found = answer["asked"], answer["organ"] or "nothing"
         what = found if asked in (None, found) else f"{asked}, here {found}"
         results.print(
             f"[bold]{escape(answer['prompt'])}[/]  ->  {answer['kind']}: {what} "
             f"(confidence {answer['confidence']:.2f}), {answer['size']}",
-            f"   {answer['mask']}\n   {answer['overlay']}",
+            f"   {escape(answer['mask'])}\n   {escape(answer['overlay'])}",
             sep="\n",
             soft_wrap=True,
         )
@@ -92,7 +98,7 @@ def understand(
     from model.inference import Segmenter
 
     segmenter = Segmenter.from_pretrained(checkpoint)
-    texts = prompts or [line for line in _piped().splitlines() if line.strip()]
+    texts = _typed(prompts or []) or [line for line in _piped().splitlines() if line.strip()]
     for start in range(0, len(texts), 256):
         request = segmenter.read(texts[start : start + 256])
         for text, understood in zip(request.prompts, request.understood, strict=True):

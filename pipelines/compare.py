@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from corpus.errors import InputError
@@ -106,7 +107,7 @@ def _name(row: dict[str, Any]) -> str:
 
 def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:
     """Print what got worse first, and where the rest is."""
-    results.print(f"[bold]Dice, what got worse first. A: {first}, B: {second}[/]")
+    results.print(f"[bold]Dice, what got worse first. A: {escape(first)}, B: {escape(second)}[/]")
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("", "A", "B", "B - A", "95% interval", "p, Holm", ""):
         shown.add_column(column, justify="right" if column[:1] in ("A", "B", "p") else "left", no_wrap=bool(column))

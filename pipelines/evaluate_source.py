@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
 
 from corpus.errors import InputError
 from corpus.params import load_params, plain
@@ -176,11 +177,13 @@ def _evaluate_volumes(trial: Trial, parts: Path) -> Evaluated:
 def _report(out: Path, given: bool) -> None:
     rejects, not_asked = (pd.read_csv(out / name) for name in (REJECTS, NOT_ASKED))
     for row in rejects.to_dict("records"):
-        console.print(f"[yellow]Not used:[/] {row['volume']}: ", end="")
-        console.print(row["reason"], markup=False)
+        console.print("[yellow]Not used:[/] ", end="")
+        console.print(f"{row['volume']}: {row['reason']}", markup=False)
     if len(not_asked):
         named = ", ".join(sorted(set(not_asked["target"])))
-        console.print(f"[yellow]{not_asked['masks'].sum()} masks had no request[/] ({named}); see {out / NOT_ASKED}")
+        console.print(
+            f"[yellow]{not_asked['masks'].sum()} masks had no request[/] ({named}); see {escape(str(out / NOT_ASKED))}"
+        )
     if given:
         console.print("These are your requests: whether training saw any of them isn't known.")
     results.print(f"Figures: {out / 'metrics.json'}, one row a case: {out / 'cases.parquet'}", markup=False)

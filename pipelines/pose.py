@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from corpus.scans.adapters import Reject, open_source, read_case
@@ -98,7 +99,7 @@ def show(table: pd.DataFrame, out: Path) -> None:
         verdict = f"[{COLOURS[row['verdict']]}]{row['verdict']}[/]"
         network = f"{row['network']} {row['probability']}".strip()
         upright = "" if row["verdict"] == "agrees" else row["upright"]
-        shown.add_row(row["volume"], row["header"], verdict, upright, row["slices"], network)
+        shown.add_row(escape(row["volume"]), escape(row["header"]), verdict, escape(upright), row["slices"], network)
     results.print(shown)
     counts = table["verdict"].value_counts()
     results.print(

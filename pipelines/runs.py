@@ -16,6 +16,7 @@ import yaml
 from corpus.errors import InputError
 from corpus.params import PARAMS
 from model.comparison import COLUMNS
+from pipelines.reporting import read_json
 from pipelines.stage import EVALUATION
 
 WORKSPACE = "workspace"
@@ -52,11 +53,13 @@ def open_run(name: str) -> Run:
     """
     folder = Path() if name == WORKSPACE else Path(name)
     if (folder / RUN).is_file():
-        described = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        described = read_json(folder / RUN, "evaluate", ("source", "requests", "checkpoint", "parameters"))
         source, requests = described["source"], described["requests"]
         data = {"requests": requests["sha256"], "source": json.dumps(source, sort_keys=True)}
         data |= {"checkpoint": described["checkpoint"]["sha256"]}
-        return Run(name, _cases(name, (folder / CASES).read_bytes()), flat(described["parameters"]), data, {})
+        fix = "let flans evaluate finish: the same command goes on where it was"
+        cases = _cases(name, _file(name, Path(CASES), lambda path: (folder / path).read_bytes(), fix))
+        return Run(name, cases, flat(described["parameters"]), data, {})
     if name == WORKSPACE or (folder / EVALUATION / CASES).is_file():
         return _project(name, lambda path: (folder / path).read_bytes())
     if folder.is_dir():

@@ -67,7 +67,7 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
             opened = Image.open(path)
             brightest = DEPTHS.get(opened.mode)
             grey = np.asarray(opened if brightest else opened.convert("L"), np.float64) / (brightest or 255)
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise InputError(path, f"expected a PNG picture, but {error}", fix) from None
         hu = np.rint(level - width / 2 + grey * width).astype(np.int16)
         return Scan(hu[None], PNG_SPACING)

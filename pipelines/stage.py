@@ -50,7 +50,7 @@ def stage(main: Callable[P, None]) -> Callable[P, None]:
         try:
             main(*args, **kwargs)
         except InputError as error:
-            console.print("[bold red]Stopped before any work was done or lost.[/]")
+            console.print("[bold red]Stopped. What was made before is kept.[/]")
             console.print(str(error), markup=False, soft_wrap=True)
             sys.exit(1)
 
@@ -67,7 +67,7 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[..
     """A progress bar on the terminal; yields `advance(n=1, total=None)`, which may also set the total."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),

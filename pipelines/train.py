@@ -50,10 +50,12 @@ def learned(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[
 def learned_from_slices(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[str, Any]:
     """The same, and what it says of the data set."""
     manifest = _manifest()
-    table = pd.read_parquet(DATASET / "slices.parquet", columns=["source", "volume", "modality", "labelled"])
+    table = pd.read_parquet(DATASET / "slices.parquet", columns=["source", "volume", "modality", "labelled", "split"])
+    table = table[table["split"] == "train"]
     names = {organ.id: organ.name for organ in ORGANS}
-    labels = {
+    sources = {
         str(source): {
+            "slices": len(rows),
             "volumes": int(rows["volume"].nunique()),
             "modality": sorted(rows["modality"].unique()),
             "organs": [names[i] for i in sorted({int(i) for organs in rows["labelled"] for i in organs})],
@@ -62,8 +64,8 @@ def learned_from_slices(stage: str, params: TrainParams, figures: dict[str, floa
     }
     return {
         **learned(stage, params, figures),
-        **{name: manifest[name] for name in ("sources", "patients", "slices")},
-        "labels": labels,
+        **{name: manifest[name] for name in ("patients", "slices")},
+        "sources": sources,
         "dataset_sha256": manifest["sha256"],
     }
 

@@ -96,8 +96,8 @@ def split_patients(
         fold: Who is tested on, in place of a share.
 
     Raises:
-        InputError: A source has fewer than three patients, or too few for its folds, or no source is left to train on
-            or to test on.
+        InputError: A source has fewer than three patients, or too few for its folds, or no source is left to train,
+            to validate or to test on.
     """
     result: dict[str, str] = {}
     for source, group in patients.groupby("source", sort=True):
@@ -118,11 +118,11 @@ def split_patients(
                 "lower dataset.fold.of in params.yaml, or add scans to the source",
             )
         result |= _deal_fold(names, params, fold) if fold else _deal(names, params)
-    for needed in ("train", "test"):
-        if needed not in result.values():
+    for split, use in {"train": "train", "val": "validate", "test": "test"}.items():
+        if split not in result.values():
             raise InputError(
                 "params.yaml dataset.out_of_domain and training_only",
-                f"expected a source that is left to {needed} on, found {', '.join(sorted(whole))} named",
+                f"expected a source that is left to {use} on, found {', '.join(sorted(whole))} named",
                 "take one out of its list, or add a source to ingest.sources",
             )
     return result

@@ -22,12 +22,11 @@ from tests.model.test_flans import D4, PARAMS, TEXT_DIM
 TRAINING: dict[str, Any] = {
     "stage": "joint",
     "parameters": {"steps": 7, "ema": 0.5},
-    "sources": {"ours": 30, "theirs": 12},
     "patients": {"train": 8, "val": 1, "test": 2},
     "slices": {"train": 30, "val": 4, "test": 8},
-    "labels": {
-        "ours": {"volumes": 9, "modality": ["CT"], "organs": ["liver", "spleen"]},
-        "theirs": {"volumes": 2, "modality": ["CT", "MR"], "organs": ["liver"]},
+    "sources": {
+        "ours": {"slices": 22, "volumes": 9, "modality": ["CT"], "organs": ["liver", "spleen"]},
+        "theirs": {"slices": 8, "volumes": 2, "modality": ["CT", "MR"], "organs": ["liver"]},
     },
     "dataset_sha256": {"samples.parquet": "0123abcd"},
     "validation": {"loss": 1.25, "dice": 0.75},
@@ -70,8 +69,8 @@ def test_the_card_says_data_figures_and_limits(model: FLanS, tmp_path: Path) -> 
     for row in (
         "| patients | 8 | 1 | 2 |",
         "| slices | 30 | 4 | 8 |",
-        "| ours | 30 | 9 | CT | liver, spleen |",
-        "| theirs | 12 | 2 | CT, MR | liver |",
+        "| ours | 22 | 9 | CT | liver, spleen |",
+        "| theirs | 8 | 2 | CT, MR | liver |",
         "| steps | 7 |",
         "| dice | 0.75 |",
     ):

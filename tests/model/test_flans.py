@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -101,7 +102,9 @@ def hu(height: int, width: int, slices: int = 1) -> np.ndarray:
     [
         ({"resolve": "both"}, "must be geometric or learned, found both"),
         ({"size": 30}, "must be a multiple of 8, found 30"),
-        ({"decoder_depth": 0}, "decoder_depth must be at least 1, found 0"),
+        ({"decoder_depth": 0}, "must be above 0"),
+        ({"width_hu": 0.0}, "must be above 0"),
+        ({"dim": 36}, "must be a multiple of 8, found 36"),
         ({"widths": (8, 12)}, "at least three levels"),
     ],
 )
@@ -117,11 +120,11 @@ def test_shapes_and_one_encoding_for_all_prompts(segmenter: Segmenter) -> None:
     request = segmenter.read(["a", "bc", "def"])
     intent = type(request.intent)(**{k: v.repeat(2, 1) for k, v in vars(request.intent).items()})
     organs = one_hot_organs(torch.tensor([[1, 2, 0]] * 2))
-    together = model.decode(image, request.text.expand(2), intent, organs)
+    together = model.decode(image, request.text[torch.arange(3)].expand(2), intent, organs)
     assert together.shape == (2, 3, SIZE, SIZE)
     alone = segmenter.read(["bc"])
     intent = type(alone.intent)(**{k: v.repeat(2, 1) for k, v in vars(alone.intent).items()})
-    single = model.decode(image, alone.text.expand(2), intent, organs[:, 1:2])
+    single = model.decode(image, alone.text[torch.arange(1)].expand(2), intent, organs[:, 1:2])
     assert torch.allclose(single[:, 0], together[:, 1], atol=1e-4), "a prompt's answer doesn't depend on its neighbours"
 
 
@@ -266,8 +269,9 @@ def test_structures_that_training_never_labelled_are_no_answer(
 ) -> None:
     monkeypatch.setattr("model.inference.build_text_encoder", lambda params: Letters())
     monkeypatch.setenv("FLANS_ACCELERATOR", "cpu")
-    labels = {"ours": {"volumes": 1, "modality": ["CT"], "organs": ["liver", "kidney"]}}
-    segmenter.model.save_pretrained(tmp_path, {"stage": "test", "labels": labels})
+    sources = {"ours": {"slices": 9, "volumes": 1, "modality": ["CT"], "organs": ["liver", "kidney"]}}
+    rest: dict[str, Any] = {"patients": {}, "slices": {}, "dataset_sha256": {"samples.parquet": "0123"}}
+    segmenter.model.save_pretrained(tmp_path, {"stage": "test", "sources": sources, **rest})
     known = Segmenter.from_pretrained(tmp_path).known
     assert known == {BY_NAME["liver"].id, BY_NAME["kidney"].id}
     segmenter.model.save_pretrained(tmp_path, {"stage": "test"})
@@ -276,6 +280,14 @@ def test_structures_that_training_never_labelled_are_no_answer(
 
 def test_a_data_set_without_variants_has_none_to_understand(segmenter: Segmenter) -> None:
     assert variants_understood(segmenter, pd.DataFrame({"split": ["train"]})) == {}
+
+
+def test_a_checkpoint_of_another_version_is_named(segmenter: Segmenter, tmp_path: Path) -> None:
+    segmenter.model.save_pretrained(tmp_path, {"stage": "test"})
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "tuned"}))
+    with pytest.raises(InputError, match=r"config\.json: expected tuned, found none: another version wrote it"):
+        FLanS.from_pretrained(tmp_path)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

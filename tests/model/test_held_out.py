@@ -91,6 +91,7 @@ def test_organ_or_attribute_serve_where_there_is_no_target(tmp_path: Path) -> No
         ("text,kind,target\nthe liver,organs,liver\n", r"line 2: kind: must be one of .* found 'organs'"),
         ("text,kind,target\nthe liver,anatomy,\n", r"line 2: target: must be one of .* found none"),
         ("text,kind,organ\n,anatomy,liver\n", "line 2: expected a request's text"),
+        ("text,kind,target\nthe liver, please,anatomy,liver\n", "no more cells than columns"),
         ("text,kind\nthank you,none\n", "expected requests that ask for something"),
         ("", "expected a table of requests"),
     ],

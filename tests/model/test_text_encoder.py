@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -58,6 +59,8 @@ def test_the_wording_of_some_texts_is_theirs_and_may_hide_the_structure() -> Non
     assert wording.lengths.tolist() == [4, 4]
     assert torch.equal(wording.ngrams, torch.cat([read[rows[i : i + 1]].ngrams[0] for i in range(2)]))
     assert all(map(torch.equal, wording, read[rows].wording))
+    for some, those in ((read.take(rows), rows), (read.take(rows).then(read), torch.tensor([2, 0, 0, 1, 2]))):
+        assert all(map(torch.equal, vars(some[torch.arange(len(some))]).values(), vars(read[those]).values()))
     same = (wording.ngrams[:4] == wording.ngrams[4:]).view(4, 2, -1).all(-1)
     assert same.tolist() == [[True, True], [True, True], [False, True], [False, True]]
 
@@ -111,6 +114,19 @@ def test_offline_it_says_what_to_fetch_and_where_to_put_it(
     with pytest.raises(InputError, match=fetch) as caught:
         build_text_encoder(params)
     assert f"set model.text_encoder: {{kind: {params.kind}, weights: DIR}}" in caught.value.fix
+
+
+@pytest.mark.parametrize("kind", ["sentence", "clip"])
+def test_weights_without_their_tokenizer_are_refused(kind: Literal["sentence", "clip"], tmp_path: Path) -> None:
+    """`transformers` makes one up, to which every word is unknown."""
+    from transformers import BertConfig, BertModel, CLIPTextConfig, CLIPTextModel
+
+    small = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    network = BertModel(BertConfig(**small)) if kind == "sentence" else CLIPTextModel(CLIPTextConfig(**small))
+    network.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"expected the tokenizer of .*, of \d{5} words") as caught:
+        build_text_encoder(TextEncoderParams(kind, str(tmp_path)))
+    assert "tokenizer.json" in caught.value.fix
 
 
 def test_a_text_goes_through_the_first_layers_alone() -> None:

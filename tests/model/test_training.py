@@ -167,7 +167,7 @@ def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(tmp_pa
 
 def test_a_loss_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
     whole, history, _ = train_needle(tmp_path, patience=3)
-    needle, with_a_gap, _ = train_needle(tmp_path, lost=2, patience=3)
+    needle, with_a_gap, _ = train_needle(tmp_path, lost=3, patience=3)  # once to learn the losses' names
     assert np.isnan(with_a_gap[1])
     assert with_a_gap[2:] == history[2:]
     assert needle.weight.item() == whole.weight.item()
@@ -187,6 +187,13 @@ def test_a_loss_to_watch_must_exist(tmp_path: Path) -> None:
     for name in ("dise", "dice"):  # of Dice more is better
         with pytest.raises(InputError, match=r"watch one of loss$"):
             train_needle(tmp_path, patience=1, watch=name)
+    assert not any(tmp_path.iterdir()), "said before the first step"
+
+
+def test_a_training_that_diverges_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Needle, "forward", lambda self, batch: {"loss": (self.weight * torch.nan).mean()})
+    with pytest.raises(InputError, match="training has diverged: a gradient is no number"):
+        train_needle(tmp_path)
 
 
 def test_a_batch_in_parts_is_the_same_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +267,10 @@ def test_where_training_runs(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("FLANS_DEVICES", "0"), ("FLANS_NODES", "two"), ("FLANS_STRATEGY", "dp"), ("FLANS_LOADERS", "-1")],
+    [
+        *[("FLANS_DEVICES", "0"), ("FLANS_NODES", "two"), ("FLANS_STRATEGY", "dp"), ("FLANS_LOADERS", "-1")],
+        *[("FLANS_ACCELERATOR", "gpuu"), ("FLANS_PRECISION", "bf17")],
+    ],
 )
 def test_a_launch_that_makes_no_sense_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -270,7 +280,9 @@ def test_a_launch_that_makes_no_sense_is_refused(
         run(tmp_path, PARAMS)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"accumulate": 0}, {"ema": 1.0}, {"ema": -0.1}, {"patience": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"accumulate": 0}, {"ema": 1.0}, {"ema": -0.1}, {"patience": -1}, {"learning_rate": 0.0}]
+)
 def test_parameters_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         TrainParams(**(vars(PARAMS) | wrong))

@@ -47,6 +47,17 @@ def test_layers_that_there_are_not_are_named(layers: int | None, tuned: int, say
         load_tuned_layers(TextEncoderParams("sentence", layers=layers, tuned=tuned))
 
 
+def test_layers_of_another_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import DistilBertConfig, DistilBertModel, MPNetConfig, MPNetModel
+
+    distil = DistilBertModel(DistilBertConfig(dim=8, hidden_dim=16, n_layers=1, n_heads=2))
+    small = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    for network in (distil, MPNetModel(MPNetConfig(**small))):
+        monkeypatch.setattr("model.tuned_layers.load_network", lambda params, network=network: (network, None))
+        with pytest.raises(InputError, match="only layers like BERT's can learn along"):
+            load_tuned_layers(TextEncoderParams("sentence", layers=1, tuned=1))
+
+
 def test_they_are_part_of_a_checkpoint(tmp_path: Path) -> None:
     torch.manual_seed(0)
     names, shape = torch.randn(N_ORGANS, TEXT_DIM), TunedShape(2, 2, 16)

@@ -167,6 +167,16 @@ def test_five_patients_cannot_reach_significance_and_it_says_so(tmp_path: Path) 
     assert "below 0.0625" in (tmp_path / "out/compare.html").read_text(encoding="utf-8")
 
 
+def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:
+    run = folder_run(tmp_path / "a", cases_of(), 10)
+    (tmp_path / "a/cases.parquet").unlink()
+    result = compare(run, run)
+    assert result.exit_code == 1
+    assert "let flans evaluate finish" in result.stderr
+    (tmp_path / "a/run.json").write_text("{")
+    assert "expected JSON" in compare(run, run).stderr
+
+
 def test_cases_of_an_older_version_are_named(tmp_path: Path) -> None:
     run = folder_run(tmp_path / "a", cases_of().drop(columns="truth"), 10)
     result = compare(run, run)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from model.groups import NAMES
-from pipelines.reporting import LYING, SCANS, TRANSFORMS, Curve, asked_for, curve, percent, round_robin, ticks
+from pipelines.reporting import (
+    LYING,
+    SCANS,
+    TRANSFORMS,
+    Curve,
+    asked_for,
+    curve,
+    percent,
+    read_table,
+    round_robin,
+    ticks,
+)
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
 
@@ -29,6 +42,12 @@ def test_a_curve_spans_its_axes() -> None:
     share = curve("dice", {"val": pd.DataFrame({"step": [1, 2], "dice": [0.8, float("nan")]})})
     assert [text for _, text in share.y_ticks] == ["0", "0.5", "1"]
     assert len(share.lines["val"].split()) == 1
+
+
+def test_a_figure_that_is_no_number_is_left_out_of_its_curve(tmp_path: Path) -> None:
+    (tmp_path / "loss.tsv").write_text("step\tloss\n10\t2.5\n20\tnan\n30\t1.5\n")
+    table = read_table(tmp_path / "loss.tsv", "train", ("step", "loss"))
+    assert len(curve("loss", {"val": table}).lines["val"].split()) == 2
 
 
 @pytest.mark.parametrize(

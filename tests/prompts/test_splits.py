@@ -33,6 +33,11 @@ def test_too_few_patients_for_the_folds_are_named() -> None:
         FoldParams(of=5, test=5)
 
 
+def test_a_source_to_validate_on_is_asked_for() -> None:
+    with pytest.raises(InputError, match=r"a source that is left to validate on, found s, t named"):
+        split_patients(PATIENTS, HALF, 0, whole={"s": "train", "t": "test"})
+
+
 def built(out: Path, limit: LimitParams) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     build_dataset(*inputs(20), replace(TARGETS, absent=0), replace(PARAMS, limit=limit), out)
     return tuple(pd.read_parquet(out / f"{name}.parquet") for name in ("slices", "samples", "texts"))  # type: ignore[return-value]

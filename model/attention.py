@@ -1,4 +1,5 @@
-"""Multi-head attention and the two-way block of SAM's mask decoder (Kirillov et al. 2023, appendix A)."""
+"""Multi-head attention, a transformer's layer, and the two-way block of SAM's mask decoder (Kirillov et al. 2023,
+appendix A)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,23 @@ from torch.nn import functional as F
 def spread(x: Tensor, n: int) -> Tensor:
     """`[N, ...]` -> `[n, ...]`, each as often as the others."""
     return x if len(x) == n else x.repeat_interleave(n // len(x), 0)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention, by PyTorch's fused kernel; but for bfloat16 on a CPU, where that kernel's backward
+    pass takes two to seven times as long as plain products.
+
+    Args:
+        q: `[..., Lq, d]`; k and v: `[..., Lk, d]`.
+        mask: Broadcasts to `[..., Lq, Lk]`: bool, False is not attended to (each query needs one that is), or float, to
+            be added to the scores.
+    """
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v, mask)
+    scores = q * q.shape[-1] ** -0.5 @ k.mT
+    if mask is not None:
+        scores = scores.masked_fill_(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return scores.softmax(-1) @ v
 
 
 class Attention(nn.Module):
@@ -36,8 +54,36 @@ class Attention(nn.Module):
             spread(layer(x), n).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.q, q), (self.k, k), (self.v, v))
         )
-        attended = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None, :])
+        attended = attend(q, k, v, None if mask is None else mask[:, None, None, :])
         return self.out(attended.transpose(1, 2).flatten(-2))
+
+
+class EncoderLayer(nn.Module):
+    """A transformer's layer: tokens attend to one another, and go through two layers of their own.
+
+    Args:
+        dim: Width of the tokens.
+        heads: Number of heads.
+        hidden: Width of the two layers' hidden units.
+        norm_first: Norms before attention and layers (Xiong et al. 2020), not after them, as BERT has it.
+        eps: Of the norms.
+    """
+
+    def __init__(self, dim: int, heads: int, hidden: int, norm_first: bool, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.attention = Attention(dim, heads)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim, eps) for _ in range(2))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Tokens `[N, L, dim]`, mask bool `[N, L]` (False is not attended to) -> tokens."""
+        if self.norm_first:
+            y = self.norms[0](x)
+            x = x + self.attention(y, y, y, mask)
+            return x + self.mlp(self.norms[1](x))
+        x = self.norms[0](x + self.attention(x, x, x, mask))
+        return self.norms[1](x + self.mlp(x))
 
 
 class TokenBlock(nn.Module):

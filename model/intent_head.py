@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
+from model.attention import EncoderLayer
 from model.ngrams import BUCKETS, NGRAMS
 from model.text_encoder import CUE_CODES, TokenEmbeddings, Tokens, Wording
 from model.tuned_layers import TunedLayers
@@ -129,8 +130,8 @@ class Reader(nn.Module):
         self.cue = nn.Embedding(CUE_CODES, dim, padding_idx=0)
         self.register_buffer("sort", _sorts(), persistent=False)
         self.summary = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
-        layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(dim), enable_nested_tensor=False)
+        self.layers = nn.ModuleList(EncoderLayer(dim, 4, 2 * dim, norm_first=True) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
         self.classify = _classifiers(dim)
         self.point = nn.Linear(dim, 1)
         self.trust = nn.Parameter(torch.full((1,), 4.0))
@@ -142,7 +143,9 @@ class Reader(nn.Module):
         x = self.project(text.embedding).masked_fill(self._hidden(sort < 0)[..., None], 0.0) + self.cue(sort.abs())
         x = torch.cat([self.summary.expand(len(x), -1, -1), x], 1)
         keep = torch.cat([text.mask.new_ones(len(x), 1), text.mask], 1)
-        x = self.encoder(x, src_key_padding_mask=~keep)
+        for layer in self.layers:
+            x = layer(x, keep)
+        x = self.norm(x)
         embedding = x[:, 0]
         logits = {part: classifier(embedding) for part, classifier in self.classify.items()}
         # The cues come in this order, others after them, and of each part the first class stands for none of them.

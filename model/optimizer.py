@@ -117,7 +117,6 @@ def parameter_groups(module: nn.Module, params: TrainParams) -> list[dict[str, A
 
 def _matrices(layer: nn.Module) -> list[Tensor]:
     """The weights of a hidden layer, convolutions' among them, which are matrices of one row an output channel."""
-    if not isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.MultiheadAttention):
+    if not isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         return []
-    weights = [getattr(layer, name, None) for name in ("weight", "in_proj_weight")]
-    return [w for w in weights if w is not None and min(len(w), w[0].numel()) >= HIDDEN]
+    return [layer.weight] if min(len(layer.weight), layer.weight[0].numel()) >= HIDDEN else []

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from corpus.params import params_dataclass
+from model.attention import attend
 
 CHANNELS = 256
 """Of the embedding."""
@@ -112,7 +113,7 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(self.norm(windows)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         q, k, v = qkv.chunk(3, -1)
         bias = self.attention_biases[:, self.distance].to(q.dtype)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        attended = attend(q, k, v, bias)
         y = self.proj(attended.transpose(1, 2).flatten(-2)).view(batch, rows, columns, w, w, dim)
         return y.transpose(2, 3).reshape(x.shape)[:, :height, :width]
 

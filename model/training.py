@@ -11,14 +11,13 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from corpus.environment import whole_number
@@ -159,7 +158,7 @@ def training_step(fabric: Fabric, module: Any, optimizer: Any, *batches: Any) ->
     """
     found = []
     for i, batch in enumerate(batches, 1):
-        with fabric.no_backward_sync(module, enabled=i < len(batches)), _fast_attention(fabric.device):
+        with fabric.no_backward_sync(module, enabled=i < len(batches)):
             losses = module(batch)
             fabric.backward(losses["loss"] / len(batches))
         found.append({name: value.detach() for name, value in losses.items()})
@@ -173,11 +172,6 @@ def training_step(fabric: Fabric, module: Any, optimizer: Any, *batches: Any) ->
     optimizer.step()
     optimizer.zero_grad()
     return {name: torch.stack([losses[name] for losses in found]).mean() for name in found[0]}
-
-
-def _fast_attention(device: torch.device) -> AbstractContextManager:
-    """On a CPU the fused kernel's backward pass takes twice as long as plain products, at the sizes met here."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 @torch.no_grad()

@@ -6,15 +6,14 @@ is their beginning, and reading requests is what they learn: they generalise far
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
+from model.attention import EncoderLayer
 from model.text_encoder import KEY, TextEncoderParams, Tokens, load_network
 
 
@@ -43,17 +42,14 @@ class TunedLayers(nn.Module):
         super().__init__()
         self.shape = shape
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                dim, shape.heads, shape.feedforward, 0.0, "gelu", layer_norm_eps=1e-12, batch_first=True
-            )
-            for _ in range(shape.layers)
+            EncoderLayer(dim, shape.heads, shape.feedforward, norm_first=False, eps=1e-12) for _ in range(shape.layers)
         )
 
     def forward(self, text: Tokens) -> Tokens:
         """Tokens `[N, L, dim]` -> the same tokens, read on."""
         x = text.embedding
         for layer in self.layers:
-            x = layer(x, src_key_padding_mask=~text.mask)
+            x = layer(x, text.mask)
         return replace(text, embedding=x * text.mask[..., None])
 
 
@@ -68,7 +64,7 @@ def load_tuned_layers(params: TextEncoderParams) -> TunedLayers:
     if not params.tuned:
         return TunedLayers(width, TunedShape())
     layers = getattr(getattr(network, "encoder", None), "layer", ())
-    if not layers or not {name for names in _NAMES.values() for name in names} <= _parts(layers[0]):
+    if not layers or not {f"{name}weight" for name in _NAMES.values()} <= layers[0].state_dict().keys():
         raise InputError(f"{KEY}.tuned", "only layers like BERT's can learn along", "set it to 0 in params.yaml")
     first = params.layers or 0
     last, count = first + params.tuned, len(layers)
@@ -78,27 +74,22 @@ def load_tuned_layers(params: TextEncoderParams) -> TunedLayers:
     shape = TunedShape(params.tuned, network.config.num_attention_heads, network.config.intermediate_size)
     tuned = TunedLayers(width, shape)
     for layer, source in zip(tuned.layers, layers[first:last], strict=True):
-        layer.load_state_dict(_as_torch_names(source.state_dict()))
+        layer.load_state_dict(_own_names(source.state_dict()))
     return tuned
 
 
 _NAMES = {
-    "self_attn.in_proj_": ("attention.self.query.", "attention.self.key.", "attention.self.value."),
-    "self_attn.out_proj.": ("attention.output.dense.",),
-    "norm1.": ("attention.output.LayerNorm.",),
-    "linear1.": ("intermediate.dense.",),
-    "linear2.": ("output.dense.",),
-    "norm2.": ("output.LayerNorm.",),
+    "attention.q.": "attention.self.query.",
+    "attention.k.": "attention.self.key.",
+    "attention.v.": "attention.self.value.",
+    "attention.out.": "attention.output.dense.",
+    "norms.0.": "attention.output.LayerNorm.",
+    "mlp.0.": "intermediate.dense.",
+    "mlp.2.": "output.dense.",
+    "norms.1.": "output.LayerNorm.",
 }
-"""Of `nn.TransformerEncoderLayer`, and of `transformers`' BertLayer, whose weights are put one under the other."""
+"""Of `EncoderLayer`, and of `transformers`' BertLayer."""
 
 
-def _parts(layer: nn.Module) -> set[str]:
-    return {name.removesuffix("weight") for name in layer.state_dict()}
-
-
-def _as_torch_names(source: dict[str, Tensor]) -> dict[str, Tensor]:
-    def joined(names: Sequence[str], part: str) -> Tensor:
-        return torch.cat([source[name + part] for name in names])
-
-    return {own + part: joined(names, part) for own, names in _NAMES.items() for part in ("weight", "bias")}
+def _own_names(source: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {own + part: source[name + part] for own, name in _NAMES.items() for part in ("weight", "bias")}

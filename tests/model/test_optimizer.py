@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.attention import Attention
 from model.optimizer import UPDATE_RMS, MuonAdamW, orthogonal, parameter_groups
 from tests.model.training_run import PARAMS
 
@@ -68,7 +69,7 @@ def test_hidden_matrices_that_start_from_nothing_are_orthogonal() -> None:
     layers = nn.ModuleDict(
         {
             "hidden": nn.Conv2d(32, 32, 3),
-            "attention": nn.MultiheadAttention(32, 4),
+            "attention": Attention(32, 4),
             "out": nn.Linear(32, 7),
             "embedding": nn.Embedding(100, 32),
             "norm": nn.BatchNorm2d(32),
@@ -82,8 +83,7 @@ def test_hidden_matrices_that_start_from_nothing_are_orthogonal() -> None:
     found = {names[id(p)]: (group["share"], group["orthogonal"]) for group in groups for p in group["params"]}
     assert {name for name, (_, orthogonal) in found.items() if orthogonal} == {
         "hidden.weight",
-        "attention.in_proj_weight",
-        "attention.out_proj.weight",
+        *(f"attention.{name}.weight" for name in ("q", "k", "v", "out")),
     }
     assert {name for name, (share, _) in found.items() if share == 0.5} == {"begun.weight", "begun.bias"}
     assert len(found) == sum(len(group["params"]) for group in groups)

@@ -99,8 +99,10 @@ def settle(bank: pd.DataFrame, decisions: Sequence[Decision], passages: Mapping[
     rejected = {p for p, i in winners.items() if ended[i].decision == "reject"}
     in_use = [row for prompt_id, row in rows.items() if row["accepted"] and prompt_id not in rejected]
     texts = TextsInUse(in_use, passages)
-    for prompt_id, winner in winners.items():
-        row, holds, by = rows[prompt_id], ended[winner].decision, ended[winner].reviewer
+
+    def decide(prompt_id: str) -> None:
+        winner = ended[winners[prompt_id]]
+        row, holds, by = rows[prompt_id], winner.decision, winner.reviewer
         tried: dict[str, tuple[str, str]] = {}
         for i in sorted(votes[prompt_id], reverse=True):
             mine = ended[i]
@@ -117,6 +119,14 @@ def settle(bank: pd.DataFrame, decisions: Sequence[Decision], passages: Mapping[
             else:
                 result = "applied", ""
             ended[i] = mine.ended(*result)
+
+    # An edit may say what another prompt says no longer, once that one's edit is in.
+    waiting, before = list(winners), len(winners) + 1
+    while len(waiting) < before:
+        for prompt_id in waiting:
+            decide(prompt_id)
+        before = len(waiting)
+        waiting = [p for p in waiting if {ended[i].outcome for i in votes[p]} & {"applied", "refused"} == {"refused"}]
 
     current = {p: [ended[i] for i in sorted(mine)] for p, mine in sorted(votes.items())}
     kept = [row for prompt_id, row in rows.items() if row["accepted"] and prompt_id not in rejected]

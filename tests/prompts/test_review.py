@@ -207,6 +207,14 @@ def test_accept_reject_and_edit(bank: pd.DataFrame) -> None:
     assert settled.decisions["outcome"].tolist() == ["applied"] * 3
 
 
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
+def test_an_edit_may_take_a_text_that_another_edit_gives_up(bank: pd.DataFrame, first: int, second: int) -> None:
+    bank.loc[second, "text"] = "please show me the liver"
+    other = "segment all of the hepatic parenchyma on this slice"
+    settled = _settle(bank, (first, "edit", "please show me the liver", "A"), (second, "edit", other, "A"))
+    assert settled.decisions["outcome"].tolist() == ["applied", "applied"]
+
+
 def test_an_edit_that_fails_is_refused_and_the_text_stays(bank: pd.DataFrame) -> None:
     bank.loc[3, "text"] = "please show me the liver"
     settled = _settle(

@@ -18,6 +18,7 @@ from corpus.anatomy import ORGANS
 from corpus.scans.orientation import to_display
 from pipelines import ingest
 from prompts.kinds import kinds
+from prompts.written import bare_names
 from tests.pipelines.conftest import REPOSITORY, Flans, Shell
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
@@ -148,6 +149,16 @@ def test_understand_prints_one_object_a_line(flans: Flans) -> None:
     keys = {"prompt", "kind", "organ", "attribute", "frame", "negated", "rank", "relation", "confidence"}
     assert all(set(row) == keys for row in rows)
     assert all(row["organ"] in {None, *(o.name for o in ORGANS)} for row in rows)
+
+
+def test_what_people_type_is_measured(flans: Flans, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the ten sets, beside few of the forms: all of both take a minute."""
+    monkeypatch.setattr("pipelines.bench_language.REQUESTS", [REPOSITORY / "model/requests_sides.yaml"])
+    monkeypatch.setattr("pipelines.bench_language.forms", lambda number, seed: bare_names())
+    result = flans("bench", "language")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"requests_sides +│ +220 │ +\d+\.\d%", result.output)
+    assert "expected calibration error" in result.output
 
 
 def readme_commands() -> list[str]:

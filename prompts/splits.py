@@ -118,7 +118,7 @@ def split_patients(
                 "lower dataset.fold.of in params.yaml, or add scans to the source",
             )
         result |= _deal_fold(names, params, fold) if fold else _deal(names, params)
-    for split, use in {"train": "train", "test": "test", "val": "validate"}.items():
+    for split, use in {"train": "train", "val": "validate", "test": "test"}.items():
         if split not in result.values():
             raise InputError(
                 "params.yaml dataset.out_of_domain and training_only",

@@ -188,7 +188,7 @@ def test_a_source_for_training_alone_helps_the_others(tmp_path: Path) -> None:
     split = split_patients(patients, HALF, seed=1, whole={"b": "train"}, fold=FoldParams(5, 2))
     assert {v for k, v in split.items() if k.startswith("b")} == {"train"}
     assert sum(v == "test" for v in split.values()) == 2
-    with pytest.raises(InputError, match="expected a source that is left to test on"):
+    with pytest.raises(InputError, match="expected a source that is left to validate on"):
         split_patients(patients, HALF, seed=1, whole={"a": "train", "b": "train"})
     with pytest.raises(InputError, match=r"training_only.*\n?.*no source is called elsewhere"):
         build_dataset(*inputs(), TARGETS, replace(PARAMS, training_only=("elsewhere",)), tmp_path)

@@ -15,12 +15,15 @@ def spread(x: Tensor, n: int) -> Tensor:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention, by PyTorch's fused kernel; but for bfloat16 on a CPU, where that kernel's backward
-    pass takes two to seven times as long as plain products.
+    pass takes several times as long as plain products.
 
     Args:
         q: `[..., Lq, d]`; k and v: `[..., Lk, d]`.
         mask: Broadcasts to `[..., Lq, Lk]`: bool, False is not attended to (each query needs one that is), or float, to
             be added to the scores.
+
+    Returns:
+        `[..., Lq, d]`
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v, mask)

@@ -28,8 +28,8 @@ from model.organ_head import OrganHead, OrganMaps
 from model.text_encoder import TextEncoderParams, Tokens
 from model.tuned_layers import TunedLayers, TunedShape
 
-_HEADS_AND_AXES = 8
-"""Attention has four heads, and positions are told by two axes."""
+_DIM_STEP = 8
+"""Four heads share half of `dim`, see `model.attention`."""
 _VOCABULARY = [organ.name for organ in ORGANS]
 
 
@@ -67,8 +67,8 @@ class ModelParams:
             raise ValueError("model.decoder_depth, fine_dim, size, widths and width_hu must be above 0")
         if len(self.widths) < 3:
             raise ValueError("model.widths needs at least three levels")
-        if self.dim < 1 or self.dim % _HEADS_AND_AXES:
-            raise ValueError(f"model.dim must be a multiple of {_HEADS_AND_AXES}, found {self.dim}")
+        if self.dim < 1 or self.dim % _DIM_STEP:
+            raise ValueError(f"model.dim must be a multiple of {_DIM_STEP}, found {self.dim}")
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,9 @@ def read_table(path: Path, stage: str, columns: Collection[str]) -> pd.DataFrame
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
         else:
-            separator = "\t" if path.suffix == ".tsv" else ","
-            # Only an empty cell is a missing value, or what DVCLive writes: a request may read "NA".
-            table = pd.read_csv(path, sep=separator, keep_default_na=False, na_values=["", "nan"])
+            # Only an empty cell is a missing value: a request may read "NA". In DVCLive's curves "nan" is one, too.
+            separator, missing = ("\t", ["", "nan"]) if path.suffix == ".tsv" else (",", [""])
+            table = pd.read_csv(path, sep=separator, keep_default_na=False, na_values=missing)
     except (ValueError, OSError, pyarrow.ArrowException) as error:
         raise InputError(path, f"expected a table, but {error}", f"run `dvc repro {stage}`") from None
     _demand(path, stage, columns, table.columns)

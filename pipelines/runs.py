@@ -16,7 +16,6 @@ import yaml
 from corpus.errors import InputError
 from corpus.params import PARAMS
 from model.comparison import COLUMNS
-from pipelines.reporting import read_json
 from pipelines.stage import EVALUATION
 
 WORKSPACE = "workspace"
@@ -53,11 +52,14 @@ def open_run(name: str) -> Run:
     """
     folder = Path() if name == WORKSPACE else Path(name)
     if (folder / RUN).is_file():
-        described = read_json(folder / RUN, "evaluate", ("source", "requests", "checkpoint", "parameters"))
+        fix = "evaluate it again, or let it finish: the same flans evaluate goes on where it was"
+        try:
+            described = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(folder / RUN, f"expected JSON, but {error}", fix) from None
         source, requests = described["source"], described["requests"]
         data = {"requests": requests["sha256"], "source": json.dumps(source, sort_keys=True)}
         data |= {"checkpoint": described["checkpoint"]["sha256"]}
-        fix = "let flans evaluate finish: the same command goes on where it was"
         cases = _cases(name, _file(name, Path(CASES), lambda path: (folder / path).read_bytes(), fix))
         return Run(name, cases, flat(described["parameters"]), data, {})
     if name == WORKSPACE or (folder / EVALUATION / CASES).is_file():

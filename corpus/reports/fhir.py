@@ -15,12 +15,7 @@ from typing import Any
 
 _WITHDRAWN = frozenset(("entered-in-error", "cancelled", "registered"))
 """Status of a report that says nothing, or must not be used."""
-_BLOCKS = frozenset(
-    (
-        *("address", "article", "blockquote", "br", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li"),
-        *("ol", "p", "pre", "section", "table", "tr", "ul"),
-    )
-)
+_BLOCK = re.compile(r"address|article|blockquote|br|div|dl|dt|h[1-6]|hr|li|ol|p|pre|section|table|tr|ul")
 _CELLS = ("td", "th", "dd")
 """What goes on in the line: a label and its value stay together."""
 _HIDDEN = ("script", "style", "title")
@@ -93,14 +88,14 @@ class _Text(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._hidden += tag in _HIDDEN
-        if tag in _BLOCKS:
+        if _BLOCK.fullmatch(tag):
             self.pieces.append("\n")
         elif tag in _CELLS:
             self.pieces.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden -= tag in _HIDDEN and self._hidden > 0
-        if tag in _BLOCKS and tag != "dt":
+        if _BLOCK.fullmatch(tag) and tag != "dt":
             self.pieces.append("\n")
 
     def handle_data(self, data: str) -> None:

@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, cast
 
@@ -129,7 +129,9 @@ def read_reports(name: str, source: ReportSource) -> Iterator[Report | Reject]:
                     item = Reject(item.id, "another report has this id and text")
                 if isinstance(item, Report):
                     seen.add((item.id, item.text))
-                yield item
+                    yield item
+                else:
+                    yield replace(item, report_id=_HALF_PAIR.sub("?", item.report_id))
         except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error, pa.ArrowInvalid) as error:
             problem = f"expected a {source.reader} file, but it is damaged: {error}"
             raise InputError(path.resolve(), problem, f"restore the file, or correct {where}") from None
@@ -171,9 +173,7 @@ def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
     if "\ufffd" in row.text:
         return Reject(report_id, "the text isn't UTF-8")
     if _HALF_PAIR.search(f"{report_id}{row.text}{row.style}"):
-        return Reject(
-            report_id.encode(errors="replace").decode(), "half of a surrogate pair: a character was cut in two"
-        )
+        return Reject(report_id, "half of a surrogate pair: a character was cut in two")
     if "\x00" in row.text:
         return Reject(report_id, "the text holds null characters: it is UTF-16 or binary")
     tag = row.tag or source.tag
@@ -193,11 +193,11 @@ class _Plain(dict[int, str]):
     def __missing__(self, code: int) -> str:
         character = chr(code)
         kind = unicodedata.category(character)
-        self[code] = " " if kind == "Zs" or code == 9 else "" if kind == "Cf" else character
+        self[code] = " " if kind == "Zs" else "" if kind == "Cf" else character
         return self[code]
 
 
-_PLAIN = _Plain(dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-"))
+_PLAIN = _Plain({9: " "} | dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-"))
 
 
 def tidy(text: str) -> str:
@@ -260,7 +260,7 @@ def _txt(where: str, path: Path, source: ReportSource) -> Iterator[Row]:
         yield Row(report_id, stream.read())
 
 
-def _numbered(records: csv.DictReader) -> Iterator[dict[Any, Any]]:
+def _records(records: csv.DictReader) -> Iterator[dict[Any, Any]]:
     """The records; an error names the line that the record before it ended on."""
     try:
         yield from records
@@ -275,7 +275,7 @@ def _delimited(delimiter: str) -> Reader:
             # strict: an open quote is an error, where it would else swallow the reports that follow.
             records = csv.DictReader(lines, delimiter=delimiter, strict=True)
             _need_columns(path, records.fieldnames or (), source, where)
-            for record in _numbered(records):
+            for record in _records(records):
                 if any(record.get(None, ())):
                     at = str(record.get(source.id_column) or f"{path.name}, line {records.line_num}")
                     yield Reject(at, "more cells than columns: quote a text that holds the delimiter")

@@ -222,6 +222,14 @@ def test_a_slip_in_dataset_json_is_named(root: Path, change: dict, says: str) ->
         open_source("nnunet", root)
 
 
+def test_the_patients_of_test_images_may_be_told(root: Path) -> None:
+    (root / "imagesTs").mkdir()
+    (root / "imagesTs/case_9_0000.nii.gz").touch()
+    spec = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps(spec | {"patients": {"case_0": "anna", "case_9": "anna"}}))
+    assert len(open_source("nnunet", root).cases) == 5
+
+
 def test_a_dask_cluster_gives_the_same_bytes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 

@@ -85,9 +85,15 @@ def test_one_bad_report_never_stops_the_run(tmp_path: Path) -> None:
 def test_a_character_cut_in_two_rejects_its_report_alone(tmp_path: Path) -> None:
     """As in an emoji that a length limit went through."""
     path = tmp_path / "r.jsonl"
-    path.write_text('{"id": 1, "text": "The liver \\ud83d"}\n{"id": 2, "text": "The aorta \\ud83d\\ude42"}\n')
-    reject, report = read_reports("mine", ReportSource("jsonl", str(path)))
-    assert reject == Reject("1", "half of a surrogate pair: a character was cut in two")
+    lines = [
+        '{"id": 1, "text": "The liver \\ud83d"}',
+        '{"id": "x\\ud83d"}',
+        '{"id": 2, "text": "The aorta \\ud83d\\ude42"}',
+    ]
+    path.write_text("\n".join(lines))
+    cut, nameless, report = read_reports("mine", ReportSource("jsonl", str(path)))
+    assert cut == Reject("1", "half of a surrogate pair: a character was cut in two")
+    assert nameless == Reject("x?", "no text"), "what goes into rejects.csv can be written"
     assert isinstance(report, Report)
 
 

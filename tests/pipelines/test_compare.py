@@ -172,9 +172,12 @@ def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:
     (tmp_path / "a/cases.parquet").unlink()
     result = compare(run, run)
     assert result.exit_code == 1
-    assert "let flans evaluate finish" in result.stderr
+    assert "cases.parquet: expected the run's file" in result.stderr
+    assert "the same flans evaluate goes on where it was" in result.stderr
     (tmp_path / "a/run.json").write_text("{")
-    assert "expected JSON" in compare(run, run).stderr
+    result = compare(run, run)
+    assert result.exit_code == 1
+    assert "run.json: expected JSON" in result.stderr
 
 
 def test_cases_of_an_older_version_are_named(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from glob import escape
 from pathlib import Path
 
@@ -40,17 +40,22 @@ class Split:
             raise ValueError("image must have {case} in it")
 
 
-def check_patients(patients: Mapping[str, str], cases: Sequence[Case], where: Path) -> None:
+def check_patients(patients: Collection[str], volumes: Collection[str], where: Path) -> None:
     """Refuse a list of which scans are of one patient that names a scan that isn't there: a patient whose scans it was
     to keep together would be trained and tested on.
+
+    Args:
+        patients: The volumes that the list names.
+        volumes: Those that there are.
+        where: The list's file.
 
     Raises:
         InputError: It does.
     """
-    if unknown := sorted(set(patients) - {case.volume for case in cases}):
+    if unknown := sorted({*patients} - {*volumes}):
         raise InputError(
             where,
-            f"expected `patients` to name volumes, such as {cases[0].volume!r}, found {', '.join(unknown[:5])}",
+            f"expected `patients` to name volumes, such as {min(volumes)!r}, found {', '.join(unknown[:5])}",
             "correct the names: no file has these",
         )
 

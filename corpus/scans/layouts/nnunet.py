@@ -60,7 +60,8 @@ class NnUNet:
             cases.append(Case(case, patients.get(case, case), path, root / "labelsTr" / (case + ending), modality))
         if not cases:
             raise InputError(root / "imagesTr", f"expected <case>_0000{ending}, found none", MISSING_SOURCE_FIX)
-        check_patients(patients, cases, spec)
+        images = root.glob(f"images*/*_0000{ending}")  # imagesTs too: it isn't read, but its patients may be told
+        check_patients(patients, {path.name.removesuffix(f"_0000{ending}") for path in images}, spec)
         if not ignored:
             return Source(cases, read_image, partial(read_label, names=names))
         return Source(

@@ -80,7 +80,7 @@ class Png:
         ]
         if not cases:
             raise InputError(root, "expected folders images/<volume>, found none", MISSING_SOURCE_FIX)
-        check_patients(about.patients, cases, spec)
+        check_patients(about.patients, [case.volume for case in cases], spec)
         return Source(cases, partial(read_image, about=about), partial(read_label, about=about))
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from corpus.params import params_dataclass
-from model.conv_encoder import conv_block
+from model.encoders.conv import conv_block
 from model.groups import IDENTITY, INVERSE, ORDER, act, act_batch, compose, rotate
 
 SLICES_AT_ONCE = 16

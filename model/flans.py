@@ -21,12 +21,12 @@ from corpus.params import params_dataclass, plain, validated
 from model.attention import position_encoding
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
 from model.checkpoint import CONFIG, load_weights, read_config, save_checkpoint
-from model.image_encoder import ImageEncoderParams, build_image_encoder
+from model.encoders.image import ImageEncoderParams, build_image_encoder
+from model.encoders.text import TextEncoderParams, Tokens
+from model.encoders.tuned_layers import TunedLayers, TunedShape
 from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
 from model.organ_head import OrganHead, OrganMaps
-from model.text_encoder import TextEncoderParams, Tokens
-from model.tuned_layers import TunedLayers, TunedShape
 
 _DIM_STEP = 8
 """Four heads share half of `dim`, see `model.attention`."""

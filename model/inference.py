@@ -20,15 +20,15 @@ from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Pose
 from model.checkpoint import read_config
 from model.data import label_to_scan, to_network
+from model.encoders.text import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
 from model.flans import FLanS, ImageEncoding, one_hot_organs
 from model.framing import Frame
 from model.groups import IDENTITY, act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
 from model.resolve import EVERY_ORGAN, Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
-from model.text_encoder import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
 from prompts.intent import Intent
-from prompts.spelling import mend
+from prompts.wording.spelling import mend
 
 READ_AT_ONCE = 16
 """Prompts that go through the intent head together."""

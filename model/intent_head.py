@@ -11,10 +11,9 @@ from torch.nn import functional as F
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.attention import EncoderLayer
-from model.ngrams import BUCKETS, NGRAMS
-from model.text_encoder import CUE_CODES, TokenEmbeddings, Tokens, Wording
-from model.tuned_layers import TunedLayers
-from prompts.cues import CUES, NUMBERS, PICTURES, UNSIDED
+from model.encoders.ngrams import BUCKETS, NGRAMS
+from model.encoders.text import CUE_CODES, TokenEmbeddings, Tokens, Wording
+from model.encoders.tuned_layers import TunedLayers
 from prompts.intent import (
     ATTRIBUTES,
     FRAMES,
@@ -28,6 +27,7 @@ from prompts.intent import (
     Intent,
     on_display,
 )
+from prompts.wording.cues import CUES, NUMBERS, PICTURES, UNSIDED
 
 NO_ORGAN = 0
 """Organ class 0 is "none"; class i is the organ with id i."""
@@ -207,7 +207,7 @@ class IntentHead(nn.Module):
     """
 
     temperature: Tensor
-    """What logits are divided by, so that the confidence can be believed; see `model.calibration`."""
+    """What logits are divided by, so that the confidence can be believed; see `model.training.calibration`."""
 
     def __init__(self, tuned: TunedLayers, text_dim: int, dim: int) -> None:
         super().__init__()

@@ -15,12 +15,12 @@ from torch.utils.data import Dataset
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
 from corpus.params import params_dataclass
+from model.encoders.text import TextEncoder, TokenEmbeddings
 from model.flans import pooled_names
 from model.intent_head import IntentTargets
-from model.text_encoder import TextEncoder, TokenEmbeddings
-from prompts.cues import CUES
 from prompts.intent import Intent
-from prompts.spelling import mend
+from prompts.wording.cues import CUES
+from prompts.wording.spelling import mend
 
 TOKENS, TABLE = "tokens.safetensors", "texts.parquet"
 

@@ -21,7 +21,11 @@ from rich.table import Table
 
 from corpus.errors import InputError
 from corpus.params import load_params, read_yaml
-from model.baselines import (
+from model.data import Augmentation, SplitData
+from model.flans import ModelParams
+from model.groups import NAMES
+from model.inference import Segmenter
+from model.studies.baselines import (
     COLUMNS,
     NAMED,
     Baseline,
@@ -33,13 +37,9 @@ from model.baselines import (
     segmenter_alone,
     some_slices,
 )
-from model.data import Augmentation, SplitData
-from model.flans import ModelParams
-from model.groups import NAMES
-from model.inference import Segmenter
-from model.lite_medsam import load_lite_medsam
-from model.training_params import TrainParams
-from model.unet import ClosedUNet, train_unet
+from model.studies.lite_medsam import load_lite_medsam
+from model.studies.unet import ClosedUNet, train_unet
+from model.training.params import TrainParams
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import SCANS, records
 from pipelines.runs import CASES, LOCK, flat

@@ -83,7 +83,7 @@ def generate(
 
     from prompts.generator import GenerateParams
     from prompts.kinds import kinds
-    from prompts.providers import LOCAL_MODEL, OFFLINE_MODEL
+    from prompts.providers.chat import LOCAL_MODEL, OFFLINE_MODEL
     from prompts.throughput import measure
 
     models = {"offline": OFFLINE_MODEL, "local": LOCAL_MODEL}
@@ -192,7 +192,7 @@ def consistency(
     json: Json = False,
 ) -> None:
     """Whether masks turn with the picture: Dice of f(g x, t) and g f(x, t) by kind, over D4 and random rotations."""
-    from model.consistency import ConsistencyParams
+    from model.studies.consistency import ConsistencyParams
     from pipelines.bench_consistency import bench_consistency, figures, show
 
     rows = bench_consistency(checkpoint, ConsistencyParams(slices=slices, angles=angles, degrees=degrees))

@@ -13,8 +13,8 @@ from pipelines.stage import console
 from prompts.checks.measured import GOOD, PARTS, measure
 from prompts.generator import GenerateParams, Generator
 from prompts.kinds import kinds
-from prompts.providers import OFFLINE_MODEL, chat_model
-from prompts.response_store import ResponseStore
+from prompts.providers.chat import OFFLINE_MODEL, chat_model
+from prompts.providers.response_store import ResponseStore
 
 NEGATIVES = Path(__file__).parent.parent / "prompts/negatives.yaml"
 PER_CELL = 12

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from model.asked import read_prompts
-from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
 from model.inference import Segmenter
+from model.studies.consistency import ConsistencyParams, consistency
+from model.testing.asked import read_prompts
 from pipelines.stage import DATASET, SLICES, cohort, console, progress
 
 LARGE_MM2 = 300.0
@@ -21,7 +21,7 @@ def bench_consistency(checkpoint: Path, params: ConsistencyParams) -> pd.DataFra
     """Measure a model on the test split of the data set that lies in data/.
 
     Returns:
-        The table of `model.consistency.consistency`.
+        The table of `model.studies.consistency.consistency`.
 
     Raises:
         InputError: There is no such checkpoint.

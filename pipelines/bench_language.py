@@ -12,19 +12,19 @@ import pandas as pd
 from rapidfuzz import fuzz, process
 from rich.table import Table
 
-import model
 from corpus.anatomy import BY_NAME
 from corpus.params import params_dataclass, read_yaml, validated
+from model import testing
 from model.inference import Segmenter
 from model.intent_head import Understanding
-from model.scoring import calibration
+from model.testing.scoring import calibration
 from pipelines.stage import console
 from prompts.intent import Intent
-from prompts.renaming import renamed
-from prompts.spelling import mend
+from prompts.wording.renaming import renamed
+from prompts.wording.spelling import mend
 from prompts.written import forms
 
-REQUESTS = tuple(sorted(Path(model.__file__).parent.glob("requests*.yaml")))
+REQUESTS = tuple(sorted(Path(testing.__file__).with_name("requests").glob("*.yaml")))
 """The sets: the first, the blind ones, those about sides."""
 BATCH = 256
 TWIN = 90

@@ -22,17 +22,17 @@ from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS, load_params, validated
 from model.canonicalizer import CanonicalizerParams
 from model.data import Batch, to_network
+from model.encoders.text import build_text_encoder
+from model.encoders.tuned_layers import load_tuned_layers
 from model.flans import FLanS, ModelParams
 from model.inference import Request, Segmenter, fastest_device
 from model.intent_head import IntentTargets, Understanding
-from model.objectives import LossWeights, SegmenterObjective
-from model.optimizer import build_optimizer
-from model.processes import launch
-from model.text_encoder import build_text_encoder
 from model.texts import Texts, name_embeddings
-from model.training import training_step
-from model.training_params import TrainParams
-from model.tuned_layers import load_tuned_layers
+from model.training.loop import training_step
+from model.training.objectives import LossWeights, SegmenterObjective
+from model.training.optimizer import build_optimizer
+from model.training.params import TrainParams
+from model.training.processes import launch
 from pipelines.stage import console, progress
 from prompts.intent import ATTRIBUTES, SIZES, Intent
 

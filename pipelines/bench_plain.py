@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-import model
 from corpus.anatomy import ORGANS
 from corpus.params import params_dataclass, read_yaml, validated
+from model import testing
 from model.inference import Segmenter
 from pipelines.bench_language import read
 from pipelines.stage import console
 from prompts.variants import misspell
 from prompts.written import filled
 
-FORMS = Path(model.__file__).with_name("plain_requests.yaml")
+FORMS = Path(testing.__file__).with_name("plain_requests.yaml")
 SLIPS = {"one_letter_off": 1, "two_letters_off": 2}
 MISSPELT = 10
 """Of each structure's name, with so many slips of the fingers."""

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from corpus.errors import InputError
-from model.comparison import COMPARED, FEWEST, SIGNIFICANT, compare, incomparable, paired, smallest_p
+from model.studies.comparison import COMPARED, FEWEST, SIGNIFICANT, compare, incomparable, paired, smallest_p
 from pipelines.reporting import asked_for, known, records, render, without_folders
 from pipelines.runs import Run, differing, open_run
 from pipelines.stage import results
@@ -30,7 +30,7 @@ def compare_runs(first: str, second: str, out: Path) -> pd.DataFrame:
         second: The run that may be better or worse.
 
     Returns:
-        What `model.comparison.compare` returns.
+        What `model.studies.comparison.compare` returns.
 
     Raises:
         InputError: A run can't be opened, or their test sets differ.

@@ -15,14 +15,14 @@ from pathlib import Path
 import pandas as pd
 
 from corpus.errors import InputError
-from model.asked import TestPrompts, read_prompts
 from model.checkpoint import WEIGHTS
-from model.counterproof import ask_with_right_pose
 from model.data import SplitData
-from model.diagnosis import Finding, diagnose, load_thresholds, names_known
-from model.drawing import draw_examples
 from model.inference import Segmenter
-from model.views import ROTATED
+from model.studies.counterproof import ask_with_right_pose
+from model.studies.diagnosis import Finding, diagnose, load_thresholds, names_known
+from model.testing.asked import TestPrompts, read_prompts
+from model.testing.drawing import draw_examples
+from model.testing.views import ROTATED
 from pipelines.reporting import read_json, read_table
 from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, SLICES, cohort, results

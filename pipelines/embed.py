@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 
 from corpus.params import load_params
+from model.encoders.text import build_text_encoder
 from model.flans import ModelParams
-from model.memory import keep_memory
-from model.text_encoder import build_text_encoder
 from model.texts import EmbedParams, embed_texts
+from model.training.memory import keep_memory
 from pipelines.stage import DATASET, TOKENS, stage
 
 

@@ -3,10 +3,10 @@ the robustness card -> metrics, tables and pictures.
 
 python -m pipelines.evaluate
 
-metrics.json holds macro means over organs; empty masks count as `model.metrics` says:
+metrics.json holds macro means over organs; empty masks count as `model.testing.metrics` says:
   original, transformed (D4), rotated   by kind: dice with its interval over patients, nsd (at the organ's tolerance),
                 nsd_1mm, hd95 in mm and hd95_missing (cases without); absent.empty; pose
-  volume        the same of whole volumes, by name; see `model.stacks`
+  volume        the same of whole volumes, by name; see `model.testing.stacks`
   intent, calibration.ece   of the held-out requests
   leak          what was looked at; had anything been on both sides, there would be no figures
   organ_dice, patients, slices; out_of_domain where a source is held out (`dataset.out_of_domain`)
@@ -22,15 +22,15 @@ import pandas as pd
 import torch
 
 from corpus.params import load_params
-from model.asked import read_prompts, reads, variants_understood
 from model.data import SplitData
-from model.drawing import draw_examples
-from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.inference import Segmenter
-from model.memory import keep_memory
-from model.robustness import robustness
-from model.scoring import OUT, calibration, examples, score, score_volumes, tables
-from model.training_params import TrainParams
+from model.testing.asked import read_prompts, reads, variants_understood
+from model.testing.drawing import draw_examples
+from model.testing.evaluation import Evaluated, EvaluateParams, Trial, evaluate
+from model.testing.robustness import robustness
+from model.testing.scoring import OUT, calibration, examples, score, score_volumes, tables
+from model.training.memory import keep_memory
+from model.training.params import TrainParams
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, stage
 from prompts.dataset import DatasetParams
 from prompts.kinds import kinds

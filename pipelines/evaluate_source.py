@@ -25,12 +25,12 @@ from corpus.scans.ingest import ingest
 from corpus.scans.ingest_params import IngestParams, SourceParams
 from corpus.scans.store import REJECTS, SliceStore
 from corpus.scans.unfinished import folder_of
-from model.asked import read_prompts
 from model.checkpoint import WEIGHTS
 from model.data import SplitData
-from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
-from model.held_out import held_out_requests, read_requests
 from model.inference import Segmenter
+from model.testing.asked import read_prompts
+from model.testing.evaluation import Evaluated, EvaluateParams, Trial, evaluate
+from model.testing.held_out import held_out_requests, read_requests
 from pipelines.evaluate import write_results
 from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, console, progress, results

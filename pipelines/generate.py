@@ -14,11 +14,11 @@ from corpus.params import load_params
 from corpus.reports.index import load_index
 from pipelines.stage import BANK, INDEX, RESPONSES, console, progress, results, stage
 from prompts.bank import write_bank
-from prompts.estimate import estimate
 from prompts.generator import GenerateParams, Generator
 from prompts.offline import OfflineChatModel
-from prompts.providers import chat_model, concurrency
-from prompts.response_store import ResponseStore
+from prompts.providers.chat import chat_model, concurrency
+from prompts.providers.estimate import estimate
+from prompts.providers.response_store import ResponseStore
 
 NEGATIVES = Path("prompts/negatives.yaml")
 

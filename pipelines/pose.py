@@ -12,10 +12,10 @@ from rich.table import Table
 from corpus.scans.adapters import Reject, open_source, read_case
 from corpus.scans.ingest_params import SourceParams
 from model.checkpoint import read_config
-from model.drawing import montage
 from model.flans import FLanS
 from model.groups import NAMES, ORDER
 from model.judging import Judgement, judge
+from model.testing.drawing import montage
 from pipelines.stage import progress, results
 from prompts.pictures import save
 

@@ -22,10 +22,10 @@ from corpus.scans.store import SliceStore
 from pipelines.stage import BANK, EMBEDDINGS, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
 from prompts.bank import read_bank
 from prompts.checks.bank import check_bank
-from prompts.decisions import OUTCOMES, read_decisions
 from prompts.pictures import draw_pictures, representatives
 from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage, rejections
-from prompts.reviewing import ReviewParams, sample, settle, sheet
+from prompts.review.decided import OUTCOMES, read_decisions
+from prompts.review.sheet import ReviewParams, sample, settle, sheet
 from prompts.sheets import write_sheet
 from prompts.targets import TargetParams, eligible
 

@@ -21,7 +21,7 @@ from corpus.reports.passages import read_passages
 from pipelines.reporting import asked_for, records
 from pipelines.stage import BANK, INDEX, REVIEW, console
 from prompts.bank import read_bank
-from prompts.review_desk import Filter, Item, ReviewDesk, read_items
+from prompts.review.desk import Filter, Item, ReviewDesk, read_items
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -15,7 +15,7 @@ import yaml
 
 from corpus.errors import InputError
 from corpus.params import PARAMS
-from model.comparison import COLUMNS
+from model.studies.comparison import COLUMNS
 from pipelines.stage import EVALUATION
 
 WORKSPACE = "workspace"

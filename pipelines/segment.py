@@ -19,9 +19,9 @@ from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti
 from corpus.scans.orientation import from_display, to_display
 from corpus.scans.volumes import Reject
-from model.drawing import montage
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
+from model.testing.drawing import montage
 from pipelines.stage import console, progress
 from prompts.pictures import picture
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from corpus.errors import InputError
 from corpus.params import PARAMS, params_dataclass, read_yaml, validated
-from model.baselines import figures
+from model.studies.baselines import figures
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import records
 from pipelines.runs import flat

@@ -14,9 +14,9 @@ from corpus.params import PARAMS, load_params
 from corpus.scans.adapters import open_source
 from corpus.scans.ingest_params import SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
-from model.baselines import NAMED, closed_set, replay
 from model.data import SplitData
 from model.groups import NAMES
+from model.studies.baselines import NAMED, closed_set, replay
 from pipelines.baselines import folder, unet
 from pipelines.evaluate_source import evaluate_source
 from pipelines.runs import CASES

@@ -13,10 +13,10 @@ from corpus.params import load_params
 from corpus.reports.passages import write_passages
 from corpus.reports.readers import SYNTHETIC
 from pipelines.stage import PASSAGES, RESPONSES, cohort, console, results, stage
-from prompts.estimate import estimate
 from prompts.generator import GenerateParams
-from prompts.providers import chat_model, concurrency, provider
-from prompts.response_store import ResponseStore
+from prompts.providers.chat import chat_model, concurrency, provider
+from prompts.providers.estimate import estimate
+from prompts.providers.response_store import ResponseStore
 from prompts.synthesis import SynthesisParams, plan, synthesize
 
 

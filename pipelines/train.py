@@ -16,10 +16,10 @@ from corpus.anatomy import ORGANS
 from corpus.params import load_params, plain
 from model.data import Augmentation, SplitData, TrainingBatches
 from model.flans import ModelParams
-from model.processes import launch
 from model.texts import Texts
-from model.training import Batches, curves, fit
-from model.training_params import TrainParams
+from model.training.loop import Batches, curves, fit
+from model.training.params import TrainParams
+from model.training.processes import launch
 from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, progress
 from prompts.dataset import file_hash
 

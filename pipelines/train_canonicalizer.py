@@ -10,9 +10,9 @@ import torch
 from corpus.params import load_params, plain
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
 from model.checkpoint import save_checkpoint
-from model.objectives import CanonicalizerObjective, LossWeights
-from model.training import curves
-from model.training_params import TrainParams
+from model.training.loop import curves
+from model.training.objectives import CanonicalizerObjective, LossWeights
+from model.training.params import TrainParams
 from pipelines.stage import MODELS, console, stage
 from pipelines.train import learned_from_slices, train
 

@@ -9,10 +9,10 @@ import torch
 
 from corpus.params import load_params
 from model.flans import FLanS
-from model.held_out import save_held_out
-from model.objectives import JointObjective, LossWeights
+from model.testing.held_out import save_held_out
 from model.texts import load_texts, read_table
-from model.training_params import TrainParams
+from model.training.objectives import JointObjective, LossWeights
+from model.training.params import TrainParams
 from pipelines.stage import DATASET, MODELS, TOKENS, stage
 from pipelines.train import learned_from_slices, train
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import torch
 
 from corpus.params import load_params, plain
-from model.calibration import calibrate
 from model.checkpoint import save_checkpoint
+from model.encoders.tuned_layers import load_tuned_layers
 from model.flans import ModelParams
 from model.intent_head import IntentHead
-from model.objectives import LanguageObjective
 from model.texts import TextBatches, load_texts
-from model.training_params import TrainParams
-from model.tuned_layers import load_tuned_layers
+from model.training.calibration import calibrate
+from model.training.objectives import LanguageObjective
+from model.training.params import TrainParams
 from pipelines.stage import MODELS, TOKENS, console, stage
 from pipelines.train import VALIDATION_STEPS, learned, run
 from prompts.dataset import file_hash

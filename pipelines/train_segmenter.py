@@ -10,13 +10,13 @@ import torch
 from corpus.params import load_params
 from model.canonicalizer import CanonicalizerParams
 from model.checkpoint import load_weights
+from model.encoders.image import load_pretrained
+from model.encoders.text import build_text_encoder
+from model.encoders.tuned_layers import load_tuned_layers
 from model.flans import FLanS, ModelParams
-from model.image_encoder import load_pretrained
-from model.objectives import LossWeights, SegmenterObjective
-from model.text_encoder import build_text_encoder
 from model.texts import load_texts, name_embeddings
-from model.training_params import TrainParams
-from model.tuned_layers import load_tuned_layers
+from model.training.objectives import LossWeights, SegmenterObjective
+from model.training.params import TrainParams
 from pipelines.stage import MODELS, TOKENS, stage
 from pipelines.train import learned_from_slices, train
 

@@ -21,16 +21,16 @@ from langchain_core.messages import BaseMessage
 
 from corpus.anatomy import ORGANS
 from corpus.params import params_dataclass
-from prompts.askers import asker
-from prompts.asking import mend
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
 from prompts.duplicates import Duplicates
 from prompts.kinds import Cell, cells, kinds, styles
 from prompts.messages import Hit, messages_for
-from prompts.parsing import parse_candidates
-from prompts.providers import ModelParams, cost, provider
-from prompts.response_store import Response, ResponseStore, response_key
+from prompts.providers.askers import asker
+from prompts.providers.asking import mend
+from prompts.providers.chat import ModelParams, cost, provider
+from prompts.providers.parsing import parse_candidates
+from prompts.providers.response_store import Response, ResponseStore, response_key
 from prompts.written import Written, bare_names, forms, report_sentences, texts_for_nothing
 
 MAX_FAILURES = 2

@@ -18,12 +18,12 @@ from corpus.params import params_dataclass
 from corpus.reports.passages import passages_of
 from corpus.reports.passages import sentences as sentences_of
 from corpus.reports.readers import SYNTHETIC, Report
-from prompts.askers import asker
-from prompts.asking import mend
 from prompts.kinds import styles
-from prompts.parsing import parse_candidates
-from prompts.providers import ModelParams, provider
-from prompts.response_store import ResponseStore, response_key
+from prompts.providers.askers import asker
+from prompts.providers.asking import mend
+from prompts.providers.chat import ModelParams, provider
+from prompts.providers.parsing import parse_candidates
+from prompts.providers.response_store import ResponseStore, response_key
 
 STYLES = ("expert", "lay")
 MIN_WORDS, MAX_WORDS = 5, 40

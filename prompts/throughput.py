@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prompts.generator import GenerateParams, Generator
-from prompts.providers import chat_model, concurrency
-from prompts.response_store import ResponseStore
+from prompts.providers.chat import chat_model, concurrency
+from prompts.providers.response_store import ResponseStore
 
 
 @dataclass(frozen=True)

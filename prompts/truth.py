@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from corpus.anatomy import BY_NAME
-from prompts.claims import claims, claims_of_an_organ
+from prompts.wording.claims import claims, claims_of_an_organ
 
 _MEASURES: dict[str, tuple[tuple[str, bool], ...]] = {
     "leftmost": (("col0", True), ("centroid_col", True)),

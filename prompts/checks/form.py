@@ -9,7 +9,7 @@ from itertools import pairwise
 from prompts.checks.reading import pattern, simple_checks, word_list, words
 from prompts.checks.registry import Check, Context, check
 from prompts.kinds import Cell, kinds, styles
-from prompts.lexicon import is_beginning, is_known
+from prompts.wording.lexicon import is_beginning, is_known
 
 _ANY_LENGTH = (0, 60)
 """Words of a text that asks for nothing: such texts have no style to keep to."""

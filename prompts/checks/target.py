@@ -8,9 +8,9 @@ from functools import cache
 from corpus.anatomy import Mention
 from prompts.checks.reading import pattern
 from prompts.checks.registry import Context, check
-from prompts.claims import claims, mentions_in, plain_words, without
 from prompts.kinds import Cell, claim_patterns, misclaims
-from prompts.sides import indirect
+from prompts.wording.claims import claims, mentions_in, plain_words, without
+from prompts.wording.sides import indirect
 
 
 @check("target")

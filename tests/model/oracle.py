@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 
 from corpus.anatomy import BY_ID, BY_NAME
-from model.asked import TestPrompts as Prompts
 from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY
 from model.inference import Request, Segmentation
+from model.testing.asked import TestPrompts as Prompts
 from prompts.facts import mask_of
 from prompts.intent import Intent
 from prompts.kinds import kinds

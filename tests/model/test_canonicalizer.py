@@ -12,7 +12,7 @@ from torch import Tensor
 from model.canonicalizer import Canonicalizer, CanonicalizerParams, RandomErasing, build_canonicalizer
 from model.data import Batch
 from model.groups import INVERSE, ORDER, act, act_batch, compose, rotate
-from model.objectives import CanonicalizerObjective, LossWeights
+from model.training.objectives import CanonicalizerObjective, LossWeights
 
 PARAMS = CanonicalizerParams(
     kind="d4", order=8, residual=True, dead_zone=5.0, size=16, width=4, erased=0, sure_probability=0.9

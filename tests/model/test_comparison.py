@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.comparison import FEWEST, compare, holm, incomparable, paired, signed_rank, smallest_p
-from model.statistics import aggregate
+from model.studies.comparison import FEWEST, compare, holm, incomparable, paired, signed_rank, smallest_p
+from model.testing.statistics import aggregate
 
 ORGANS = {"liver": 0.9, "spleen": 0.7}
 

@@ -10,8 +10,8 @@ import torch
 
 from corpus.anatomy import BY_NAME
 from model.canonicalizer import Pose
-from model.counterproof import SLICES, ask_with_right_pose
 from model.groups import NAMES, act
+from model.studies.counterproof import SLICES, ask_with_right_pose
 
 ORGANS = ["liver", "spleen"]
 IMAGE = np.arange(48, dtype=np.int16).reshape(6, 8)

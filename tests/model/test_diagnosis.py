@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from corpus.anatomy import N_ORGANS, ORGANS
-from model.diagnosis import Finding, agreement, confused, diagnose, load_thresholds, names_known, unlike
+from model.encoders.text import TokenEmbeddings
 from model.flans import FLanS
 from model.inference import Segmenter
-from model.text_encoder import TokenEmbeddings
+from model.studies.diagnosis import Finding, agreement, confused, diagnose, load_thresholds, names_known, unlike
 from model.texts import name_embeddings
 from tests.model.test_flans import D4, PARAMS, Letters
 

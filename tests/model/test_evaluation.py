@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from corpus.anatomy import BY_NAME
-from model.evaluation import Evaluated, EvaluateParams, Trial, evaluate
-from model.grading import Grader
-from model.metrics import METRICS, case_metrics
-from model.perturbations import RobustnessParams, noise, paragraph, resolution, shift, with_typos
-from model.robustness import COLUMNS, robustness
-from model.views import as_it_lies, rotated
+from model.testing.evaluation import Evaluated, EvaluateParams, Trial, evaluate
+from model.testing.grading import Grader
+from model.testing.metrics import METRICS, case_metrics
+from model.testing.perturbations import RobustnessParams, noise, paragraph, resolution, shift, with_typos
+from model.testing.robustness import COLUMNS, robustness
+from model.testing.views import as_it_lies, rotated
 from prompts.complexity import complexity
 from prompts.facts import mask_of
 from prompts.targets import TargetParams

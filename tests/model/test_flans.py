@@ -19,17 +19,17 @@ from torch import Tensor
 
 from corpus.anatomy import BY_NAME, N_ORGANS
 from corpus.errors import InputError
-from model import evaluation
-from model.asked import variants_understood
 from model.canonicalizer import SLICES_AT_ONCE, CanonicalizerParams, Pose, known_pose
-from model.consistency import ConsistencyParams, consistency
 from model.data import SplitData
+from model.encoders.ngrams import BUCKETS, NGRAMS, ngrams
+from model.encoders.text import TokenEmbeddings, Tokens
 from model.flans import FLanS, ModelParams, one_hot_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act, compose
 from model.inference import SPECK, Request, Segmenter, fastest_device
 from model.intent_head import Understanding
-from model.ngrams import BUCKETS, NGRAMS, ngrams
-from model.text_encoder import TokenEmbeddings, Tokens
+from model.studies.consistency import ConsistencyParams, consistency
+from model.testing import evaluation
+from model.testing.asked import variants_understood
 from prompts.intent import Intent
 from prompts.targets import intent_of
 

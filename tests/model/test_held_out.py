@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from corpus.errors import InputError
-from model.held_out import REQUESTS, held_out_requests, read_requests, save_held_out
+from model.testing.held_out import REQUESTS, held_out_requests, read_requests, save_held_out
 from prompts.bank import prompt_id
 from prompts.dataset import file_hash
 from prompts.intent import Intent

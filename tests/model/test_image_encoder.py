@@ -19,17 +19,17 @@ from torch.nn import functional as F
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from corpus.params import validated
-from model import weights
 from model.data import Batch
+from model.encoders import weights
+from model.encoders.image import IMAGENET, LiteMedSAMParams, SamParams, build_image_encoder, load_pretrained
+from model.encoders.pretrained import PretrainedEncoder
+from model.encoders.tiny_vit import TinyViT, TinyViTParams, WindowAttention
 from model.flans import FLanS, ModelParams
-from model.image_encoder import IMAGENET, LiteMedSAMParams, SamParams, build_image_encoder, load_pretrained
 from model.inference import Segmenter
 from model.intent_head import IntentTargets
-from model.objectives import LossWeights, SegmenterObjective
-from model.optimizer import parameter_groups
-from model.pretrained_encoder import PretrainedEncoder
 from model.texts import Texts
-from model.tiny_vit import TinyViT, TinyViTParams, WindowAttention
+from model.training.objectives import LossWeights, SegmenterObjective
+from model.training.optimizer import parameter_groups
 from prompts.intent import Intent
 from tests.model import training_run
 from tests.model.test_flans import D4, PARAMS, SIZE, TEXT_DIM, Letters, asked, hu
@@ -227,7 +227,7 @@ def test_lite_medsam_is_the_packages_own() -> None:
 
 
 def lite_medsam_file() -> Path:
-    from model.image_encoder import LITE_MEDSAM
+    from model.encoders.image import LITE_MEDSAM
 
     return weights.packaged_file(*LITE_MEDSAM, otherwise="")
 

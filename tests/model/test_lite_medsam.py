@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.lite_medsam import LiteMedSAM, load_lite_medsam, renamed
-from model.tiny_vit import TinyViTParams
-from model.weights import load_verified, packaged_file
+from model.encoders.tiny_vit import TinyViTParams
+from model.encoders.weights import load_verified, packaged_file
+from model.studies.lite_medsam import LiteMedSAM, load_lite_medsam, renamed
 
 TINY = TinyViTParams(side=32, dims=(8, 8, 8, 8), depths=(1, 1, 1, 1), heads=(1, 1, 1, 1), windows=(3, 3, 3, 3))
 
@@ -75,7 +75,7 @@ def test_it_is_the_packages_own() -> None:
     )
     theirs = package.build_lite_medsam()
     ours = load_lite_medsam()
-    from model.image_encoder import LITE_MEDSAM, LITE_MEDSAM_SHA256
+    from model.encoders.image import LITE_MEDSAM, LITE_MEDSAM_SHA256
 
     theirs.load_state_dict(load_verified(packaged_file(*LITE_MEDSAM, ""), LITE_MEDSAM_SHA256))
     image = torch.from_numpy(np.random.default_rng(0).random((1, 3, 256, 256), np.float32))

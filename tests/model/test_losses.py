@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from corpus.anatomy import BY_NAME, N_ORGANS
-from model.losses import mask_loss, organ_loss, organ_targets, presence_loss
+from model.training.losses import mask_loss, organ_loss, organ_targets, presence_loss
 
 LIVER, SPLEEN, LEFT, RIGHT, BOTH = (BY_NAME[n].id for n in ("liver", "spleen", "left kidney", "right kidney", "kidney"))
 

@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
-from model import metrics
-from model.metrics import case_metrics, dice, hd95, nsd, tolerance_mm
+from model.testing import metrics
+from model.testing.metrics import case_metrics, dice, hd95, nsd, tolerance_mm
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it still imports SciPy's old names

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from model.encoders.ngrams import BUCKETS, LONGEST, NGRAMS, ngrams
+from model.encoders.text import Wording
 from model.intent_head import WordingClassifier
-from model.ngrams import BUCKETS, LONGEST, NGRAMS, ngrams
-from model.text_encoder import Wording
 
 
 def of(*texts: list[int], named: tuple[int, ...] = ()) -> Tensor:

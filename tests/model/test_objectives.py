@@ -16,7 +16,8 @@ from model.data import Batch
 from model.flans import FLanS
 from model.groups import INVERSE, ORDER, act_batch, compose, rotate
 from model.intent_head import IntentTargets
-from model.objectives import (
+from model.texts import TextBatch, Texts
+from model.training.objectives import (
     CanonicalizerObjective,
     JointObjective,
     LanguageObjective,
@@ -24,7 +25,6 @@ from model.objectives import (
     SegmenterObjective,
     nearly_upright,
 )
-from model.texts import TextBatch, Texts
 from prompts.intent import Intent
 from tests.model.test_flans import D4, PARAMS, SIZE, TEXT_DIM, Letters
 

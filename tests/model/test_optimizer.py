@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.attention import Attention
-from model.optimizer import UPDATE_RMS, MuonAdamW, orthogonal, parameter_groups
+from model.training.optimizer import UPDATE_RMS, MuonAdamW, orthogonal, parameter_groups
 from tests.model.training_run import PARAMS
 
 

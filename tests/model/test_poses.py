@@ -17,8 +17,8 @@ from model.canonicalizer import build_canonicalizer
 from model.data import SplitData
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
 from model.inference import Segmenter
-from model.poses import VolumePoses
-from model.views import ROTATED, View
+from model.testing.poses import VolumePoses
+from model.testing.views import ROTATED, View
 from tests.model.test_flans import hu, segmenter
 
 __all__ = ["segmenter"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from model.encoders.ngrams import NGRAMS
+from model.encoders.text import Tokens
 from model.intent_head import UNCUED, UNTOLD, Reader
-from model.ngrams import NGRAMS
-from model.text_encoder import Tokens
-from prompts.cues import NUMBERS, PICTURES
+from prompts.wording.cues import NUMBERS, PICTURES
 
 TEXTS, DIM = 4000, 8
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from corpus.anatomy import BY_NAME, N_ORGANS
-from model.asked import TestPrompts as Prompts
-from model.asked import turn_intent, turn_prompts
+from model.encoders.text import CUE_CODES
+from model.encoders.tuned_layers import TunedLayers, TunedShape
 from model.groups import ORDER, act
 from model.intent_head import CLASSES, PARTS, IntentHead, IntentLogits, IntentTargets, understand
-from model.losses import intent_loss
 from model.resolve import Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
-from model.text_encoder import CUE_CODES
-from model.tuned_layers import TunedLayers, TunedShape
+from model.testing.asked import TestPrompts as Prompts
+from model.testing.asked import turn_intent, turn_prompts
+from model.training.losses import intent_loss
 from prompts.intent import Intent
 from prompts.kinds import kinds
 from prompts.rules import answer

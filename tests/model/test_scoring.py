@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.scoring import calibration, score, tables
+from model.testing.scoring import calibration, score, tables
 
 
 def cases() -> pd.DataFrame:

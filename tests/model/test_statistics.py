@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from corpus.errors import InputError
-from model.statistics import aggregate, bootstrap_interval, paired_bootstrap
+from model.testing.statistics import aggregate, bootstrap_interval, paired_bootstrap
 
 
 def table(rows: list[tuple[str, str | None, float, float]]) -> pd.DataFrame:

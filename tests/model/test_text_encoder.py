@@ -11,8 +11,8 @@ import torch
 from huggingface_hub import constants
 
 from corpus.errors import InputError
-from model.text_encoder import MAX_TOKENS, TextEncoderParams, bfloat16_where_fast, build_text_encoder
-from prompts.cues import CUES
+from model.encoders.text import MAX_TOKENS, TextEncoderParams, bfloat16_where_fast, build_text_encoder
+from prompts.wording.cues import CUES
 
 
 def test_sentence_embeddings_do_not_depend_on_their_neighbours() -> None:

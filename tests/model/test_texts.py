@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from corpus.errors import InputError
-from model.calibration import TEMPERATURES, calibrate
+from model.encoders.tuned_layers import TunedLayers, TunedShape
 from model.intent_head import IntentHead
-from model.objectives import LanguageObjective
 from model.texts import DESCRIBED, GRAMMAR, SKIMMED, EvenDraws, TextBatch, TextBatches, embed_texts, load_texts
-from model.tuned_layers import TunedLayers, TunedShape
-from prompts.cues import CUES, NUMBERS
+from model.training.calibration import TEMPERATURES, calibrate
+from model.training.objectives import LanguageObjective
 from prompts.intent import Intent
-from prompts.providers import PROVIDERS
+from prompts.providers.chat import PROVIDERS
+from prompts.wording.cues import CUES, NUMBERS
 from tests.model.test_flans import TEXT_DIM, Letters
 
 ASKED = {

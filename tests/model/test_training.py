@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from corpus.errors import InputError
-from model import processes, training
-from model.training import fit
-from model.training_params import TrainParams, rate
+from model.training import loop, processes
+from model.training.loop import fit
+from model.training.params import TrainParams, rate
 from tests.model import training_run
 from tests.model.training_run import EVERYTHING, PARAMS, QUIET, Batches, Noise, Stopped, run
 
@@ -72,7 +72,7 @@ def test_a_run_that_was_killed_before_its_result_was_saved_has_nothing_left_to_l
 
 
 def test_an_unfinished_run_of_other_parameters_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "SAVE_EVERY", 3)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 3)
     with pytest.raises(Stopped):
         run(tmp_path, PARAMS, stop=7)
     assert len(list(tmp_path.glob("*.pt"))) == 1

@@ -10,9 +10,9 @@ import torch
 
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
+from model.encoders.text import TextEncoderParams, build_text_encoder
+from model.encoders.tuned_layers import TunedLayers, TunedShape, load_tuned_layers
 from model.flans import FLanS
-from model.text_encoder import TextEncoderParams, build_text_encoder
-from model.tuned_layers import TunedLayers, TunedShape, load_tuned_layers
 from tests.model.test_flans import D4, PARAMS, TEXT_DIM, tokens
 
 TEXTS = ["outline the left kidney, please", "liver", "what does the pancreas do, and is it near the stomach?"]
@@ -53,7 +53,7 @@ def test_layers_of_another_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     distil = DistilBertModel(DistilBertConfig(dim=8, hidden_dim=16, n_layers=1, n_heads=2))
     small = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     for network in (distil, MPNetModel(MPNetConfig(**small))):
-        monkeypatch.setattr("model.tuned_layers.load_network", lambda params, network=network: (network, None))
+        monkeypatch.setattr("model.encoders.tuned_layers.load_network", lambda params, network=network: (network, None))
         with pytest.raises(InputError, match="only layers like BERT's can learn along"):
             load_tuned_layers(TextEncoderParams("sentence", layers=1, tuned=1))
 

@@ -19,13 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from corpus.anatomy import BY_NAME, N_ORGANS
-from model import training
 from model.data import Batch
 from model.intent_head import PARTS, IntentLogits, IntentTargets
-from model.losses import intent_loss, organ_loss, organ_targets, presence_loss
-from model.processes import launch, mean_everywhere, part
-from model.training import fit
-from model.training_params import TrainParams
+from model.training import loop
+from model.training.loop import fit
+from model.training.losses import intent_loss, organ_loss, organ_targets, presence_loss
+from model.training.params import TrainParams
+from model.training.processes import launch, mean_everywhere, part
 from tests.model.test_objectives import objective_of, slices
 
 PARAMS = TrainParams(
@@ -137,7 +137,7 @@ def segment(folder: Path) -> list:
 
 def finish(folder: Path, params: TrainParams, out: Path) -> None:
     """Train to the end and write what came out."""
-    training.SAVE_EVERY = 3
+    loop.SAVE_EVERY = 3
     weights, history = run(folder, params)
     write(out, weights, history)
 
@@ -158,7 +158,7 @@ def die(*_: object) -> NoReturn:
 
 def be_killed(folder: Path, params: TrainParams, moment: int | str) -> None:
     """Train, and be killed after a step, while the state is being written, or before the result is saved."""
-    training.SAVE_EVERY = 3
+    loop.SAVE_EVERY = 3
     done = 0
 
     def advance(n: int = 1) -> None:
@@ -193,7 +193,7 @@ def batch_losses(index: int, parts: int) -> tuple[Tensor, Tensor]:
 
 def main() -> None:
     out = Path(sys.argv[1])
-    training.SAVE_EVERY = 3
+    loop.SAVE_EVERY = 3
     for strategy in sys.argv[2:]:
         os.environ["FLANS_STRATEGY"] = strategy
         fabric = launch()

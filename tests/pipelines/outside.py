@@ -13,7 +13,7 @@ from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS, read_yaml
 from corpus.scans.phantom import PhantomParams, write_cohort
 from model.flans import FLanS
-from model.held_out import save_held_out
+from model.testing.held_out import save_held_out
 from pipelines.cli import app
 from prompts.bank import prompt_id
 from prompts.intent import ATTRIBUTES, POSITIONS

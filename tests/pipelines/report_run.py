@@ -13,7 +13,7 @@ import pandas as pd
 
 from corpus.anatomy import BY_NAME
 from model.groups import NAMES
-from model.scoring import examples, score, tables
+from model.testing.scoring import examples, score, tables
 from pipelines.report import main
 from prompts.kinds import kinds, styles
 from prompts.pictures import picture

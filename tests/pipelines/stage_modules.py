@@ -19,16 +19,16 @@ DATA_FILES = {
     "corpus.reports.organs": ["corpus/reports/removals.yaml"],
     "prompts.grammar": ["prompts/grammar_organs.yaml"],
     "prompts.written": ["prompts/forms.yaml"],
-    "prompts.spelling": ["corpus/reports/builtin"],
-    "prompts.lexicon": [
-        *("prompts/local.yaml", "prompts/grammar.yaml", "prompts/grammar_organs.yaml", "prompts/grammar_words.yaml"),
-        "corpus/reports/builtin",
+    "prompts.wording.spelling": ["corpus/reports/builtin"],
+    "prompts.wording.lexicon": [
+        *("prompts/grammar.yaml", "prompts/grammar_organs.yaml", "prompts/grammar_words.yaml"),
+        *("prompts/providers/local.yaml", "corpus/reports/builtin"),
     ],
     "prompts.checks.reading": ["prompts/checks/patterns.yaml"],
     "prompts.checks.measured": ["prompts/checks/measured.yaml"],
     "pipelines.generate": ["prompts/negatives.yaml"],
     "model.card": ["model/card.md.j2"],
-    "model.metrics": ["model/tolerances.yaml"],
+    "model.testing.metrics": ["model/testing/tolerances.yaml"],
     "pipelines.reporting": ["pipelines/templates"],
 }
 """Data files that belong to a module, beside the YAML file of its own name."""

@@ -18,13 +18,13 @@ from corpus.errors import InputError
 from corpus.params import PARAMS, load_params, plain
 from corpus.scans.ingest_params import SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
-from model import unet as unet_module
-from model.asked import read_prompts
-from model.baselines import Asked, figures, replay, segmenter_alone, some_slices
 from model.data import SplitData
-from model.evaluation import Trial, evaluate
-from model.held_out import held_out_requests
 from model.inference import Segmenter
+from model.studies import unet as unet_module
+from model.studies.baselines import Asked, figures, replay, segmenter_alone, some_slices
+from model.testing.asked import read_prompts
+from model.testing.evaluation import Trial, evaluate
+from model.testing.held_out import held_out_requests
 from pipelines.baselines import BASELINES, TABLE, overlaid, run_baselines, show
 from pipelines.evaluate_source import Protocol, prepare
 from prompts.dataset import file_hash

@@ -18,7 +18,7 @@ def test_every_request_is_a_valid_intent_of_its_own(path: Path) -> None:
     assert len({request.text for request in requests}) == len(requests)
     for request in requests:
         assert request.intent.kind == request.kind
-    sides = path.stem.startswith("requests_sides")
+    sides = path.stem.startswith("sides")
     organs = {"kidney", *PAIRS} if sides else {organ.name for organ in ORGANS}
     assert {request.organ for request in requests} - {None} == organs
     attributes = {"leftmost", "rightmost"} if sides else set(ATTRIBUTES)

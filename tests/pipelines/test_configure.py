@@ -16,15 +16,15 @@ from corpus.scans.ingest_params import IngestParams
 from corpus.scans.phantom import PhantomParams
 from model.canonicalizer import CanonicalizerParams
 from model.data import Augmentation
-from model.evaluation import EvaluateParams
 from model.flans import ModelParams
-from model.objectives import LossWeights
+from model.testing.evaluation import EvaluateParams
 from model.texts import EmbedParams
-from model.training_params import TrainParams
+from model.training.objectives import LossWeights
+from model.training.params import TrainParams
 from pipelines.configure import apply_overlay
 from prompts.dataset import DatasetParams
 from prompts.generator import GenerateParams
-from prompts.reviewing import ReviewParams
+from prompts.review.sheet import ReviewParams
 from prompts.synthesis import SynthesisParams
 from prompts.targets import TargetParams
 

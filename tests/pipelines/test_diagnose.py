@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from corpus.params import PARAMS
-from model.held_out import REQUESTS, read_requests
+from model.testing.held_out import REQUESTS, read_requests
 from pipelines.cli import app
 from pipelines.evaluate_source import Protocol, prepare
 from pipelines.sources import find_source

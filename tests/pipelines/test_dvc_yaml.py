@@ -12,7 +12,7 @@ from tests.pipelines.stage_modules import ROOMS, code_of, graph, stages
 
 STAGES: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 DATASET = "corpus/scans/datasets/${item.adapter}.yaml"
-DATA = ("data/", "models/", "evaluation", "params.yaml", "prompts/review/", "${item", DATASET)
+DATA = ("data/", "models/", "evaluation", "params.yaml", "prompts/review/decisions", "${item", DATASET)
 
 
 @pytest.mark.parametrize("name", STAGES)

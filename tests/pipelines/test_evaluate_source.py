@@ -12,7 +12,7 @@ import yaml
 import pipelines.evaluate_source
 from corpus.params import PARAMS
 from model.groups import NAMES, act_direction
-from model.held_out import REQUESTS
+from model.testing.held_out import REQUESTS
 from tests.pipelines.conftest import REPOSITORY
 from tests.pipelines.outside import run
 

@@ -153,11 +153,11 @@ def test_understand_prints_one_object_a_line(flans: Flans) -> None:
 
 def test_what_people_type_is_measured(flans: Flans, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of the ten sets, beside few of the forms: all of both take a minute."""
-    monkeypatch.setattr("pipelines.bench_language.REQUESTS", [REPOSITORY / "model/requests_sides.yaml"])
+    monkeypatch.setattr("pipelines.bench_language.REQUESTS", [REPOSITORY / "model/testing/requests/sides.yaml"])
     monkeypatch.setattr("pipelines.bench_language.forms", lambda number, seed: bare_names())
     result = flans("bench", "language")
     assert result.exit_code == 0, result.output
-    assert re.search(r"requests_sides +│ +220 │ +\d+\.\d%", result.output)
+    assert re.search(r"sides +│ +220 │ +\d+\.\d%", result.output)
     assert "expected calibration error" in result.output
 
 

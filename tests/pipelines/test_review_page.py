@@ -20,10 +20,10 @@ from corpus.errors import InputError
 from corpus.reports.passages import ARROW_SCHEMA
 from pipelines.review_page import serve
 from prompts.bank import bank_of, prompt_id, write_bank
-from prompts.decisions import read_decisions
 from prompts.kinds import Cell
 from prompts.pictures import picture
-from prompts.reviewing import ReviewParams, sample, sheet
+from prompts.review.decided import read_decisions
+from prompts.review.sheet import ReviewParams, sample, sheet
 from prompts.sheets import write_sheet
 from tests.pipelines.browser import CHROMIUM, Browser, browser
 from tests.pipelines.conftest import REPOSITORY

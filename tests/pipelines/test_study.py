@@ -22,7 +22,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
-from model.baselines import NAMED
+from model.studies.baselines import NAMED
 from pipelines import study, study_cases
 from pipelines.cli import app
 from pipelines.experiments import Experiment

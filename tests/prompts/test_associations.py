@@ -11,9 +11,9 @@ import pytest
 from corpus.anatomy import BY_NAME, mentions
 from corpus.errors import InputError
 from corpus.params import read_yaml
-from prompts.associations import CONTENT, associated, associations, read_associations
-from prompts.cues import CUES, UNSIDED, cues
-from prompts.spelling import mend
+from prompts.wording.associations import CONTENT, associated, associations, read_associations
+from prompts.wording.cues import CUES, UNSIDED, cues
+from prompts.wording.spelling import mend
 
 
 def found(text: str) -> list[tuple[str, str]]:

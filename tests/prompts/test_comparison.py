@@ -14,8 +14,8 @@ from pipelines.cli import app
 from prompts.bank import write_bank
 from prompts.comparison import compare
 from prompts.generator import GenerateParams, Generator
-from prompts.providers import chat_model
-from prompts.response_store import ResponseStore
+from prompts.providers.chat import chat_model
+from prompts.providers.response_store import ResponseStore
 
 
 def bank_of(folder: Path, per_cell: dict[str, int]) -> pd.DataFrame:

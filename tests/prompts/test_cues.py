@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corpus.anatomy import BY_NAME
-from prompts.cues import CUES, PICTURES, UNSIDED, cues
+from prompts.wording.cues import CUES, PICTURES, UNSIDED, cues
 
 
 def structures(text: str) -> set[str]:

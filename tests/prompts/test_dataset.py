@@ -12,7 +12,6 @@ import pytest
 
 from corpus.anatomy import BY_NAME, named_organs
 from corpus.errors import InputError
-from prompts.claims import claims
 from prompts.dataset import DatasetParams, assign, build_dataset, weights
 from prompts.duplicates import words
 from prompts.facts import FACTS, shapes, slice_facts
@@ -21,6 +20,7 @@ from prompts.rules import ANSWERS, Scene, slice_answers
 from prompts.splits import FoldParams, SplitParams, kept_apart, split_patients, split_texts
 from prompts.targets import TargetParams, eligible
 from prompts.variants import variants
+from prompts.wording.claims import claims
 
 HALF = SplitParams(val=0.2, test=0.2)
 PARAMS = DatasetParams(

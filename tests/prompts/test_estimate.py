@@ -9,13 +9,13 @@ import pytest
 
 from corpus.params import load_params
 from pipelines import generate, synthesize
-from prompts.estimate import estimate
 from prompts.generator import Call, GenerateParams, Generator
 from prompts.kinds import cells
 from prompts.offline import OfflineChatModel
-from prompts.providers import chat_model
-from prompts.response_store import ResponseStore
-from prompts.spending import Budget, Prices, Usage
+from prompts.providers.chat import chat_model
+from prompts.providers.estimate import estimate
+from prompts.providers.response_store import ResponseStore
+from prompts.providers.spending import Budget, Prices, Usage
 from prompts.throughput import measure
 from tests.prompts.fake_server import FakeServer, serving
 

@@ -20,10 +20,10 @@ from prompts.bank import read_bank, write_bank
 from prompts.generator import Generated, GenerateParams, Generator
 from prompts.kinds import Cell, _specifications
 from prompts.messages import messages_for
-from prompts.parsing import parse_candidates
-from prompts.providers import chat_model
-from prompts.response_store import Response, ResponseStore, response_key
-from prompts.spending import Prices
+from prompts.providers.chat import chat_model
+from prompts.providers.parsing import parse_candidates
+from prompts.providers.response_store import Response, ResponseStore, response_key
+from prompts.providers.spending import Prices
 from tests.prompts.scripted import Scripted
 
 SMALL = {"anatomy": 3, "position": 8, "size": 8}

@@ -6,7 +6,7 @@ import pytest
 
 from prompts.complexity import complexity
 from prompts.intent import Intent
-from prompts.keywords import keyword_intent
+from prompts.wording.keywords import keyword_intent
 
 
 @pytest.mark.parametrize(

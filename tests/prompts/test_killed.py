@@ -16,13 +16,13 @@ import pytest
 import prompts.kinds
 from prompts.bank import write_bank
 from prompts.generator import GenerateParams, Generator
-from prompts.providers import chat_model
-from prompts.response_store import ResponseStore
+from prompts.providers.chat import chat_model
+from prompts.providers.response_store import ResponseStore
 from tests.prompts.fake_server import FakeServer, serving
 
 CONCURRENCY = 3
 PROCESSES = multiprocessing.get_context("forkserver")  # it imports everything once, for all the processes that it forks
-PROCESSES.set_forkserver_preload([__name__, "prompts.batch", "prompts.openai_chat"])
+PROCESSES.set_forkserver_preload([__name__, "prompts.providers.batch", "prompts.providers.openai_chat"])
 
 
 def generate(folder: Path, provider: str, styles: str, environment: dict[str, str], told: Connection) -> None:

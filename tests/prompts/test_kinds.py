@@ -19,7 +19,7 @@ from prompts.intent import PAIRS, Intent, on_display
 from prompts.kinds import SPECIFICATIONS, Cell, cells, kind_of, kinds
 from prompts.messages import messages_for
 from prompts.rules import RULES, Answer, Scene, rule, slice_answers
-from prompts.sides import excluded_member, shown_side
+from prompts.wording.sides import excluded_member, shown_side
 
 ORDER = {"second": 2, "2nd": 2, "third": 3, "3rd": 3, "two": 3, "next": 2, "one": 2, "just": 2}
 

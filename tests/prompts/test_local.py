@@ -14,16 +14,16 @@ import pytest
 
 from corpus.anatomy import ORGANS
 from corpus.errors import InputError
-from prompts import llama
 from prompts.checks import Context, run_checks
 from prompts.generator import GenerateParams, Generator
 from prompts.kinds import Cell, cells, kinds
-from prompts.lexicon import known_words
-from prompts.local import Cell as LocalCell
-from prompts.local import LocalChatModel, beginning, gbnf, reads_well
 from prompts.messages import messages_for
-from prompts.providers import LOCAL_MODEL, ModelParams, chat_model
-from prompts.response_store import ResponseStore
+from prompts.providers import llama
+from prompts.providers.chat import LOCAL_MODEL, ModelParams, chat_model
+from prompts.providers.local import Cell as LocalCell
+from prompts.providers.local import LocalChatModel, beginning, gbnf, reads_well
+from prompts.providers.response_store import ResponseStore
+from prompts.wording.lexicon import known_words
 
 
 def _present() -> bool:

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from corpus.errors import InputError
-from prompts import asking, pace
 from prompts.generator import Generated, GenerateParams, Generator
-from prompts.openai_chat import retry_after
-from prompts.pace import Busy, Halted, Pace
-from prompts.providers import PROVIDERS, ModelParams, chat_model, concurrency, cost
-from prompts.response_store import ResponseStore
-from prompts.spending import Budget, Ledger, Prices, Usage
+from prompts.providers import asking, pace
+from prompts.providers.chat import PROVIDERS, ModelParams, chat_model, concurrency, cost
+from prompts.providers.openai_chat import retry_after
+from prompts.providers.pace import Busy, Halted, Pace
+from prompts.providers.response_store import ResponseStore
+from prompts.providers.spending import Budget, Ledger, Prices, Usage
 from tests.prompts.fake_server import ODD, FakeServer, serving
 
 NEGATIVES = '- {style: lay, text: "Where can I park?"}\n'

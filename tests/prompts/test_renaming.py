@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prompts.cues import CUES, cues
-from prompts.renaming import renamed
+from prompts.wording.cues import CUES, cues
+from prompts.wording.renaming import renamed
 
 
 def found(text: str) -> list[tuple[str, str, bool]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prompts.response_store import Response, ResponseStore
-from prompts.spending import Usage
+from prompts.providers.response_store import Response, ResponseStore
+from prompts.providers.spending import Usage
 
 
 def test_processes_may_write_the_same_store(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.errors import InputError
-from prompts.decisions import TO_FILL, Decision, read_decisions
 from prompts.quality import flags
-from prompts.reviewing import SHEET, ReviewParams, Settled, sample, settle, sheet
+from prompts.review.decided import TO_FILL, Decision, read_decisions
+from prompts.review.sheet import SHEET, ReviewParams, Settled, sample, settle, sheet
 from prompts.sheets import guarded, read_sheet, unguarded, write_sheet
 
 HEADER = ("prompt_id", *TO_FILL)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from corpus.errors import InputError
-from prompts.decisions import read_decisions
-from prompts.review_desk import Filter, ReviewDesk, file_of, read_items
-from prompts.reviewing import ReviewParams, sample, settle, sheet
+from prompts.review.decided import read_decisions
+from prompts.review.desk import Filter, ReviewDesk, file_of, read_items
+from prompts.review.sheet import ReviewParams, sample, settle, sheet
 from prompts.sheets import write_sheet
 
 COPIED = "please outline the liver as it is seen just below the right dome"

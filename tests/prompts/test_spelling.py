@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corpus.anatomy import ORGANS
-from prompts.spelling import mend
+from prompts.wording.spelling import mend
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from corpus.errors import InputError
 from corpus.reports.passages import SCHEMA, read_passages, write_passages
 from corpus.reports.readers import ReportParams, ReportSource
 from pipelines import index, synthesize
-from prompts.providers import ModelParams, chat_model
-from prompts.response_store import ResponseStore
+from prompts.providers.chat import ModelParams, chat_model
+from prompts.providers.response_store import ResponseStore
 from prompts.sentences import sentences
 from prompts.synthesis import MAX_WORDS, MIN_WORDS, STYLES, Synthesis, SynthesisParams
 from prompts.synthesis import synthesize as synthesize_passages

@@ -7,8 +7,8 @@ from collections import Counter
 
 from corpus.anatomy import ORGANS
 from corpus.params import read_yaml
-from prompts.cues import CUES, cues
 from prompts.intent import RELATIONS
+from prompts.wording.cues import CUES, cues
 from prompts.written import FORMS, forms
 
 SLOTTED = ("requests", "nothing", "pairs", "displayed", "negated", *RELATIONS)

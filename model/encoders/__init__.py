@@ -1,0 +1,1 @@
+"""Image and text encoders: one interface of each, several builders (`image`, `text`), and what they are made of."""

@@ -1,0 +1,154 @@
+"""From a table of cases to means and intervals.
+
+`aggregate` is the project's macro: the mean over the cases of one organ, then the mean over organs.
+`bootstrap_interval` and `paired_bootstrap` resample patients, since the cases of one patient aren't independent.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from corpus.errors import InputError
+from model.testing.metrics import METRICS, Floats
+
+
+def aggregate(cases: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Macro metrics: the mean over the cases of one organ, then over organs.
+
+    Args:
+        cases: One row a case, with `organ`, the columns of `by`, and `METRICS`.
+        by: Columns to group by, missing values being a group of their own. With `organ` among them each row is one
+            organ; with none there is one row.
+
+    Returns:
+        One row a group, sorted by `by`: those columns, `cases`, `organs` (how many), `METRICS`, and `hd95_missing` (the
+            cases without HD95; an organ that has no others is left out of that mean).
+
+    Raises:
+        InputError: A column is missing.
+    """
+    if missing := [column for column in ("organ", *by, *METRICS) if column not in cases]:
+        raise InputError(
+            "cases", f"columns missing: {', '.join(missing)}", f"the table has {', '.join(map(str, cases))}"
+        )
+    keys = [*by, *({"organ"} - set(by))]
+    per_organ = (
+        cases.assign(cases=1, organs=1, hd95_missing=cases["hd95"].isna())
+        .groupby(keys, dropna=False, observed=True)
+        .agg({"cases": "sum", "organs": "first", **dict.fromkeys(METRICS, "mean"), "hd95_missing": "sum"})
+    )
+    over_organs = {"cases": "sum", "organs": "sum", **dict.fromkeys(METRICS, "mean"), "hd95_missing": "sum"}
+    if by:
+        return per_organ.groupby(by, dropna=False, observed=True).agg(over_organs).reset_index()
+    return per_organ.agg(over_organs).to_frame().T.astype({"cases": int, "organs": int, "hd95_missing": int})
+
+
+def _bootstrap(
+    values: ArrayLike, groups: ArrayLike, strata: ArrayLike | None, draws: int, seed: int
+) -> tuple[float, Floats]:
+    """The macro mean of `values`, and of `draws` samples of as many groups, drawn with replacement: [draws]."""
+    value = np.asarray(values, np.float64)
+    group, n_groups = _codes(groups)
+    stratum, n_strata = _codes(np.zeros(len(value)) if strata is None else strata)
+    if not len(value) == len(group) == len(stratum) > 0:
+        raise InputError(
+            "bootstrap",
+            f"expected a group and a stratum for each value, found {len(value)}, {len(group)} and {len(stratum)}",
+            "give columns of one table that has rows",
+        )
+    known = ~np.isnan(value)
+    cell = group * n_strata + stratum
+    shape = (n_groups, n_strata)
+    totals = np.bincount(cell, np.where(known, value, 0.0), n_groups * n_strata).reshape(shape)
+    counts = np.bincount(cell, known, n_groups * n_strata).reshape(shape)
+
+    def macro(times: NDArray[np.int64]) -> Floats:
+        """Macro mean where group g is taken times[..., g] times; a stratum that no drawn group has is left out."""
+        drawn = times @ counts
+        means = np.divide(times @ totals, drawn, out=np.zeros_like(drawn), where=drawn > 0)
+        strata_drawn = (drawn > 0).sum(-1)
+        return np.where(strata_drawn > 0, means.sum(-1) / np.maximum(strata_drawn, 1), np.nan)
+
+    # How often each group is drawn is all that a mean needs, so that a draw is one row of a matrix.
+    times = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
+    samples = macro(times) if n_groups > 1 else np.full(draws, np.nan)
+    return float(macro(np.ones(n_groups, np.int64))), samples
+
+
+def _codes(labels: ArrayLike) -> tuple[NDArray[np.int64], int]:
+    """Labels as 0, 1, ..., and how many differ. Sorted, so that the order of rows doesn't change what a seed draws."""
+    codes, distinct = pd.factorize(np.asarray(labels), sort=True, use_na_sentinel=False)
+    return codes, len(distinct)
+
+
+def _limits(samples: Floats, level: float) -> tuple[float, float]:
+    samples = samples[~np.isnan(samples)]
+    if not samples.size:
+        return math.nan, math.nan
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    groups: ArrayLike,
+    strata: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a mean over cases, resampling patients.
+
+    Args:
+        values: [N] A metric of each case; NaN is left out of the mean.
+        groups: [N] The patient of each case.
+        strata: [N] The organ of each case, for the interval of `aggregate`'s macro mean; None for the plain mean.
+        level: Confidence, 0 to 1.
+        draws: How many resamples.
+        seed: Of the draws.
+
+    Returns:
+        (low, high); both NaN with fewer than two patients, for one patient says nothing of the spread between patients.
+
+    Raises:
+        InputError: There are no values, or the columns' lengths differ.
+    """
+    return _limits(_bootstrap(values, groups, strata, draws, seed)[1], level)
+
+
+class Difference(NamedTuple):
+    """`b` minus `a`, with its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired_bootstrap(
+    a: ArrayLike,
+    b: ArrayLike,
+    groups: ArrayLike,
+    strata: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Difference:
+    """The mean of `b - a` over cases and its interval, resampling patients.
+
+    `a[i]` and `b[i]` are two models' metric on the same case; a case that is NaN in either is left out of both. Other
+    arguments and errors as in `bootstrap_interval`.
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.shape != second.shape:
+        raise InputError(
+            "bootstrap", f"expected pairs, found {len(first)} and {len(second)} values", "join the tables by case"
+        )
+    mean, samples = _bootstrap(second - first, groups, strata, draws, seed)
+    return Difference(mean, *_limits(samples, level))

@@ -1,0 +1,20 @@
+"""Which way a provider is asked: call by call, or in batches."""
+
+from __future__ import annotations
+
+from langchain_core.language_models.chat_models import BaseChatModel
+
+from prompts.providers.asking import Asker
+from prompts.providers.chat import ModelParams, provider
+from prompts.providers.response_store import ResponseStore
+
+
+def asker(params: ModelParams, model: BaseChatModel, store: ResponseStore, concurrency: int) -> Asker:
+    """The way to ask the provider that `params` name."""
+    if provider(params).batch:
+        from prompts.providers.batch import (
+            BatchAsker,  # brings the openai package, which no other provider has to wait for
+        )
+
+        return BatchAsker(params, model, store, concurrency)
+    return Asker(params, model, store, concurrency)

@@ -1,0 +1,59 @@
+"""One name for each structure: a text as the language model reads it.
+
+The vocabulary knows two thousand names and descriptions of two dozen structures. Whoever reads "gaster" and "the bag
+that food goes into" as "stomach" has to learn what is said of structures once, and not anew for every word for them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from corpus.anatomy import Mention
+from prompts.wording.cues import Cue, cues, names
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Characters `start:end` of a text, which become `new_start:new_end`."""
+
+    start: int
+    end: int
+    new_start: int
+    new_end: int
+
+
+def renamed(text: str) -> tuple[str, list[Cue]]:
+    """The text with every structure that it names under the vocabulary's own name, and its cues, where they lie now.
+
+    Words for two structures at once ("the adrenal glands") stay.
+    """
+    known = names(text)
+    written, stretches, done = "", [], 0
+    for (start, end), named in groupby(sorted(known.all, key=_place), key=_place):
+        organs = [mention.organ for mention in named]
+        if len(organs) == 1:
+            written += text[done:start]
+            stretches.append(_Stretch(start, end, len(written), len(written) + len(organs[0])))
+            written += organs[0]
+            done = end
+
+    def moved(cue: Cue) -> Cue:
+        """A cue that begins or ends within a stretch covers it all."""
+        first = bisect_right(stretches, cue.start, key=lambda s: s.start) - 1
+        last = bisect_left(stretches, cue.end, key=lambda s: s.start) - 1
+        start, end = cue.start, cue.end
+        if first >= 0:
+            s = stretches[first]
+            start = s.new_start if start < s.end else start + s.new_end - s.end
+        if last >= 0:
+            s = stretches[last]
+            end = s.new_end if end <= s.end else end + s.new_end - s.end
+        return replace(cue, start=start, end=end)
+
+    return written + text[done:], [moved(cue) for cue in cues(text, known)]
+
+
+def _place(mention: Mention) -> tuple[int, int]:
+    return mention.start, mention.end

@@ -34,11 +34,6 @@ class Organ:
     contexts: tuple[str, ...] = ()
     landmarks: tuple[str, ...] = ()
 
-    @property
-    def plural(self) -> bool:
-        """Whether the name takes a plural verb."""
-        return self.name in ("seminal vesicles", "portal vein and splenic vein")
-
 
 def _load(path: Path = VOCABULARY) -> tuple[Organ, ...]:
     entries = read_yaml(path)

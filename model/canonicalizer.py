@@ -241,13 +241,10 @@ class Canonicalizer(nn.Module):
         return self._turned(x, pose), pose
 
     @staticmethod
-    def restore(y: Tensor, pose: Pose, fill: float = 0.0) -> Tensor:
-        """Turn anything in the canonical frame (`[B, ..., S, S]`) back to the displayed frame.
-
-        Args:
-            fill: What lies outside the canonical picture: comes in at the corners of a slice that lay askew.
-        """
-        return act_batch(pose.back, rotate(y, -pose.degrees, fill))
+    def restore(y: Tensor, pose: Pose) -> Tensor:
+        """Turn anything in the canonical frame (`[B, ..., S, S]`) back to the displayed frame. Where a slice lay
+        askew, 0 comes in at the corners."""
+        return act_batch(pose.back, rotate(y, -pose.degrees))
 
     def targets(self, element: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `heads` should say of upright slices that were rotated by `degrees`, then turned by `element` of D4.

@@ -22,7 +22,9 @@ from model.flans import ModelParams
 from model.framing import Frame, find_frame
 from model.groups import pad_to_square
 from model.texts import Texts, read_table
+from model.training.params import TrainParams
 
+VALIDATION_STEPS = 8
 CACHED_SLICES = 4096
 """Bounds the loader's memory: about 330 MB at 128 x 128 pixels."""
 
@@ -88,6 +90,12 @@ class SplitData:
         self.samples = samples[samples["split"] == split]
         self.by_slice = dict(list(self.samples.groupby("slice_id", sort=True)))
         self.stores = {source: SliceStore(slices / source) for source in sorted(table["source"].unique())}
+        self.place = {slice_id: i for i, slice_id in enumerate(self.table["slice_id"])}
+
+    def some(self, count: int) -> list[int]:
+        """At most `count` slices that have samples, evenly spread over the split."""
+        asked = [i for slice_id, i in self.place.items() if slice_id in self.by_slice]
+        return [asked[c] for c in np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int))]
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Slice i: image int16 HU and label uint8, `[H, W]`."""
@@ -256,3 +264,28 @@ class TrainingBatches(Dataset):
             torch.tensor(np.array(organs)).view(shape),
             degrees,
         )
+
+
+def learning_batches(
+    dataset: Path, slices: Path, texts: Texts | None, model: ModelParams, augment: Augmentation, params: TrainParams
+) -> tuple[TrainingBatches, TrainingBatches]:
+    """The batches that a training learns from, and `VALIDATION_STEPS` of other patients, not augmented.
+
+    Args:
+        dataset, slices: Folders of the data set and of the cohort's slice stores.
+    """
+
+    def batches(split: str, steps: int, augment: Augmentation | None) -> TrainingBatches:
+        return TrainingBatches(
+            SplitData(dataset, slices, split),
+            texts,
+            model,
+            split=split,
+            batch_size=params.batch_size,
+            prompts=params.prompts,
+            steps=steps,
+            seed=params.seed,
+            augment=augment,
+        )
+
+    return batches("train", params.steps, augment), batches("val", VALIDATION_STEPS, None)

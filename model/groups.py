@@ -61,11 +61,6 @@ def act_batch(elements: Tensor, x: Tensor) -> Tensor:
     return out
 
 
-def all_views(x: Tensor) -> Tensor:
-    """The eight views of each image: `[B, C, S, S]` -> `[B, 8, C, S, S]`, view g being g x."""
-    return torch.stack([act(g, x) for g in range(ORDER)], dim=1)
-
-
 def rotate(x: Tensor, degrees: Tensor, fill: float = 0.0) -> Tensor:
     """Turn each item counter-clockwise about its centre, by one resampling; by 0 degrees it stays as it is, to the bit.
 

@@ -33,9 +33,9 @@ from model.studies.baselines import (
     closed_set,
     figures,
     keywords,
+    random_slices,
     replay,
     segmenter_alone,
-    some_slices,
 )
 from model.studies.lite_medsam import load_lite_medsam
 from model.studies.unet import ClosedUNet, train_unet
@@ -91,7 +91,7 @@ def run_baselines(names: list[str], slices: int) -> pd.DataFrame:
     for name in chosen:
         asked = named if name == "unet" else cases
         if name == "lite_medsam":  # an organ that isn't there has no box
-            asked = some_slices(cases[cases["kind"] == "anatomy"], slices, load_params("evaluate", dict)["seed"])
+            asked = random_slices(cases[cases["kind"] == "anatomy"], slices, load_params("evaluate", dict)["seed"])
         try:
             baseline = BUILDERS[name]() if name in BUILDERS else segmenter_alone(_segmenter(folder(name)))
         except InputError as error:

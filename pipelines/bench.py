@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands import register
+from pipelines.commands import CHECKPOINT, Adapter, Checkpoint, Root, Source, register
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what the pipeline costs on this machine.")
 command = register(bench)
@@ -24,9 +24,9 @@ def _print_json(figures: dict) -> None:
 
 @command
 def ingest(
-    source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
-    adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Its folder.")] = None,
+    source: Source = None,
+    adapter: Adapter = None,
+    root: Root = None,
     volumes: Annotated[int, typer.Option(min=1, help="How many of its volumes to ingest.")] = 3,
     slices: Annotated[int, typer.Option(min=1, help="How many slices to save the usual way too, 26 MB each.")] = 12,
     json: Json = False,
@@ -49,28 +49,12 @@ def retrieve(
     queries: Annotated[int, typer.Option(min=1, help="Queries asked, one at a time.")] = 200,
 ) -> None:
     """Recall@k against exact search and queries per second, on synthetic vectors clustered like embeddings."""
-    from rich.table import Table
-
     from corpus.params import load_params
-    from corpus.reports.bench import measure
     from corpus.reports.index import IndexParams
-    from pipelines.stage import console
+    from pipelines.bench_retrieve import bench_retrieve, show
 
-    probes = load_params("index", IndexParams).probes
-    table = Table(title=f"{queries} queries, one at a time", title_justify="left")
-    for column in ("passages", "index", f"recall@{k}", "queries/s", "built in s", "MB"):
-        table.add_column(column, justify="left" if column == "index" else "right")
-    for n in passages or (10_000, 100_000, 1_000_000):
-        for speed in measure(n, k, queries, probes):
-            table.add_row(
-                f"{speed.passages:,}",
-                speed.index,
-                f"{speed.recall:.3f}",
-                f"{speed.queries_per_second:.0f}",
-                f"{speed.build_seconds:.1f}",
-                f"{speed.megabytes:.0f}",
-            )
-    console.print(table)
+    probes, numbers = load_params("index", IndexParams).probes, passages or (10_000, 100_000, 1_000_000)
+    show([speed for n in numbers for speed in bench_retrieve(n, k, queries, probes)], k, queries)
 
 
 @command
@@ -81,22 +65,17 @@ def generate(
     """Requests a second, checks included, and how many of those written are accepted."""
     from pydantic import TypeAdapter
 
+    from pipelines.bench_generate import bench_generate, show
     from prompts.generator import GenerateParams
     from prompts.kinds import kinds
     from prompts.providers.chat import LOCAL_MODEL, OFFLINE_MODEL
-    from prompts.throughput import measure
 
     models = {"offline": OFFLINE_MODEL, "local": LOCAL_MODEL}
     if provider not in models:
         raise typer.BadParameter(f"choose from {', '.join(models)}", param_hint="--provider")
     cells = dict.fromkeys(kinds(), per_cell)
     params = {"provider": provider, "model": models[provider], "per_cell": cells, "candidates": min(per_cell, 12)}
-    speed = measure(TypeAdapter(GenerateParams).validate_python(params))
-    typer.echo(
-        f"{provider}: {speed.accepted} of {speed.candidates} candidates accepted "
-        f"({speed.accepted / speed.candidates:.1%}); {speed.accepted / speed.seconds:.1f} accepted a second, "
-        f"{speed.accepted / speed.cpu_seconds:.1f} a second of one core"
-    )
+    show(provider, bench_generate(TypeAdapter(GenerateParams).validate_python(params)))
 
 
 @command
@@ -141,9 +120,7 @@ def memory(
 
 
 @command
-def language(
-    checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"), json: Json = False
-) -> None:
+def language(checkpoint: Checkpoint = CHECKPOINT, json: Json = False) -> None:
     """How many requests as people type them are understood, by set, kind and voice."""
     from pipelines.bench_language import bench_language, show
 
@@ -153,9 +130,7 @@ def language(
 
 
 @command
-def plain(
-    checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"), json: Json = False
-) -> None:
+def plain(checkpoint: Checkpoint = CHECKPOINT, json: Json = False) -> None:
     """Whether the plainest requests ("where is the liver?") are read alike, whatever structure they speak of, by any of
     its names, and misspelt."""
     from pipelines.bench_plain import bench_plain, show, varied
@@ -185,7 +160,7 @@ def model(
 
 @command
 def consistency(
-    checkpoint: Annotated[Path, typer.Option(help="A checkpoint's folder.")] = Path("models/flans"),
+    checkpoint: Checkpoint = CHECKPOINT,
     slices: Annotated[int, typer.Option(min=1, help="How many held-out slices, evenly spread.")] = 60,
     angles: Annotated[int, typer.Option(min=0, help="Random rotations of each.")] = 2,
     degrees: Annotated[float, typer.Option(min=0, max=45, help="Their limit, to either side.")] = 30.0,

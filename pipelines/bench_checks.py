@@ -10,7 +10,7 @@ import pandas as pd
 from rich.table import Table
 
 from pipelines.stage import console
-from prompts.checks.measured import GOOD, PARTS, measure
+from prompts.checks.measured import GOOD, PARTS, judge_examples
 from prompts.generator import GenerateParams, Generator
 from prompts.kinds import kinds
 from prompts.providers.chat import OFFLINE_MODEL, chat_model
@@ -24,13 +24,13 @@ def bench_checks() -> pd.DataFrame:
     """Judge all examples; the round trip learns from a small bank of the offline provider and from the negatives.
 
     Returns:
-        What `prompts.checks.measured.measure` returns.
+        What `prompts.checks.measured.judge_examples` returns.
     """
     params = GenerateParams(provider="offline", model=OFFLINE_MODEL, per_cell=dict.fromkeys(kinds(), PER_CELL))
     with tempfile.TemporaryDirectory() as folder, ResponseStore(Path(folder) / "responses.jsonl") as store:
         bank = Generator(params, chat_model(params), store, None).run(NEGATIVES).bank
     accepted = bank[bank["accepted"]]
-    return measure(accepted["text"].tolist(), accepted["cell"].str.rpartition("/")[0].tolist())
+    return judge_examples(accepted["text"].tolist(), accepted["cell"].str.rpartition("/")[0].tolist())
 
 
 def shares(rows: pd.DataFrame) -> dict[str, dict[str, float]]:

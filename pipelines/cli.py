@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from pipelines.bench import bench
-from pipelines.commands import register
+from pipelines.commands import CHECKPOINT, Adapter, Checkpoint, Root, Source, register
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,8 +44,6 @@ def _typed(prompts: list[str]) -> list[str]:
     return [os.fsencode(prompt).decode("utf-8", errors="replace") for prompt in prompts]
 
 
-Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
-CHECKPOINT = Path("models/flans")
 ADAPTERS = sorted(path.stem for path in Path(__file__).parents[1].glob("corpus/scans/datasets/*.yaml"))
 
 
@@ -177,9 +175,9 @@ def configure(
 
 @preparing
 def pose(
-    source: Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")] = None,
-    adapter: Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Its folder.")] = None,
+    source: Source = None,
+    adapter: Adapter = None,
+    root: Root = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the table and pictures; report/pose/SOURCE by default.")
     ] = None,

@@ -1,16 +1,24 @@
-"""How a command of `flans` is registered: bad input ends it with one message and exit status 1, without a traceback."""
+"""How a command of `flans` is registered: bad input ends it with one message and exit status 1, without a traceback.
+And the options that several commands have."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec
+from pathlib import Path
+from typing import Annotated, ParamSpec
 
 import typer
 
 from corpus.errors import InputError
 
 P = ParamSpec("P")
+
+Source = Annotated[str | None, typer.Argument(help="A source of params.yaml; the first one by default.")]
+Adapter = Annotated[str | None, typer.Option(help="With --root: a data set that params.yaml doesn't name.")]
+Root = Annotated[Path | None, typer.Option(help="Its folder.")]
+Checkpoint = Annotated[Path, typer.Option(help="A checkpoint's folder.")]
+CHECKPOINT = Path("models/flans")
 
 
 def register(app: typer.Typer, panel: str | None = None) -> Callable[[Callable[P, None]], Callable[P, None]]:

@@ -15,18 +15,18 @@ from pathlib import Path
 import pandas as pd
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from model.checkpoint import WEIGHTS
 from model.data import SplitData
 from model.inference import Segmenter
 from model.studies.counterproof import ask_with_right_pose
 from model.studies.diagnosis import Finding, diagnose, load_thresholds, names_known
-from model.testing.asked import TestPrompts, read_prompts
+from model.testing.asked import HeldOutPrompts, read_prompts
 from model.testing.drawing import draw_examples
 from model.testing.views import ROTATED
 from pipelines.reporting import read_json, read_table
 from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, SLICES, cohort, results
-from prompts.dataset import file_hash
 
 PICTURE_PX = 320
 PRINTED = 3
@@ -55,7 +55,7 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
     segmenter = Segmenter.from_pretrained(checkpoint)
     if (run / RUN).is_file():
         made = read_json(run / RUN, "evaluate", ["checkpoint"])["checkpoint"]
-        if made["sha256"] != file_hash(checkpoint / WEIGHTS):
+        if made["sha256"] != file_sha256(checkpoint / WEIGHTS):
             raise InputError(checkpoint, f"{run} was made with another checkpoint, {made['folder']}", "name that one")
     findings = diagnose(cases, names_known(segmenter), load_thresholds())
     shutil.rmtree(out, ignore_errors=True)
@@ -72,7 +72,7 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
     return findings
 
 
-def _data(cases: pd.DataFrame, segmenter: Segmenter) -> tuple[SplitData, TestPrompts] | None:
+def _data(cases: pd.DataFrame, segmenter: Segmenter) -> tuple[SplitData, HeldOutPrompts] | None:
     """The run's slices and requests, if the data set here is the one that it was made on."""
     if not (DATASET / "slices.parquet").is_file():
         return None
@@ -86,7 +86,7 @@ def _data(cases: pd.DataFrame, segmenter: Segmenter) -> tuple[SplitData, TestPro
 
 
 def _prove(
-    finding: Finding, cases: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: TestPrompts
+    finding: Finding, cases: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: HeldOutPrompts
 ) -> Finding:
     if finding.part != "canonicalizer" or finding.verdict != "at fault":
         return finding

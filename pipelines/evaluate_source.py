@@ -19,6 +19,7 @@ import pandas as pd
 from rich.markup import escape
 
 from corpus.errors import InputError
+from corpus.files import file_sha256, replacing
 from corpus.params import load_params, plain
 from corpus.scans.adapters import open_source
 from corpus.scans.ingest import ingest
@@ -34,7 +35,7 @@ from model.testing.held_out import held_out_requests, read_requests
 from pipelines.evaluate import write_results
 from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, console, progress, results
-from prompts.dataset import DatasetParams, assign, file_hash
+from prompts.dataset import DatasetParams, assign
 from prompts.measure import measure
 from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
 
@@ -97,7 +98,7 @@ def evaluate_source(
     protocol = Protocol.load(params, name, source)
     segmenter = Segmenter.from_pretrained(checkpoint)
     texts, origin = (read_requests(requests), requests) if requests else held_out_requests(checkpoint, DATASET)
-    weights, asked = file_hash(checkpoint / WEIGHTS), file_hash(origin)
+    weights, asked = file_sha256(checkpoint / WEIGHTS), file_sha256(origin)
     depends_on = protocol.plain | {"checkpoint": weights, "requests": asked, "name": name}
     work = folder_of(out / UNFINISHED, open_source(source.adapter, source.root), depends_on)
 
@@ -150,8 +151,8 @@ def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> N
     left_out.value_counts(sort=False).rename("masks").reset_index().to_csv(work / NOT_ASKED, index=False)
     samples = assign(wanted[asked].assign(split="test"), texts, protocol.dataset.requests, seed)
     slices.assign(split="test").to_parquet(work / "slices.parquet", index=False)
-    samples.to_parquet(work / "samples.partial", index=False)
-    (work / "samples.partial").replace(work / SAMPLES)
+    with replacing(work / SAMPLES) as part:
+        samples.to_parquet(part, index=False)
 
 
 def _evaluate_volumes(trial: Trial, parts: Path) -> Evaluated:
@@ -167,8 +168,8 @@ def _evaluate_volumes(trial: Trial, parts: Path) -> Evaluated:
             else:
                 found = evaluate(trial, advance, rows.index)
                 for path, made in zip(paths, (found.volumes, found.cases), strict=True):
-                    made.to_parquet(path.with_suffix(".partial"), index=False)
-                    path.with_suffix(".partial").replace(path)
+                    with replacing(path) as part:
+                        made.to_parquet(part, index=False)
             tables.append([pd.read_parquet(path) for path in paths])
     volumes, cases = ([table for table in same if len(table)] or same[:1] for same in zip(*tables, strict=True))
     return Evaluated(pd.concat(cases, ignore_index=True), pd.concat(volumes, ignore_index=True))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from importlib.metadata import version
 from typing import Any
 
 import yaml
 
+from corpus.files import file_sha256
 from corpus.params import PARAMS
 from pipelines.reporting import read_json, require, without_folders
 from pipelines.stage import MODELS
@@ -35,14 +35,12 @@ def origin() -> dict[str, Any]:
     text = PARAMS.read_text(encoding="utf-8")
     folder = MODELS / "flans"
     config = read_json(folder / "config.json", "train_joint", ("model", "parameters", "training"))
-    with require(folder / "model.safetensors", "train_joint").open("rb") as weights:
-        digest = hashlib.file_digest(weights, "sha256").hexdigest()
     return {
         "parameters": without_folders(text),
         "seeds": seeds(yaml.safe_load(text)),
         "versions": {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "checkpoint": {
-            "sha256": digest,
+            "sha256": file_sha256(require(folder / "model.safetensors", "train_joint")),
             "parameters": config["parameters"],
             "image_encoder": config["model"]["image_encoder"]["kind"],
             "text_encoder": config["model"]["text_encoder"]["kind"],

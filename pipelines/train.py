@@ -13,17 +13,16 @@ import pandas as pd
 from torch import nn
 
 from corpus.anatomy import ORGANS
+from corpus.files import file_sha256
 from corpus.params import load_params, plain
-from model.data import Augmentation, SplitData, TrainingBatches
+from model.data import Augmentation, learning_batches
 from model.flans import ModelParams
 from model.texts import Texts
 from model.training.loop import Batches, curves, fit
 from model.training.params import TrainParams
 from model.training.processes import launch
 from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, progress
-from prompts.dataset import file_hash
 
-VALIDATION_STEPS = 8
 Save = Callable[[dict[str, float]], None]
 
 
@@ -90,30 +89,10 @@ def train(
     if not askew:
         augment = replace(augment, tilted=0.0)
 
-    def batches(split: str, steps: int, augment: Augmentation | None) -> TrainingBatches:
-        return TrainingBatches(
-            SplitData(DATASET, SLICES / cohort(), split),
-            texts,
-            model_params,
-            split=split,
-            batch_size=params.batch_size,
-            prompts=params.prompts,
-            steps=steps,
-            seed=params.seed,
-            augment=augment,
-        )
-
     sections = {name: load_params(name, dict) for name in ("model", "canonicalizer", "augment", "loss")}
-    key = dataset_key() | {c: file_hash(MODELS / c / "model.safetensors") for c in start} | sections
-    run(
-        name,
-        objective,
-        batches("train", params.steps, augment),
-        batches("val", VALIDATION_STEPS, None),
-        params,
-        key,
-        save,
-    )
+    key = dataset_key() | {c: file_sha256(MODELS / c / "model.safetensors") for c in start} | sections
+    batches = learning_batches(DATASET, SLICES / cohort(), texts, model_params, augment, params)
+    run(name, objective, *batches, params, key, save)
 
 
 def run(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import torch
 
+from corpus.files import file_sha256
 from corpus.params import load_params, plain
 from model.checkpoint import save_checkpoint
+from model.data import VALIDATION_STEPS
 from model.encoders.tuned_layers import load_tuned_layers
 from model.flans import ModelParams
 from model.intent_head import IntentHead
@@ -17,8 +19,7 @@ from model.training.calibration import calibrate
 from model.training.objectives import LanguageObjective
 from model.training.params import TrainParams
 from pipelines.stage import MODELS, TOKENS, console, stage
-from pipelines.train import VALIDATION_STEPS, learned, run
-from prompts.dataset import file_hash
+from pipelines.train import learned, run
 
 
 @stage
@@ -50,7 +51,7 @@ def main() -> None:
         TextBatches(texts, "train", params.batch_size, params.steps, params.seed),
         TextBatches(texts, "val", params.batch_size, VALIDATION_STEPS, params.seed),
         params,
-        {path.name: file_hash(path) for path in sorted(TOKENS.iterdir())} | {"model": plain(model_params)},
+        {path.name: file_sha256(path) for path in sorted(TOKENS.iterdir())} | {"model": plain(model_params)},
         save,
     )
 

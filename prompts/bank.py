@@ -16,6 +16,7 @@ from pandera.errors import SchemaError
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
+from corpus.files import replacing
 from prompts.intent import ATTRIBUTES, FRAMES, KINDS, RANKS, RELATIONS
 from prompts.kinds import Cell
 
@@ -95,10 +96,9 @@ def bank_of(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
 def write_bank(bank: pd.DataFrame, path: Path) -> None:
     """Write the bank: the same bytes for the same rows; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     arrow = pyarrow.Table.from_pandas(bank, schema=ARROW_SCHEMA, preserve_index=False).replace_schema_metadata()
-    pq.write_table(arrow, part, compression="zstd")
-    part.replace(path)
+    with replacing(path) as part:
+        pq.write_table(arrow, part, compression="zstd")
 
 
 def read_bank(path: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from corpus.params import params_dataclass
 from prompts.splits import (
     SPLITS,
@@ -147,11 +148,6 @@ def weights(slices: pd.DataFrame, balance: float) -> pd.Series:
     return count.astype(float) ** -balance
 
 
-def file_hash(path: Path) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def build_dataset(
     slices: pd.DataFrame,
     facts: pd.DataFrame,
@@ -220,7 +216,7 @@ def build_dataset(
     }
     (out / "card.md").write_text(_card(manifest, targets, params), encoding="utf-8")
     names = ("slices.parquet", "samples.parquet", "texts.parquet", "variants.parquet", "patients.csv", "card.md")
-    manifest["sha256"] = {name: file_hash(out / name) for name in names}
+    manifest["sha256"] = {name: file_sha256(out / name) for name in names}
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
 

@@ -28,7 +28,7 @@ from prompts.kinds import Cell, cells, kinds, styles
 from prompts.messages import Hit, messages_for
 from prompts.providers.askers import asker
 from prompts.providers.asking import mend
-from prompts.providers.chat import ModelParams, cost, provider
+from prompts.providers.chat import ProviderParams, cost, provider
 from prompts.providers.parsing import parse_candidates
 from prompts.providers.response_store import Response, ResponseStore, response_key
 from prompts.written import Written, bare_names, forms, report_sentences, texts_for_nothing
@@ -38,7 +38,7 @@ MAX_FAILURES = 2
 
 
 @params_dataclass
-class GenerateParams(ModelParams):
+class GenerateParams(ProviderParams):
     """Section `generate` of params.yaml."""
 
     per_cell: dict[str, int] = field(default_factory=lambda: {"anatomy": 60, "position": 100, "size": 100})

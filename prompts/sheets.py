@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from corpus.errors import InputError
+from corpus.files import replacing
 
 # What a spreadsheet would run as a formula (some know the full-width signs too), or read as a number and spoil: an id
 # may be 1234567890123456, or 12345678901234e5.
@@ -38,12 +39,10 @@ def write_sheet(table: pd.DataFrame, path: Path) -> None:
 
     The file appears whole or not at all: a killed process leaves the one that was there.
     """
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8-sig", newline="") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(table.columns)
         writer.writerows([guarded(cell) for cell in row] for row in table.itertuples(index=False))
-    part.replace(path)
 
 
 def read_sheet(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

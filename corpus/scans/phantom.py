@@ -21,6 +21,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
+from corpus.files import replacing
 from corpus.scans.phantom_body import FINE, Facts, PhantomParams, anatomy, case_name, draw_body
 from corpus.scans.phantom_canvas import Canvas
 
@@ -65,14 +66,8 @@ def save_nifti(volume: NDArray[np.generic], params: PhantomParams, orientation: 
     image.set_qform(affine, 1)
     image.set_sform(affine, 1)
     image.header.set_xyzt_units("mm")
-    write_whole(path, image.to_bytes())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that never exists half: to a temporary name, then renamed."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(image.to_bytes())
 
 
 def write_patient(params: PhantomParams, out: Path, index: int) -> str:
@@ -113,7 +108,8 @@ def write_cohort(
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(out / "patients.csv", table.getvalue().encode())
+    with replacing(out / "patients.csv") as part:
+        part.write_bytes(table.getvalue().encode())
     dataset = {
         "name": "FLanS phantom cohort",
         "description": f"Synthetic {params.modality}, drawn by a program: for trying the software, not for patients.",
@@ -122,7 +118,8 @@ def write_cohort(
         "numTraining": params.patients,
         "file_ending": ".nii",
     }
-    write_whole(out / "dataset.json", (json.dumps(dataset, indent=2) + "\n").encode())
+    with replacing(out / "dataset.json") as part:
+        part.write_text(json.dumps(dataset, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def _run(job: Callable[[int], str], count: int, workers: int) -> Iterator[str]:

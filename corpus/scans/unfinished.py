@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.anatomy import VOCABULARY
+from corpus.files import replacing
 from corpus.scans.volumes import Source
 
 CODE = Path(__file__).parent
@@ -78,9 +79,8 @@ class Unfinished:
 
     def write(self, number: int, part: Part) -> None:
         """Record that the shards of `number` are complete."""
-        partial = self.folder / f"{number:03d}.partial"
-        partial.write_text(json.dumps(asdict(part)), encoding="utf-8")
-        partial.replace(self._path(number))
+        with replacing(self._path(number)) as file:
+            file.write_text(json.dumps(asdict(part)), encoding="utf-8")
 
     def read(self, number: int) -> Part | None:
         """The part of `number`, or None where it is not complete."""

@@ -3,7 +3,6 @@ is known."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 
 
 def check_revision(weights: str | None, revision: str | None) -> None:
@@ -102,8 +102,7 @@ def load_verified(path: Path, sha256: str) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise InputError(path.absolute(), "expected a file of weights, found none", "correct the path")
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_sha256(path)
     if found != sha256:
         raise InputError(
             path.absolute(),

@@ -25,7 +25,7 @@ from model.inference import Segmenter
 from model.intent_head import IntentLogits, Understanding
 from model.studies.lite_medsam import LiteMedSAM
 from model.studies.unet import ClosedUNet
-from model.testing.metrics import case_metrics
+from model.testing.grading import Grader
 from model.testing.poses import pose_of
 from model.testing.scoring import AS_IT_LIES
 from model.testing.statistics import aggregate, bootstrap_interval
@@ -75,29 +75,25 @@ def replay(
     Raises:
         InputError: A case's slice is missing, or its true mask is another by now.
     """
-    place = {name: i for i, name in enumerate(data.table["slice_id"])}
     parts = []
     for (name, transform), rows in cases.groupby(["slice_id", "transform"], sort=True):
-        if name not in place:
+        if name not in data.place:
             raise InputError("cases.parquet", f"the data set has no test slice {name}", "run dvc repro")
-        info, element = data.table.iloc[place[name]], NAMES.index(str(transform))
-        image, label = data.read(place[name])
-        spacing = (float(info["spacing_y"]), float(info["spacing_x"]))
-        truths = np.stack([mask_of(label, BY_NAME[organ].id) for organ in rows["organ"]])
-        if not np.allclose(truths.sum((1, 2)) * spacing[0] * spacing[1], rows["area_mm2"]):
+        info, element = data.table.iloc[data.place[name]], NAMES.index(str(transform))
+        image, label = data.read(data.place[name])
+        grade = Grader(label, (float(info["spacing_y"]), float(info["spacing_x"])))
+        known = [grade.truth(organ) for organ in rows["organ"]]
+        if not np.allclose(np.array([truth.row["area_mm2"] for truth in known], float), rows["area_mm2"]):
             raise InputError("cases.parquet", f"true masks of {name} have changed since", "run dvc repro")
-        shown, told = (act(element, torch.from_numpy(x)).numpy() for x in (image, truths))
+        shown, told = (
+            act(element, torch.from_numpy(x)).numpy() for x in (image, np.stack([truth.mask for truth in known]))
+        )
         answers = baseline(
             Asked(shown, rows["text"].tolist(), rows["organ"].tolist(), told, pose_of(rows.iloc[0].to_dict()))
         )
         masks = act(INVERSE[element], torch.from_numpy(answers)).numpy()
-        known: dict[tuple[str, bytes], dict[str, float]] = {}  # often one mask answers several requests
-        figures = []
-        for mask, truth, organ in zip(masks, truths, rows["organ"], strict=True):
-            if (key := (organ, np.packbits(mask).tobytes())) not in known:
-                known[key] = case_metrics(mask, truth, spacing, organ)
-            figures.append(known[key])
-        parts.append(rows.assign(**pd.DataFrame(figures, index=rows.index).round(4)))
+        figures = [grade(mask, organ) for mask, organ in zip(masks, rows["organ"], strict=True)]
+        parts.append(rows.assign(**pd.DataFrame(figures, index=rows.index)))
         advance(1)
     return pd.concat(parts, ignore_index=True)
 
@@ -159,7 +155,7 @@ def boxed(network: LiteMedSAM) -> Baseline:
     return lambda asked: network.segment(asked.image, asked.truths)
 
 
-def some_slices(cases: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+def random_slices(cases: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     """The cases of `count` slices, drawn with a seed."""
     names = np.sort(cases["slice_id"].unique())
     chosen = np.random.Generator(np.random.PCG64(seed)).permutation(names)[:count]

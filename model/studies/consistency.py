@@ -19,7 +19,7 @@ from corpus.scans.intensity import AIR_HU
 from model.data import SplitData
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act, pad_to_square, rotate
 from model.inference import Segmentation, Segmenter
-from model.testing.asked import TestPrompts, turn_intent, turn_prompts
+from model.testing.asked import HeldOutPrompts, turn_intent, turn_prompts
 from model.testing.metrics import dice
 from prompts.intent import Intent
 from prompts.targets import intent_of
@@ -41,7 +41,7 @@ class ConsistencyParams:
 def consistency(
     segmenter: Segmenter,
     data: SplitData,
-    prompts: TestPrompts,
+    prompts: HeldOutPrompts,
     params: ConsistencyParams,
     advance: Callable[[int], None] = lambda n: None,
 ) -> pd.DataFrame:
@@ -57,10 +57,8 @@ def consistency(
         it is out; the area of the answer to the slice as it lies; and the Dice between the answer and its counterpart.
         What has no counterpart has no row.
     """
-    usable = [i for i, slice_id in enumerate(data.table["slice_id"]) if slice_id in data.by_slice]
-    chosen = np.unique(np.linspace(0, len(usable) - 1, min(params.slices, len(usable))).astype(int))
     rows: list[dict] = []
-    for i in (usable[c] for c in chosen):
+    for i in data.some(params.slices):
         info = data.table.iloc[i]
         rng = np.random.Generator(np.random.PCG64([params.seed, i]))
         samples = data.by_slice[info["slice_id"]].groupby("kind", sort=True).sample(1, random_state=rng)

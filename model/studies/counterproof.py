@@ -10,7 +10,7 @@ from model.canonicalizer import known_pose
 from model.data import SplitData
 from model.groups import INVERSE, NAMES, act
 from model.inference import Segmenter
-from model.testing.asked import TestPrompts
+from model.testing.asked import HeldOutPrompts
 from model.testing.metrics import dice
 from prompts.facts import mask_of
 
@@ -19,7 +19,7 @@ SLICES = 24
 
 
 def ask_with_right_pose(
-    cases: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: TestPrompts
+    cases: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: HeldOutPrompts
 ) -> pd.DataFrame:
     """Ask some of the slices with a misjudged pose again, for the organs named, the right pose given.
 
@@ -31,11 +31,10 @@ def ask_with_right_pose(
     """
     wrong = cases[(cases["kind"] == "anatomy") & ~cases["pose_right"].astype(bool)]
     groups = list(wrong.groupby(["slice_id", "transform"], sort=True))
-    position = {slice_id: i for i, slice_id in enumerate(data.table["slice_id"])}
     parts = []
     for (slice_id, transform), rows in groups[:: max(1, -(-len(groups) // SLICES))]:
         element = NAMES.index(transform)
-        image, label = (act(element, torch.from_numpy(a)).numpy() for a in data.read(position[slice_id]))
+        image, label = (act(element, torch.from_numpy(a)).numpy() for a in data.read(data.place[slice_id]))
         pose = known_pose(INVERSE[element])
         answer = segmenter.segment(image[None], prompts.of(rows["prompt_id"].tolist()), pose)
         truths = [mask_of(label, BY_NAME[organ].id) for organ in rows["organ"]]

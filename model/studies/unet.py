@@ -24,7 +24,7 @@ from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from corpus.params import params_dataclass, plain, validated
 from model.checkpoint import CONFIG, WEIGHTS, load_weights
-from model.data import Augmentation, Batch, SplitData, TrainingBatches, to_network
+from model.data import Augmentation, Batch, SplitData, learning_batches, to_network
 from model.flans import ModelParams
 from model.groups import crop_from_square
 from model.resolve import organ_scores, predicted_labels
@@ -33,7 +33,6 @@ from model.training.losses import organ_loss
 from model.training.params import TrainParams
 from model.training.processes import launch
 
-VALIDATION_STEPS = 8
 TRIAL_STEPS = 12
 """Their median time is taken for that of a step."""
 
@@ -131,22 +130,9 @@ def train_unet(
         report(f"{out}: trained already")
         return load_unet(out)
 
-    def batches(split: str, steps: int, augment: Augmentation | None) -> TrainingBatches:
-        return TrainingBatches(
-            SplitData(dataset, slices, split),
-            None,
-            model,
-            split=split,
-            batch_size=params.batch_size,
-            prompts=1,
-            steps=steps,
-            seed=params.seed,
-            augment=augment,
-        )
-
     def run(objective: nn.Module, params: TrainParams, **more: Any) -> None:
-        training, validation = batches("train", params.steps, augment), batches("val", VALIDATION_STEPS, None)
-        fit(objective, training, validation, params, state_dir=state_dir, fabric=fabric, **more)
+        batches = learning_batches(dataset, slices, None, model, augment, params)
+        fit(objective, *batches, params, state_dir=state_dir, fabric=fabric, **more)
 
     fabric = launch(alone=True)
     torch.manual_seed(params.seed)

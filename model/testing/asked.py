@@ -15,7 +15,7 @@ from prompts.targets import intent_of
 
 
 @dataclass(frozen=True)
-class TestPrompts:
+class HeldOutPrompts:
     """The held-out requests, read once."""
 
     request: Request
@@ -42,14 +42,14 @@ class TestPrompts:
         )
 
 
-def read_prompts(segmenter: Segmenter, texts: pd.DataFrame) -> TestPrompts:
+def read_prompts(segmenter: Segmenter, texts: pd.DataFrame) -> HeldOutPrompts:
     """Read the test split's requests ("none" ones too).
 
     Args:
         texts: The data set's texts.parquet.
     """
     held_out = texts[texts["split"] == "test"]
-    return TestPrompts(
+    return HeldOutPrompts(
         segmenter.read(held_out["text"].tolist()),
         {prompt: i for i, prompt in enumerate(held_out["prompt_id"])},
         {key: _evenly(group) for key, group in held_out.groupby(["kind", "target"], sort=True)},  # type: ignore[misc]
@@ -63,9 +63,9 @@ def _evenly(texts: pd.DataFrame) -> list[str]:
     return [prompts[i % len(prompts)] for i in range(max(map(len, of_each))) for prompts in of_each]
 
 
-def read_texts(segmenter: Segmenter, texts: list[str]) -> TestPrompts:
+def read_texts(segmenter: Segmenter, texts: list[str]) -> HeldOutPrompts:
     """Read texts that aren't the split's own; each is its own id, and in no pool."""
-    return TestPrompts(segmenter.read(texts), {text: i for i, text in enumerate(texts)}, {}, {})
+    return HeldOutPrompts(segmenter.read(texts), {text: i for i, text in enumerate(texts)}, {}, {})
 
 
 def reads(intent: Intent, kind: str, target: str) -> bool:
@@ -106,7 +106,9 @@ def turn_intent(intent: Intent, element: int) -> Intent | None:
     return replace(intent, organ=organ, attribute=attribute, relation=relation)  # type: ignore[arg-type]
 
 
-def turn_prompts(samples: pd.DataFrame, element: int, prompts: TestPrompts, rng: np.random.Generator) -> pd.DataFrame:
+def turn_prompts(
+    samples: pd.DataFrame, element: int, prompts: HeldOutPrompts, rng: np.random.Generator
+) -> pd.DataFrame:
     """The samples of a slice that is turned by `element`: what was leftmost may now be topmost, and is asked for as
     such. What can't be asked for any more is left out, the others keep their index."""
     if element == IDENTITY:

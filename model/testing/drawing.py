@@ -14,14 +14,17 @@ from corpus.anatomy import BY_NAME
 from model.data import SplitData
 from model.groups import NAMES, act, act_direction
 from model.inference import Segmenter
-from model.testing.asked import TestPrompts
+from model.testing.asked import HeldOutPrompts
 from model.testing.poses import pose_of
 from prompts.facts import mask_of
 from prompts.pictures import SIDES, picture, save
 
+TILES = 6
+"""Slices of a volume in one picture."""
+
 
 def draw_examples(
-    chosen: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: TestPrompts, out: Path, pixels: int
+    chosen: pd.DataFrame, segmenter: Segmenter, data: SplitData, prompts: HeldOutPrompts, out: Path, pixels: int
 ) -> None:
     """Ask the chosen cases again and draw each: prediction in yellow, truth in blue, dashes of both where they agree;
     examples.csv says what was asked.
@@ -33,10 +36,9 @@ def draw_examples(
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    position = {slice_id: i for i, slice_id in enumerate(data.table["slice_id"])}
     names = []
     for number, case in enumerate(chosen.to_dict("records")):
-        i, element = position[case["slice_id"]], NAMES.index(case["transform"])
+        i, element = data.place[case["slice_id"]], NAMES.index(case["transform"])
         image, label = (act(element, torch.from_numpy(a)).numpy() for a in data.read(i))
         answer = segmenter.segment(image[None], prompts.of([case["prompt_id"]]), pose_of(case))
         truth = mask_of(label, BY_NAME[case["organ"]].id)
@@ -50,10 +52,8 @@ def draw_examples(
     chosen.assign(picture=names).to_csv(out / "examples.csv", index=False)
 
 
-def montage(
-    image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float], pixels: int, count: int = 6
-) -> Image.Image:
-    """Slices of a volume side by side, spread over the mask's extent (or over the volume where the mask is empty).
+def montage(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float], pixels: int) -> Image.Image:
+    """`TILES` slices of a volume side by side, spread over the mask's extent, or over the volume if the mask is empty.
 
     Args:
         image, mask: HU and bool, `[Z, H, W]`.
@@ -63,7 +63,7 @@ def montage(
     filled = np.flatnonzero(mask.any((1, 2)))
     low, high = (filled[0], filled[-1]) if len(filled) else (0, len(mask) - 1)
     # The ends of an organ show little of it: the slices lie at the middles of equal parts.
-    chosen = sorted({int(low + (high - low + 1) * (2 * i + 1) / (2 * count)) for i in range(count)}, reverse=True)
+    chosen = sorted({int(low + (high - low + 1) * (2 * i + 1) / (2 * TILES)) for i in range(TILES)}, reverse=True)
     tiles = [picture(image[z], mask[z], spacing, pixels) for z in chosen]
     width, height = tiles[0].size
     columns = min(3, len(tiles))

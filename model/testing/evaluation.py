@@ -14,7 +14,7 @@ from model.canonicalizer import Pose
 from model.data import SplitData
 from model.groups import INVERSE, NAMES, ORDER
 from model.inference import Segmentation, Segmenter
-from model.testing.asked import TestPrompts, reads
+from model.testing.asked import HeldOutPrompts, reads
 from model.testing.grading import Grader
 from model.testing.perturbations import RobustnessParams
 from model.testing.poses import VolumePoses
@@ -75,7 +75,7 @@ class Trial:
 
     segmenter: Segmenter
     data: SplitData
-    prompts: TestPrompts
+    prompts: HeldOutPrompts
     params: EvaluateParams
     targets: TargetParams
     """What may be asked of a rotated slice."""

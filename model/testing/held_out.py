@@ -10,9 +10,10 @@ import pandas as pd
 import pyarrow
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from model.checkpoint import read_config
 from prompts.bank import prompt_id
-from prompts.dataset import TEXTS, file_hash
+from prompts.dataset import TEXTS
 from prompts.kinds import Cell, kinds
 
 REQUESTS = "requests.csv"
@@ -49,7 +50,7 @@ def held_out_requests(checkpoint: Path, dataset: Path) -> tuple[pd.DataFrame, Pa
         return read_requests(own), own
     texts = dataset / "texts.parquet"
     wanted = read_config(checkpoint)["training"].get("dataset_sha256", {}).get("texts.parquet")
-    if texts.is_file() and file_hash(texts) == wanted:
+    if texts.is_file() and file_sha256(texts) == wanted:
         return read_requests(texts), texts
     found = f"{texts} is of another data set" if texts.is_file() else "found neither"
     raise InputError(

@@ -101,12 +101,9 @@ def robustness(trial: Trial, advance: Callable[[int], None] = lambda n: None) ->
 
 def _chosen(trial: Trial) -> Iterator[_Slice]:
     data, prompts, seed = trial.data, trial.prompts, trial.params.seed
-    usable = [i for i, slice_id in enumerate(data.table["slice_id"]) if slice_id in data.by_slice]
     nothing = [p for p in prompts.pools.get(("none", "none"), ()) if prompts.text(p).endswith(".")]
     cases = [prompts.text(p) for p in nothing if complexity(prompts.text(p)) == "sentence"]
-    count = min(trial.params.robustness.slices, len(usable))
-    for i in np.unique(np.linspace(0, len(usable) - 1, count).astype(int)):
-        row = usable[i]
+    for row in data.some(trial.params.robustness.slices):
         info = data.table.iloc[row]
         samples = data.by_slice[info["slice_id"]].drop_duplicates(["kind", "target"]).reset_index(drop=True)
         rng = np.random.Generator(np.random.PCG64([seed, row]))

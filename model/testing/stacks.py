@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from corpus.anatomy import BY_ID, BY_NAME, with_unions
-from model.testing.asked import TestPrompts
+from model.testing.asked import HeldOutPrompts
 from model.testing.metrics import METRICS, case_metrics
 from prompts.facts import mask_of
 from prompts.targets import ABSENT
@@ -35,7 +35,7 @@ class Stack:
         prompts: What is asked is drawn from these, with `seed`.
     """
 
-    def __init__(self, slices: pd.DataFrame, prompts: TestPrompts, seed: int) -> None:
+    def __init__(self, slices: pd.DataFrame, prompts: HeldOutPrompts, seed: int) -> None:
         self.info, self.first = slices.iloc[0], int(slices["z"].min())
         self.depth = int(slices["z"].max()) - self.first + 1
         self.request: dict[str, str] = {}
@@ -50,7 +50,7 @@ class Stack:
         """A slice's true label uint8 `[H, W]`, and its answers to `request`, bool `[P, H, W]`."""
         self._slices.append((z - self.first, label, np.packbits(masks, axis=-1)))
 
-    def rows(self, prompts: TestPrompts) -> list[dict]:
+    def rows(self, prompts: HeldOutPrompts) -> list[dict]:
         """One row a structure; `kind` is "absent" where no slice shows it."""
         info = self.info
         shape = (self.depth, int(info["height"]), int(info["width"]))

@@ -12,7 +12,7 @@ from torch import Tensor
 from corpus.anatomy import BY_ID
 from corpus.scans.intensity import AIR_HU
 from model.groups import IDENTITY, INVERSE, NAMES, act, pad_to_square, rotate
-from model.testing.asked import TestPrompts, turn_prompts
+from model.testing.asked import HeldOutPrompts, turn_prompts
 from prompts.rules import Scene, answer
 from prompts.targets import TargetParams, intent_of, least_margin
 
@@ -75,7 +75,7 @@ def as_it_lies(image: np.ndarray, label: np.ndarray, info: pd.Series, samples: p
     return View(NAMES[IDENTITY], 0.0, image, label, samples, spacing, frozenset(int(o) for o in info["labelled"]))
 
 
-def turned(view: View, element: int, prompts: TestPrompts, rng: np.random.Generator) -> View:
+def turned(view: View, element: int, prompts: HeldOutPrompts, rng: np.random.Generator) -> View:
     """A slice, turned by `element`: what was leftmost may now be topmost, and is asked for as such."""
     image = act(element, torch.from_numpy(view.image)).numpy()
     samples = turn_prompts(view.samples, element, prompts, rng)

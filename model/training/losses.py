@@ -1,4 +1,4 @@
-"""Losses: Dice + BCE on masks, cross-entropy on intent and pose, BCE on presence.
+"""Losses: Dice + BCE on masks, Dice + cross-entropy on organ maps, cross-entropy on intent, BCE on presence.
 
 Where several processes share a batch, the mean of what they get is what one process would get for the whole batch.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from corpus.errors import InputError
+from corpus.files import replacing
 from model.training.params import TrainParams
 from model.training.processes import like, load_optimizer, whole
 
@@ -76,12 +76,8 @@ class TrainingState:
         if not self.fabric.is_global_zero:
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.file.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(self.file)
+        with replacing(self.file) as part:
+            torch.save(state, part)
 
     @torch.no_grad()
     def average(self) -> None:

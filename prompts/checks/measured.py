@@ -87,7 +87,7 @@ class Judge:
         return Failure("round_trip", f"is read as {other}") if other else None
 
 
-def measure(texts: Sequence[str], targets: Sequence[str]) -> pd.DataFrame:
+def judge_examples(texts: Sequence[str], targets: Sequence[str]) -> pd.DataFrame:
     """Judge every example.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from langchain_core.language_models.chat_models import BaseChatModel
 
 from prompts.providers.asking import Asker
-from prompts.providers.chat import ModelParams, provider
+from prompts.providers.chat import ProviderParams, provider
 from prompts.providers.response_store import ResponseStore
 
 
-def asker(params: ModelParams, model: BaseChatModel, store: ResponseStore, concurrency: int) -> Asker:
+def asker(params: ProviderParams, model: BaseChatModel, store: ResponseStore, concurrency: int) -> Asker:
     """The way to ask the provider that `params` name."""
     if provider(params).batch:
         from prompts.providers.batch import (

@@ -12,7 +12,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
 from corpus.errors import InputError
-from prompts.providers.chat import ModelParams, provider
+from prompts.providers.chat import ProviderParams, provider
 from prompts.providers.pace import Fatal, Halted, Pace, Passing, pause
 from prompts.providers.response_store import Response, ResponseStore
 from prompts.providers.spending import Budget, Ledger, Usage, characters, most_tokens
@@ -53,13 +53,13 @@ class Asked:
     """Key -> what the call failed with in the end."""
 
 
-def ledger(params: ModelParams, store: ResponseStore) -> Ledger:
+def ledger(params: ProviderParams, store: ResponseStore) -> Ledger:
     """The budget of `params`, less what the store says was spent; without limit where nothing is billed."""
     budget = params.budget if provider(params).billed else Budget()
     return Ledger(budget, params.prices, store.usage(params.provider, params.model))
 
 
-def worst_usage(call: Call, params: ModelParams) -> Usage:
+def worst_usage(call: Call, params: ProviderParams) -> Usage:
     """More tokens than a call can take."""
     return Usage(most_tokens(characters(call.messages)), params.max_tokens)
 
@@ -69,7 +69,7 @@ def noted(call: Call) -> dict[str, Any]:
     return {**call.described, "characters": characters(call.messages)}
 
 
-def mend(params: ModelParams, problem: object) -> InputError:
+def mend(params: ProviderParams, problem: object) -> InputError:
     """Nothing can be asked: what to look at."""
     return InputError(
         f"the provider {params.provider}, model {params.model}",
@@ -90,7 +90,7 @@ class Asker:
     ahead = False
     """Whether all calls that a cell is likely to need are best asked at once."""
 
-    def __init__(self, params: ModelParams, model: BaseChatModel, store: ResponseStore, concurrency: int) -> None:
+    def __init__(self, params: ProviderParams, model: BaseChatModel, store: ResponseStore, concurrency: int) -> None:
         self.params, self.model, self.store = params, model, store
         self.ledger = ledger(params, store)
         self.pace = Pace(concurrency)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from openai.types import Batch
 
 from corpus.environment import positive_number
 from corpus.errors import InputError
+from corpus.files import replacing
 from prompts.providers.asking import TRIES, Asked, Asker, Call, ledger, mend, noted, worst_usage
 from prompts.providers.openai_chat import RESPONSE_FORMAT, OpenAIChat, cured
 from prompts.providers.pace import Passing, pause
@@ -231,10 +231,5 @@ def response_of_body(body: dict[str, Any]) -> Response:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that appears whole or not at all, and is on the disk afterwards."""
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

@@ -23,7 +23,7 @@ OFFLINE_MODEL, LOCAL_MODEL = "grammar-1", llama.MODEL
 
 
 @params_dataclass
-class ModelParams:
+class ProviderParams:
     """Whom to ask, and how."""
 
     provider: str = "offline"
@@ -49,8 +49,8 @@ class ModelParams:
 class Provider:
     """One way to reach a chat model."""
 
-    build: Callable[[ModelParams], BaseChatModel]
-    parameters: Callable[[ModelParams], dict[str, Any]]
+    build: Callable[[ProviderParams], BaseChatModel]
+    parameters: Callable[[ProviderParams], dict[str, Any]]
     """What decides a response beside the messages and the seed: kept with every prompt, and part of the store's key."""
     family: str
     """Part of the store's key. Providers of one family answer alike: what one has answered, no other is asked."""
@@ -65,7 +65,7 @@ class Provider:
     """Whether it answers through the batch endpoint."""
 
 
-def _only(model: str, params: ModelParams) -> None:
+def _only(model: str, params: ProviderParams) -> None:
     if params.model != model:
         raise InputError(
             "params.yaml generate.model",
@@ -74,20 +74,20 @@ def _only(model: str, params: ModelParams) -> None:
         )
 
 
-def _offline(params: ModelParams) -> BaseChatModel:
+def _offline(params: ProviderParams) -> BaseChatModel:
     from prompts.offline import OfflineChatModel
 
     _only(OFFLINE_MODEL, params)
     return OfflineChatModel(seed=params.seed)
 
 
-def _offline_parameters(params: ModelParams) -> dict[str, Any]:
+def _offline_parameters(params: ProviderParams) -> dict[str, Any]:
     from prompts.offline import grammar_version
 
     return {"grammar": grammar_version(), "language_model": False}
 
 
-def _openai(params: ModelParams) -> BaseChatModel:
+def _openai(params: ProviderParams) -> BaseChatModel:
     """Any server that speaks OpenAI's chat completions."""
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
@@ -112,11 +112,11 @@ def _openai(params: ModelParams) -> BaseChatModel:
     )
 
 
-def _openai_parameters(params: ModelParams) -> dict[str, Any]:
+def _openai_parameters(params: ProviderParams) -> dict[str, Any]:
     return {"temperature": params.temperature, "max_tokens": params.max_tokens}
 
 
-def _local(params: ModelParams) -> BaseChatModel:
+def _local(params: ProviderParams) -> BaseChatModel:
     _only(LOCAL_MODEL, params)
     from prompts.providers.local import LocalChatModel
 
@@ -124,7 +124,7 @@ def _local(params: ModelParams) -> BaseChatModel:
     return LocalChatModel(temperature=1.0 if params.temperature is None else params.temperature)
 
 
-def _local_parameters(params: ModelParams) -> dict[str, Any]:
+def _local_parameters(params: ProviderParams) -> dict[str, Any]:
     from prompts.providers.local import writer_version
 
     return {"temperature": params.temperature, "writer": writer_version()}
@@ -143,7 +143,7 @@ PROVIDERS: dict[str, Provider] = {
 }
 
 
-def provider(params: ModelParams) -> Provider:
+def provider(params: ProviderParams) -> Provider:
     """The provider that `params` name.
 
     Raises:
@@ -158,7 +158,7 @@ def provider(params: ModelParams) -> Provider:
     return PROVIDERS[params.provider]
 
 
-def chat_model(params: ModelParams) -> BaseChatModel:
+def chat_model(params: ProviderParams) -> BaseChatModel:
     """The chat model that `params` name; it takes `seed=` with every call.
 
     Raises:
@@ -167,12 +167,12 @@ def chat_model(params: ModelParams) -> BaseChatModel:
     return provider(params).build(params)
 
 
-def concurrency(params: ModelParams) -> int:
+def concurrency(params: ProviderParams) -> int:
     """How many calls may be under way at the same time."""
     return whole_number("FLANS_CONCURRENCY", provider(params).concurrency)
 
 
-def cost(params: ModelParams, tokens_in: int | None, tokens_out: int | None) -> float | None:
+def cost(params: ProviderParams, tokens_in: int | None, tokens_out: int | None) -> float | None:
     """The price of a response; None where a price or a token count is unknown. What runs on this machine costs 0."""
     if not provider(params).billed:
         return 0.0

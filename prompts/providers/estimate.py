@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prompts.providers.asking import Call
-from prompts.providers.chat import ModelParams, provider
+from prompts.providers.chat import ProviderParams, provider
 from prompts.providers.response_store import ResponseStore
 from prompts.providers.spending import Budget, Prices, Usage, characters
 
@@ -49,7 +49,7 @@ class Estimate:
         return "\n".join(lines)
 
 
-def estimate(calls: Sequence[Call], count: int, params: ModelParams, store: ResponseStore) -> Estimate:
+def estimate(calls: Sequence[Call], count: int, params: ProviderParams, store: ResponseStore) -> Estimate:
     """What `calls`, each for `count` candidates, would take."""
     fresh = [call for call in calls if call.key not in store]
     read = sum(characters(call.messages) for call in fresh) // CHARACTERS

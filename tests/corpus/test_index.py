@@ -15,13 +15,13 @@ import torch
 from corpus.errors import InputError
 from corpus.reports import index as index_module
 from corpus.reports import vectors
-from corpus.reports.bench import clustered, describe, measure, recall
 from corpus.reports.deidentify import deidentify_report
 from corpus.reports.encoder import GRID, encode, encoder_sha256, load_sentence_encoder
 from corpus.reports.index import IndexParams, PassageIndex, build_index, embed, load_index
 from corpus.reports.passages import passages_of, write_passages
 from corpus.reports.readers import Report, ReportSource, read_reports
 from corpus.reports.retriever import PassageRetriever
+from pipelines.bench_retrieve import bench_retrieve, clustered, describe, recall
 
 TEXTS = {
     "a": ("S1", "The liver is enlarged with a nodular contour, in keeping with cirrhosis."),
@@ -317,7 +317,7 @@ def test_a_filter_that_lets_few_pass_finds_all_of_them(monkeypatch: pytest.Monke
 
 
 def test_the_benchmark_measures_both_indexes_and_its_vectors_are_clustered() -> None:
-    exact, inverted = measure(2000, k=5, n_queries=20, probes=64)
+    exact, inverted = bench_retrieve(2000, k=5, n_queries=20, probes=64)
     assert exact.recall == 1
     assert inverted.recall > 0.95
     assert min(exact.queries_per_second, inverted.queries_per_second) > 0

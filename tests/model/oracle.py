@@ -11,9 +11,10 @@ import torch
 
 from corpus.anatomy import BY_ID, BY_NAME
 from model.canonicalizer import Pose, known_pose
+from model.data import SplitData
 from model.groups import IDENTITY
 from model.inference import Request, Segmentation
-from model.testing.asked import TestPrompts as Prompts
+from model.testing.asked import HeldOutPrompts
 from prompts.facts import mask_of
 from prompts.intent import Intent
 from prompts.kinds import kinds
@@ -67,10 +68,12 @@ class Oracle:
         return Segmentation(np.stack(masks), tuple(organs), request, pose or self.pose(image), np.ones(len(masks)))
 
 
-class Data:
-    """Stands in for `model.data.SplitData`: `labels` are the slices of one volume, 5 mm apart."""
+class Data(SplitData):
+    """A split without files: `labels` are the slices of one volume, 5 mm apart."""
 
-    def __init__(self, labels: list[np.ndarray], samples: list[tuple[int, str, str, str]], prompts: Prompts) -> None:
+    def __init__(
+        self, labels: list[np.ndarray], samples: list[tuple[int, str, str, str]], prompts: HeldOutPrompts
+    ) -> None:
         self.labels = labels
         self.table = pd.DataFrame(
             {
@@ -104,13 +107,14 @@ class Data:
             ]
         self.samples = pd.DataFrame(rows)
         self.by_slice = dict(list(self.samples.groupby("slice_id")))
+        self.place = {slice_id: i for i, slice_id in enumerate(self.table["slice_id"])}
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Picture and label."""
         return picture(self.labels[i]), self.labels[i]
 
 
-def held_out(oracle: Oracle) -> Prompts:
+def held_out(oracle: Oracle) -> HeldOutPrompts:
     """What the oracle knows, as requests."""
     texts = list(oracle.known)
     pools: dict[tuple[str, str], list[str]] = {}
@@ -119,7 +123,7 @@ def held_out(oracle: Oracle) -> Prompts:
             if kind.intents.get(str(intent.target)) == intent:
                 pools.setdefault((kind.name, str(intent.target)), []).append(text)
     styles = {text: ("expert", "trainee", "lay")[i % 3] for i, text in enumerate(texts)}
-    return Prompts(oracle.read(texts), {text: i for i, text in enumerate(texts)}, pools, styles)
+    return HeldOutPrompts(oracle.read(texts), {text: i for i, text in enumerate(texts)}, pools, styles)
 
 
 def texts(ways: int = 3) -> dict[str, Intent]:

@@ -36,7 +36,7 @@ def test_every_turn_is_undone() -> None:
         for organ in ORGANS
     ]
     cases = pd.DataFrame(rows).assign(pose_right=lambda c: c["slice_id"] == "s0")
-    data = SimpleNamespace(table=cases[["slice_id"]].drop_duplicates(), read=lambda i: (IMAGE, LABEL))
+    data = SimpleNamespace(place={f"s{n}": n for n in range(8)}, read=lambda i: (IMAGE, LABEL))
     prompts = SimpleNamespace(of=list)
     again = ask_with_right_pose(cases, Upright(), data, prompts)  # type: ignore[arg-type]
     assert (again["dice_given"] == 1).all()

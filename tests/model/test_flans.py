@@ -177,7 +177,7 @@ def test_consistency_is_measured_for_every_kind(segmenter: Segmenter) -> None:
     targets = [(kind, target) for kind, all_of_it in asked_of.items() for target in all_of_it]
     ids = [f"{kind} {target}" for kind, target in targets]
     intents = [intent_of(kind, target) for kind, target in targets]
-    prompts = evaluation.TestPrompts(
+    prompts = evaluation.HeldOutPrompts(
         asked(segmenter, *intents),
         {name: n for n, name in enumerate(ids)},
         {pair: [name] for pair, name in zip(targets, ids, strict=True)},

@@ -16,7 +16,6 @@ from model.groups import (
     act_batch,
     act_box,
     act_direction,
-    all_views,
     compose,
     crop_from_square,
     inverse,
@@ -59,7 +58,6 @@ def test_a_batch_is_turned_item_by_item() -> None:
     x = torch.randn(ORDER, 1, 6, 6)
     turned = act_batch(torch.arange(ORDER), x)
     assert all(torch.equal(turned[g], act(g, x[g])) for g in range(ORDER))
-    assert torch.equal(all_views(x)[:, 3], act(3, x))
 
 
 def test_a_batch_that_is_not_square_is_refused() -> None:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from model.testing.held_out import REQUESTS, held_out_requests, read_requests, save_held_out
 from prompts.bank import prompt_id
-from prompts.dataset import file_hash
 from prompts.intent import Intent
 from prompts.kinds import Cell
 
@@ -61,7 +61,7 @@ def test_a_checkpoint_brings_what_its_training_never_saw(tmp_path: Path, texts: 
 def test_the_data_set_serves_only_if_the_checkpoint_was_trained_on_it(tmp_path: Path, texts: pd.DataFrame) -> None:
     (tmp_path / "dataset").mkdir()
     texts.to_parquet(tmp_path / "dataset/texts.parquet")
-    ours = checkpoint(tmp_path / "ours", file_hash(tmp_path / "dataset/texts.parquet"))
+    ours = checkpoint(tmp_path / "ours", file_sha256(tmp_path / "dataset/texts.parquet"))
     assert len(held_out_requests(ours, tmp_path / "dataset")[0]) == 4
     for other, dataset in ((checkpoint(tmp_path / "other", "0" * 64), "dataset"), (ours, "none")):
         with pytest.raises(InputError, match=r"--prompts FILE"):

@@ -15,8 +15,7 @@ from model.encoders.tuned_layers import TunedLayers, TunedShape
 from model.groups import ORDER, act
 from model.intent_head import CLASSES, PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.resolve import Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
-from model.testing.asked import TestPrompts as Prompts
-from model.testing.asked import turn_intent, turn_prompts
+from model.testing.asked import HeldOutPrompts, turn_intent, turn_prompts
 from model.training.losses import intent_loss
 from prompts.intent import Intent
 from prompts.kinds import kinds
@@ -186,7 +185,7 @@ def test_turned_samples_are_asked_for_in_the_turned_pictures_words() -> None:
     samples = pd.DataFrame(cases, columns=["kind", "target", "organ"]).assign(attribute=None, style="lay")
     samples = samples.assign(prompt_id="asked before")
     pools = {(kind.name, target): [f"{kind.name}: {target}"] for kind in kinds().values() for target in kind.intents}
-    held_out = Prompts(None, {}, pools, dict.fromkeys((p for pool in pools.values() for p in pool), "expert"))  # type: ignore[arg-type]
+    held_out = HeldOutPrompts(None, {}, pools, dict.fromkeys((p for pool in pools.values() for p in pool), "expert"))  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     mirrored = turn_prompts(samples, 4, held_out, rng).set_index("kind")
     assert mirrored.loc["position", "prompt_id"] == "position: rightmost"

@@ -15,19 +15,19 @@ import yaml
 from rich.console import Console
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from corpus.params import PARAMS, load_params, plain
 from corpus.scans.ingest_params import SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
 from model.data import SplitData
 from model.inference import Segmenter
 from model.studies import unet as unet_module
-from model.studies.baselines import Asked, figures, replay, segmenter_alone, some_slices
+from model.studies.baselines import Asked, figures, random_slices, replay, segmenter_alone
 from model.testing.asked import read_prompts
 from model.testing.evaluation import Trial, evaluate
 from model.testing.held_out import held_out_requests
 from pipelines.baselines import BASELINES, TABLE, overlaid, run_baselines, show
 from pipelines.evaluate_source import Protocol, prepare
-from prompts.dataset import file_hash
 from prompts.targets import ABSENT
 from tests.model.test_flans import PARAMS as SMALL
 from tests.pipelines.conftest import REPOSITORY
@@ -61,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = pd.read_parquet(work / f"{name}.parquet")
         split = table["patient"].map(dict(zip(sorted(set(table["patient"])), ("train", "val", "test"), strict=True)))
         table.assign(split=split, weight=1.0).to_parquet(dataset / f"{name}.parquet", index=False)
-    manifest = {"sha256": {name: file_hash(dataset / name) for name in ("slices.parquet", "samples.parquet")}}
+    manifest = {"sha256": {name: file_sha256(dataset / name) for name in ("slices.parquet", "samples.parquet")}}
     (dataset / "manifest.json").write_text(json.dumps(manifest))
     (folder / "models").mkdir()
     (folder / "m").rename(folder / "models/flans")
@@ -206,5 +206,5 @@ def test_overlays_are_trained_in_as_many_steps(inside: Path) -> None:
 
 
 def test_some_slices_are_the_same_ones_every_time(cases: pd.DataFrame) -> None:
-    assert set(some_slices(cases, 2, 0)["slice_id"]) == set(some_slices(cases, 2, 0)["slice_id"])
-    assert some_slices(cases, 2, 0)["slice_id"].nunique() == 2
+    assert set(random_slices(cases, 2, 0)["slice_id"]) == set(random_slices(cases, 2, 0)["slice_id"])
+    assert random_slices(cases, 2, 0)["slice_id"].nunique() == 2

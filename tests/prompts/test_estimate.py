@@ -9,6 +9,7 @@ import pytest
 
 from corpus.params import load_params
 from pipelines import generate, synthesize
+from pipelines.bench_generate import bench_generate
 from prompts.generator import Call, GenerateParams, Generator
 from prompts.kinds import cells
 from prompts.offline import OfflineChatModel
@@ -16,7 +17,6 @@ from prompts.providers.chat import chat_model
 from prompts.providers.estimate import estimate
 from prompts.providers.response_store import ResponseStore
 from prompts.providers.spending import Budget, Prices, Usage
-from prompts.throughput import measure
 from tests.prompts.fake_server import FakeServer, serving
 
 PARAMS = GenerateParams(
@@ -71,7 +71,7 @@ def test_a_dry_run_needs_no_key_and_writes_nothing(
 
 
 def test_the_offline_provider_is_quick() -> None:
-    speed = measure(GenerateParams(per_cell={"position": 24, "anatomy": 6}))
+    speed = bench_generate(GenerateParams(per_cell={"position": 24, "anatomy": 6}))
     assert speed.accepted == 12 * 24 + 72 * 6
     assert speed.accepted >= 0.97 * speed.candidates
     assert speed.accepted / speed.cpu_seconds > 300, "of 1,000 and more on a quiet core"

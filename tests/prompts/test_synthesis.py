@@ -17,7 +17,7 @@ from corpus.errors import InputError
 from corpus.reports.passages import SCHEMA, read_passages, write_passages
 from corpus.reports.readers import ReportParams, ReportSource
 from pipelines import index, synthesize
-from prompts.providers.chat import ModelParams, chat_model
+from prompts.providers.chat import ProviderParams, chat_model
 from prompts.providers.response_store import ResponseStore
 from prompts.sentences import sentences
 from prompts.synthesis import MAX_WORDS, MIN_WORDS, STYLES, Synthesis, SynthesisParams
@@ -26,7 +26,7 @@ from tests.prompts.scripted import Scripted
 
 
 def made(store: Path, per_organ: int = 4, model: BaseChatModel | None = None) -> Synthesis:
-    params = ModelParams()
+    params = ProviderParams()
     with ResponseStore(store) as responses:
         return synthesize_passages(SynthesisParams(per_organ=per_organ), params, model or chat_model(params), responses)
 

@@ -1,4 +1,4 @@
-"""How well and how fast retrieval finds: recall against exact search, and queries per second, by number of passages.
+"""`flans bench retrieve`: recall against exact search, and queries per second, by number of passages.
 
 Large collections are synthetic. Their vectors are clustered as sentence embeddings are: phrases of unequal frequency,
 in topics, around a common direction, in a space whose directions carry unequal variance; `describe` compares them with
@@ -8,14 +8,16 @@ real ones.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import faiss
 import numpy as np
+from rich.table import Table
 
 from corpus.reports import vectors
+from pipelines.stage import results
 
 _BLOCK = 65_536
 _COMMON, _TOPIC, _PHRASE, _OWN = 0.48, 0.40, 0.60, 0.49
@@ -62,7 +64,7 @@ def describe(embeddings: np.ndarray, n: int = 500) -> dict[str, float]:
     return {"any": float(scores.mean()), "1st": float(nearest[:, 1].mean()), "10th": float(nearest[:, 10].mean())}
 
 
-def measure(n: int, k: int = 10, n_queries: int = 200, probes: int = 96, seed: int = 0) -> list[Speed]:
+def bench_retrieve(n: int, k: int = 10, n_queries: int = 200, probes: int = 96, seed: int = 0) -> list[Speed]:
     """Speed and recall of exact search and of the inverted file over n clustered vectors.
 
     Memory stays below about 3 kB a vector. Queries are vectors of the same kind that aren't in the index.
@@ -89,6 +91,23 @@ def measure(n: int, k: int = 10, n_queries: int = 200, probes: int = 96, seed: i
         exact,
         Speed(n, f"ivf, {index.nprobe} of {index.nlist} lists", recall(found, truth), speed, built, size / 1e6),
     ]
+
+
+def show(speeds: Iterable[Speed], k: int, queries: int) -> None:
+    """Print a row an index."""
+    table = Table(title=f"{queries} queries, one at a time", title_justify="left")
+    for column in ("passages", "index", f"recall@{k}", "queries/s", "built in s", "MB"):
+        table.add_column(column, justify="left" if column == "index" else "right")
+    for speed in speeds:
+        table.add_row(
+            f"{speed.passages:,}",
+            speed.index,
+            f"{speed.recall:.3f}",
+            f"{speed.queries_per_second:.0f}",
+            f"{speed.build_seconds:.1f}",
+            f"{speed.megabytes:.0f}",
+        )
+    results.print(table)
 
 
 def recall(found: np.ndarray, truth: np.ndarray) -> float:

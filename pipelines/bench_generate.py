@@ -1,4 +1,4 @@
-"""How fast a provider fills a bank, checks included."""
+"""`flans bench generate`: how fast a provider fills a bank, checks included."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.stage import results
 from prompts.generator import GenerateParams, Generator
 from prompts.providers.chat import chat_model, concurrency
 from prompts.providers.response_store import ResponseStore
@@ -23,7 +24,7 @@ class Throughput:
     """Of all threads of this process."""
 
 
-def measure(params: GenerateParams) -> Throughput:
+def bench_generate(params: GenerateParams) -> Throughput:
     """Fill a bank from nothing, without passages, in a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         (negatives := Path(folder) / "negatives.yaml").write_text("[]")
@@ -34,3 +35,12 @@ def measure(params: GenerateParams) -> Throughput:
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     made = bank[bank["provider"] != "written"]
     return Throughput(len(made), int(made["accepted"].sum()), wall, cpu)
+
+
+def show(provider: str, speed: Throughput) -> None:
+    """Print what was accepted, and how fast."""
+    results.print(
+        f"{provider}: {speed.accepted} of {speed.candidates} candidates accepted "
+        f"({speed.accepted / speed.candidates:.1%}); {speed.accepted / speed.seconds:.1f} accepted a second, "
+        f"{speed.accepted / speed.cpu_seconds:.1f} a second of one core"
+    )

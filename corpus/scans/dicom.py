@@ -8,6 +8,7 @@ labels. An interpolated slice would carry labels that nobody drew, and a skipped
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,15 +26,17 @@ from corpus.scans.tilt import straighten
 from corpus.scans.volumes import Grid, Reject
 
 IMAGE_CLASSES = {
-    uids.CTImageStorage,
-    uids.EnhancedCTImageStorage,
-    uids.LegacyConvertedEnhancedCTImageStorage,
-    uids.MRImageStorage,
-    uids.EnhancedMRImageStorage,
-    uids.LegacyConvertedEnhancedMRImageStorage,
-    uids.PositronEmissionTomographyImageStorage,
+    uids.CTImageStorage: "CT",
+    uids.EnhancedCTImageStorage: "CT",
+    uids.LegacyConvertedEnhancedCTImageStorage: "CT",
+    uids.MRImageStorage: "MR",
+    uids.EnhancedMRImageStorage: "MR",
+    uids.LegacyConvertedEnhancedMRImageStorage: "MR",
+    uids.PositronEmissionTomographyImageStorage: "PT",
 }
 LOCALISERS = {"LOCALIZER", "SCOUT"}
+DICOM_ENDING = re.compile(r"\.(?:dcm|dicom|ima)$", re.IGNORECASE)
+"""Files are often named by their UID, of which the last number is no ending."""
 SERIES_TAGS = [
     "SeriesInstanceUID",
     "PatientID",
@@ -85,16 +88,24 @@ def _hidden(path: Path) -> bool:
 def series_in(root: Path) -> list[SeriesInfo]:
     """All DICOM series under a folder, images and others alike, by patient, folder and UID; other files are skipped,
     and so is what is hidden, such as macOS's "._" copies and a project's environment, with the samples in it."""
+    return series_and_damaged(root)[0]
+
+
+def series_and_damaged(root: Path) -> tuple[list[SeriesInfo], list[Path]]:
+    """`series_in`, and the files that are named as DICOM is and can't be read."""
     found: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
+    damaged = []
     for path in sorted(p for p in root.rglob("*") if p.is_file() and not _hidden(p.relative_to(root))):
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=SERIES_TAGS)
             key = str(header.get("PatientID", "")), str(header.SeriesInstanceUID)
-        except Exception:  # not DICOM, a directory file without a series, or torn: its slice will be missed as a gap
+        except Exception:  # pydicom raises many kinds
+            if DICOM_ENDING.search(path.name):
+                damaged.append(path)
             continue
         found.setdefault(key, []).append((path, header))
     series = [_info(patient, uid, members) for (patient, uid), members in found.items()]
-    return sorted(series, key=lambda s: (s.patient, s.folder.as_posix(), s.uid))
+    return sorted(series, key=lambda s: (s.patient, s.folder.as_posix(), s.uid)), damaged
 
 
 def _info(patient: str, uid: str, members: list[tuple[Path, Dataset]]) -> SeriesInfo:
@@ -173,7 +184,7 @@ def _slices(folder_or_files: Path | Sequence[Path], one_series: bool, mended: li
         if np.abs(np.stack([plane.across - one.across, plane.down - one.down])).max() > 1e-3:
             raise Reject(f"{file.name}: the orientation or pixel spacing differs from the other slices'")
     made = [_Slice(file, f, h, plane, float((plane.origin * one.normal).sum())) for file, f, h, plane in stack]
-    return sorted(made, key=lambda s: (round(s.height_mm, 3), s.file, s.frame)), str(head.Modality)
+    return sorted(made, key=lambda s: (round(s.height_mm, 3), s.file, s.frame)), IMAGE_CLASSES[head.SOPClassUID]
 
 
 def _header(file: Path) -> Dataset:

@@ -7,7 +7,7 @@ of reference (`SeriesInfo.frame_of_reference`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from corpus.scans.volumes import Grid, Reject
 
 OFF_SLICE = 0.25
 """How far a frame or contour may lie from the slice that it labels, as a share of the slice spacing."""
+SPARSE = 1.25
+"""Planes that usually lie further apart, in slices, leave slices out."""
 SAME_PLANE_MM = 0.01
 """Contours no further apart than this, for which the rounding of their text allows, are drawn on one plane."""
 
@@ -138,7 +140,7 @@ def _in_voxels(vectors: np.ndarray, affine: np.ndarray, points: int) -> np.ndarr
     return np.round(moved @ np.linalg.inv(affine[:3, :3]).T, 6)
 
 
-def read_rtstruct(path: Path, grid: Grid) -> dict[str, np.ndarray]:
+def read_rtstruct(path: Path, grid: Grid, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, np.ndarray]:
     """The closed planar contours of an RTSTRUCT on an image's grid.
 
     A voxel is inside if its centre is. Contours of a plane are combined by XOR, so that inner ones are holes. They may
@@ -148,13 +150,15 @@ def read_rtstruct(path: Path, grid: Grid) -> dict[str, np.ndarray]:
     Args:
         path: The RTSTRUCT object.
         grid: Of the image that it was drawn on, slices along the last axis.
+        wanted: By name, the ROIs to look at: what is wrong with a couch's outline is nobody's trouble.
 
     Returns:
-        ROI name to bool `[I, J, K]`. A ROI without contours was not drawn and is left out; ROIs of one name are united.
+        ROI name to bool `[I, J, K]`, empty for what isn't wanted. A ROI without contours was not drawn and is left
+        out; ROIs of one name are united.
 
     Raises:
         Reject: The file can't be read, a contour isn't parallel to the slices, contours lie between two slices but on
-            neither, or none lies on the scan.
+            neither, a ROI is drawn on every other slice or fewer, or none lies on the scan.
     """
     dataset = _read(path, "RTSTRUCT")
     try:
@@ -167,14 +171,15 @@ def read_rtstruct(path: Path, grid: Grid) -> dict[str, np.ndarray]:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Reject(f"{path.name}: the contours can't be read ({type(error).__name__}: {error})") from None
     masks = {name: np.zeros(grid.array.shape, bool) for name, _ in drawn}
-    for name, contours in drawn:
+    looked_at = [(name, contours) for name, contours in drawn if wanted(name)]
+    for name, contours in looked_at:
         placed = [_in_voxels(contour * RAS, grid.affine, points=len(contour)) for contour in contours]
         if any(np.ptp(places[:, 2]) > 0.5 for places in placed):
             raise Reject(f"{path.name}: a contour of {name} isn't parallel to the slices")
         heights = np.round([places[:, 2].mean() for places in placed], 6)
         for k, shown in _contours_of_slices(heights, grid, f"{path.name}: {name}").items():
             masks[name][:, :, k] |= fill([placed[i][:, :2] for i in shown], grid.array.shape[:2])
-    if masks and not any(mask.any() for mask in masks.values()):
+    if looked_at and not any(mask.any() for mask in masks.values()):
         raise Reject(f"{path.name}: no contour lies on the scan")
     return masks
 
@@ -193,10 +198,15 @@ def _contours_of_slices(heights: np.ndarray, grid: Grid, what: str) -> dict[int,
         Slice to indices of contours; slices that show none are left out.
 
     Raises:
-        Reject: A slice lies inside the ROI but none of its planes near it, or no plane lies near any slice of the scan.
+        Reject: A slice lies inside the ROI but none of its planes near it, its planes usually lie further apart than
+            slices do, or none lies near any slice of the scan.
     """
     stop = grid.array.shape[2]
     same = SAME_PLANE_MM / float(np.sqrt((grid.affine[:3, 2] ** 2).sum()))
+    steps = np.diff(np.sort(heights))
+    steps = steps[steps > same]
+    if len(steps) > 2 and (usual := float(np.median(steps))) > SPARSE:
+        raise Reject(f"{what} is drawn on planes {usual:.2g} slices apart: those between would count as without it")
     shown: dict[int, list[int]] = {}
     for k in range(stop):
         off = np.round(heights - k, 6)

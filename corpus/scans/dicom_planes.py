@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from corpus.scans.volumes import Reject
+from corpus.scans.volumes import LARGEST_MM, SMALLEST_MM, Reject
 
 RAS = np.array([-1.0, -1.0, 1.0])
 """DICOM's coordinates point left, posterior, superior; a grid's point right, anterior, superior."""
@@ -62,7 +62,7 @@ def _plane(position: Dataset, orientation: Dataset, measures: Dataset) -> Plane:
     origin = np.array(position.ImagePositionPatient, dtype=np.float64)
     row, column = np.array(orientation.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
     between_rows, between_columns = (float(s) for s in measures.PixelSpacing)
-    if origin.shape != (3,) or min(between_rows, between_columns) <= 0:
+    if origin.shape != (3,) or not SMALLEST_MM <= min(between_rows, between_columns) <= LARGEST_MM:
         raise ValueError(f"position {origin.tolist()}, pixel spacing {between_rows:g} x {between_columns:g}")
     if abs((row * column).sum()) > 0.01 or max(abs((v**2).sum() - 1) for v in (row, column)) > 0.01:
         raise ValueError(f"orientation {row.tolist()} {column.tolist()} is not a pair of orthogonal unit vectors")

@@ -9,13 +9,12 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from corpus.scans.orientation import axis_codes
-from corpus.scans.volumes import Grid, Reject
+from corpus.scans.volumes import LARGEST_MM, SMALLEST_MM, Grid, Reject
 
 SPACING_TOLERANCE = 0.01
 """Relative difference between two headers' voxel sizes that still counts as agreement."""
 TOLERANCE_DEGREES = 1.0
 """The same for the directions of their axes."""
-SMALLEST_MM, LARGEST_MM = 0.01, 100.0
 MM_IN_A = {"meter": 1000.0, "micron": 0.001}
 
 
@@ -61,9 +60,9 @@ def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:
     if not found:
         # The standard leaves it to ANALYZE's convention then, as do nibabel, FSL and SPM; SimpleITK takes LPS.
         affine = header.get_base_affine()
-        mended.append(f"no orientation in the header, taken as {axis_codes(affine)}")
         if not _is_usable(affine):
             raise Reject(f"{name}: no orientation in the header, and voxel sizes {header.get_zooms()[:3]}")
+        mended.append(f"no orientation in the header, taken as {axis_codes(affine)}")
     elif len(usable) == 1:
         (form, affine), *_ = usable.items()
         broken = "qform" if form == "sform" else "sform"
@@ -71,7 +70,11 @@ def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:
             mended.append(f"{broken} is singular or not finite, {form} taken")
     else:
         affine = _choose(usable["sform"], usable["qform"], mended)
-    unit = header.get_xyzt_units()[0]
+    try:
+        unit = header.get_xyzt_units()[0]
+    except KeyError:  # a code that the standard doesn't know
+        unit = "unknown"
+        mended.append("unit of length unknown, taken as mm")
     if unit in MM_IN_A:
         affine = np.diag([MM_IN_A[unit]] * 3 + [1.0]) @ affine
         mended.append(f"{unit} converted to mm")

@@ -103,7 +103,7 @@ class ShardWriter:
         """Give every file its final name."""
         self._arrays.clear()
         for path in sorted(self.directory.glob(f"{self.number:03d}-*.partial")):
-            path.rename(path.with_suffix(""))
+            path.replace(path.with_suffix(""))
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,13 @@ def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Pa
         digest.update(path.read_bytes())
     for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
         for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
-            stat = path.stat()
-            digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(f"{path}\0".encode())
+            if path.exists():  # a link to nowhere, as in data sets that git-annex keeps, is its volume's affair
+                stat = path.stat()
+                digest.update(f"{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     folder = directory / digest.hexdigest()[:16]
     for other in directory.glob("*"):
-        if other != folder:
+        if other != folder and other.is_dir():
             shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+SMALLEST_MM, LARGEST_MM = 0.01, 100.0
+"""Voxels beyond these sizes are a mistake in a header."""
+
 
 class Reject(Exception):
     """One volume that can't be used; its message is the reason in the rejects table."""
@@ -23,6 +26,8 @@ class Case:
     """A file, or the folder of a series."""
     label: Path
     modality: str = "CT"
+    problem: str = ""
+    """Why it can't be used, where that is plain before it is read."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from corpus.errors import InputError
 from corpus.parallel import run_tasks
 from corpus.scans.adapters import ADAPTERS, load_layout, open_source, read_case
 from corpus.scans.layouts.labels import StructureNames, gather, paint
-from corpus.scans.volumes import Reject, Source
+from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 from tests.corpus.miniature import AFFINE, DISPLAY, SHAPE, blocks, names, only, save, scan, voxels
 
 REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real"))
@@ -189,6 +189,29 @@ def test_a_part_of_the_name_can_be_the_patient(tmp_path: Path) -> None:
         ("p1_venous", "p1"),
         ("p2_venous", "p2"),
     ]
+
+
+def test_a_name_that_fits_no_split_is_rejected(tmp_path: Path) -> None:
+    """The README's example, with the pattern of a hasty writer: the tenth scan is not passed over in silence."""
+    split = SPLIT | {"case": r"(?P<who>p\d+)_\d", "patient": "{who}"}
+    for name in ("p1_1", "p1_10"):
+        save(tmp_path / f"{name}.nii.gz", scan())
+        save(tmp_path / f"{name}_seg.nii.gz", blocks([1]))
+    source = load_layout(dataset(tmp_path, splits=[split])).open(tmp_path)
+    problems = {case.volume: case.problem for case in source.cases}
+    assert problems.pop("p1_1") == ""
+    assert "fits no split's `case`" in problems["p1_10.nii.gz"]
+    with pytest.raises(Reject, match="fits no split's `case`"):
+        read_case(source.cases[1], source)
+
+
+def test_an_error_that_nobody_foresaw_is_a_reject(tmp_path: Path) -> None:
+    def fails(case: Case) -> Grid:
+        raise RecursionError("deep")
+
+    source = Source([Case("v", "p", tmp_path, tmp_path)], fails, lambda case, grid: LabelMap(grid.array, frozenset()))
+    with pytest.raises(Reject, match=r"can't be read \(RecursionError: deep\)"):
+        read_case(source.cases[0], source)
 
 
 @pytest.mark.parametrize(

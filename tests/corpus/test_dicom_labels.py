@@ -183,6 +183,18 @@ def test_contours_between_the_slices_are_refused(
         read_rtstruct(rt, scan[1])
 
 
+def test_a_structure_drawn_on_every_other_slice_is_refused(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    """The slices between would be taught as slices without it. What isn't wanted refuses nothing."""
+    sparse = [square(z, 2, 9, 3, 7) for z in (-3, -1, 1, 3, 5)]
+    every = [square(z, 2, 9, 3, 7) for z in range(6)]
+    rt = write_rtstruct(tmp_path / "rt.dcm", {"liver": every, "couch": sparse})
+    with pytest.raises(Reject, match=r"rt\.dcm: couch is drawn on planes 2 slices apart"):
+        read_rtstruct(rt, scan[1])
+    found = read_rtstruct(rt, scan[1], lambda name: name != "couch")
+    assert found["liver"].any(axis=(0, 1)).all()
+    assert not found["couch"].any()
+
+
 def test_a_contour_without_points_is_passed_over(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
     rt = write_rtstruct(tmp_path / "rt.dcm", {"liver": [square(1, 2, 9, 3, 7), square(2, 2, 9, 3, 7)]})
     header = pydicom.dcmread(rt)

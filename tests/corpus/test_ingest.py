@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -213,6 +214,7 @@ def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
     [
         ({"patients": {"case_0.nii.gz": "anna"}}, "expected `patients` to name volumes, such as 'case_0'"),
         ({"labels": {"background": 0, "liver": 1, "spleen": 1}}, "expected a value of its own for each label"),
+        ({"channel_names": {"0": "image"}}, "whether channel 0 is of CT or MR, found 'image'"),
     ],
 )
 def test_a_slip_in_dataset_json_is_named(root: Path, change: dict, says: str) -> None:
@@ -261,6 +263,35 @@ def test_bad_volumes_are_listed_with_their_reason(root: Path, tmp_path: Path) ->
     assert "no organ of the vocabulary" in reasons["case_2"]
     assert "expected HU with air and tissue, found values from 7 to 7" in reasons["case_3"]
     assert SliceStore(tmp_path / "out").table["volume"].unique().tolist() == ["case_4"]
+
+
+def test_no_volume_stops_the_others_or_is_lost(root: Path, tmp_path: Path) -> None:
+    """A link to nowhere, a header with an unknown unit, a label map without its image, and what nobody foresaw."""
+    (root / "imagesTr/case_0_0000.nii.gz").unlink()
+    (root / "imagesTr/case_0_0000.nii.gz").symlink_to("/nowhere/annex/object")
+    (root / "imagesTr/case_1_0000.nii.gz").rename(root / "imagesTr/case_1.nii.gz")
+    odd = root / "imagesTr/case_2_0000.nii.gz"
+    content = bytearray(gzip.decompress(odd.read_bytes()))
+    content[123] = 7  # xyzt_units
+    odd.write_bytes(gzip.compress(bytes(content)))
+    unfinished = tmp_path / "out_unfinished"
+    unfinished.mkdir()
+    (unfinished / ".DS_Store").touch()
+    summary = run(params(root), tmp_path / "out")
+    reasons = pd.read_csv(tmp_path / "out/rejects.csv").set_index("volume")["reason"]
+    assert set(reasons.index) == {"case_0", "case_1"}
+    assert "case_0_0000.nii.gz" in reasons["case_0"]
+    assert "expected the image case_1_0000.nii.gz beside its label map" in reasons["case_1"]
+    assert summary["rejected_volumes"] == 2
+    mended = SliceStore(tmp_path / "out").table.drop_duplicates("volume").set_index("volume")["mended"]
+    assert mended["case_2"] == "unit of length unknown, taken as mm"
+
+
+@pytest.mark.parametrize(("channel", "modality"), [("CT", "CT"), ("ct_portal", "CT"), ("T2", "MR"), ("ADC", "MR")])
+def test_nnunets_channel_says_the_modality(root: Path, channel: str, modality: str) -> None:
+    spec = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps(spec | {"channel_names": {"0": channel}}))
+    assert {case.modality for case in open_source("nnunet", root).cases} == {modality}
 
 
 def test_no_usable_volume_is_an_error(root: Path, tmp_path: Path) -> None:

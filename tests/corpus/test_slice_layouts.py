@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,22 @@ def write_masks(folder: Path, greys: np.ndarray, downwards: bool = False, black_
     for n, picture in enumerate(greys.transpose(DISPLAY)[:: -1 if downwards else 1]):
         image = Image.fromarray(picture.astype(np.uint8))
         (image.convert("1") if black_and_white else image).save(folder / f"mask_{n:03d}.png")
+
+
+def test_chaos_numbers_without_leading_zeros_are_in_order(tmp_path: Path) -> None:
+    """Slice 10 comes after slice 9 among images and masks alike."""
+    train = tmp_path / "Train_Sets/CT/1"
+    array, greys = (np.concatenate([a] * 3, axis=2) for a in (scan(), blocks([63, 126, 189, 252])))
+    write_chaos(train / "DICOM_anon", array)
+    write_masks(train / "Ground", greys)
+    for path in [*(train / "DICOM_anon").iterdir(), *(train / "Ground").iterdir()]:
+        number = re.split(r"\D", path.stem)[-1]
+        path.rename(path.with_stem(str(int(number) + 1)))
+    source = open_source("chaos", tmp_path)
+    label = read_case(source.cases[0], source).label
+    padded = [bool(z.any()) for z in greys.transpose(DISPLAY)]
+    assert [bool(z.any()) for z in label] == padded
+    assert len(padded) > 10
 
 
 @pytest.mark.parametrize("downwards", [False, True], ids=["names run upwards", "names run downwards"])
@@ -154,6 +171,31 @@ def test_an_annotation_that_fits_no_one_series_is_rejected(tmp_path: Path) -> No
     source = open_source("dicom", tmp_path)
     with pytest.raises(Reject, match=r"rt\.dcm: expected it to refer to one CT or MR series"):
         read_case(source.cases[0], source)
+
+
+def test_a_torn_annotation_is_rejected_by_name(tmp_path: Path) -> None:
+    image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+    for name in ("whole", "torn"):
+        files = write_series(tmp_path / name, image, series=uid(name), patient=name)
+        seg = write_seg(tmp_path / name / "seg.dcm", files, {"Liver": image > 0})
+    seg.write_bytes(seg.read_bytes()[:200])
+    (tmp_path / "notes.txt").write_text("no DICOM, and not named as such")
+    source = open_source("dicom", tmp_path)
+    assert [(case.volume, bool(case.problem)) for case in source.cases] == [("whole-seg", False), ("torn-seg", True)]
+    with pytest.raises(Reject, match=r"seg\.dcm: not readable as DICOM"):
+        read_case(source.cases[1], source)
+
+
+def test_a_couch_drawn_between_the_slices_costs_no_scan(tmp_path: Path) -> None:
+    image = scan().transpose(DISPLAY)
+    write_series(tmp_path, image, spacing=(1, 1), origin=(0, 0, 0))
+    square = np.array([[1.5, 2.5, 6.0], [5.5, 2.5, 6.0], [5.5, 5.5, 6.0], [1.5, 5.5, 6.0]])
+    off = [square + np.array([0, 0, height]) for height in (1.5, 4.5)]
+    write_rtstruct(tmp_path / "rt.dcm", {"Spleen": [square], "Couch": off})
+    source = open_source("dicom", tmp_path)
+    volume = read_case(source.cases[0], source)
+    assert names(volume.labelled) == {"spleen"}
+    assert volume.dropped == {"Couch"}
 
 
 def test_a_folder_without_annotations_is_refused(tmp_path: Path) -> None:

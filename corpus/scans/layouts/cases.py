@@ -61,25 +61,32 @@ def check_patients(patients: Collection[str], volumes: Collection[str], where: P
 
 
 def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
-    """The cases of every split that is there, each split's in order of path. Hidden files, such as the `._` copies in
-    archives made on a Mac, are passed over.
+    """The cases of every split that is there, each split's in order of path; then, as cases with a `problem`, what lies
+    among the images and has a name that no split's `case` fits. Hidden files, such as the `._` copies in archives made
+    on a Mac, are passed over.
 
     Raises:
         InputError: No split has an image.
     """
-    cases = []
+    cases: list[Case] = []
+    seen: set[Path] = set()
     for split in splits:
         parts = split.image.split("{case}")
         again = "(?P=case)".join(re.escape(part) for part in parts[1:])
         path_of_case = re.compile(f"{re.escape(parts[0])}(?P<case>{split.case}){again}")
         for path in sorted(root.glob("*".join(escape(part) for part in parts))):
             relative = path.relative_to(root)
-            match = path_of_case.fullmatch(relative.as_posix())
-            if match and not any(part.startswith(".") for part in relative.parts):
+            if any(part.startswith(".") for part in relative.parts):
+                continue
+            seen.add(path)
+            if match := path_of_case.fullmatch(relative.as_posix()):
                 groups = match.groupdict(default="")
                 volume, patient = split.volume.format(**groups), split.patient.format(**groups)
                 cases.append(Case(volume, patient, path, root / split.label.format(**groups), split.modality))
     if not cases:
         expected = " or ".join(dict.fromkeys(split.image for split in splits))
         raise InputError(root, f"expected images {expected}, found none", MISSING_SOURCE_FIX)
-    return cases
+    known = {path for case in cases for path in (case.image, case.label)}
+    unfit = [(path, path.relative_to(root).as_posix()) for path in sorted(seen - known)]
+    problem = "its name fits no split's `case` in the dataset's YAML"
+    return cases + [Case(name, name, path, path, problem=problem) for path, name in unfit]

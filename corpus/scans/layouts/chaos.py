@@ -1,7 +1,7 @@
 """Layout `chaos`: a folder of DICOM slices a series, and a folder of PNG masks whose greys stand for organs.
 
-The n-th PNG belongs to the n-th DICOM file, both by name, and lies where that file's header says: names and positions
-may run in opposite directions.
+The n-th PNG belongs to the n-th DICOM file, both by the numbers in their names, and lies where that file's header says:
+names and positions may run in opposite directions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from corpus.scans.dicom import read_series
 from corpus.scans.dicom_labels import place_pictures
 from corpus.scans.layouts.cases import Split, find_cases
 from corpus.scans.layouts.labels import organ_id
-from corpus.scans.layouts.png import read_png, slices
+from corpus.scans.layouts.png import by_number, read_png, slices
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
 Greys = dict[str, tuple[int, int]]
@@ -45,8 +45,8 @@ class Chaos:
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a series' folder, by name."""
-    return sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() == ".dcm")
+    """The DICOM files of a series' folder, `by_number` as its masks."""
+    return sorted((path for path in folder.glob("[!.]*") if path.suffix.lower() == ".dcm"), key=by_number)
 
 
 def read_image(case: Case) -> Grid:

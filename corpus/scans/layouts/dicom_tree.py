@@ -8,7 +8,6 @@ where no PatientID is given.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,15 +18,13 @@ from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
-from corpus.scans.dicom import SeriesInfo, read_series, series_in
+from corpus.scans.dicom import DICOM_ENDING, SeriesInfo, read_series, series_and_damaged
 from corpus.scans.dicom_labels import read_rtstruct, read_seg
 from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
 from corpus.scans.layouts.labels import StructureNames, gather
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
-_ENDING = re.compile(r"\.(?:dcm|dicom|ima)$", re.IGNORECASE)
-"""Files are often named by their UID, of which the last number is no ending."""
-READERS = {"SEG": read_seg, "RTSTRUCT": read_rtstruct}
+KINDS = ("SEG", "RTSTRUCT")
 
 
 @dataclass(frozen=True)
@@ -48,12 +45,12 @@ class DicomTree:
 
     def open(self, root: Path) -> Source:
         """The dataset at `root`."""
-        found = series_in(root)
+        found, damaged = series_and_damaged(root)
         images = [series for series in found if series.modality in ("CT", "MR")]
         cases: list[Case] = [
             _annotation(path, series, images, root)
             for series in found
-            if series.modality in READERS
+            if series.modality in KINDS
             for path in series.files
         ]
         if not cases:
@@ -62,11 +59,19 @@ class DicomTree:
                 f"expected DICOM SEG or RTSTRUCT files beside {len(images)} series, found none",
                 MISSING_SOURCE_FIX,
             )
+        for path in damaged:
+            volume = _volume(path, root)
+            problem = f"{path.name}: not readable as DICOM; were it an image, its series has a gap there"
+            cases.append(Annotation(volume, volume, path, path, problem=problem))
         return Source(cases, read_image, partial(read_label, naming=self.structures))
 
 
+def _volume(path: Path, root: Path) -> str:
+    return DICOM_ENDING.sub("", path.relative_to(root).as_posix()).replace("/", "-")
+
+
 def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], root: Path) -> Annotation:
-    volume = _ENDING.sub("", path.relative_to(root).as_posix()).replace("/", "-")
+    volume = _volume(path, root)
     uids = referred_series(path)
     fitting = [image for image in images if image.uid in uids] or [
         image for image in images if image.frame_of_reference and image.frame_of_reference == series.frame_of_reference
@@ -78,7 +83,7 @@ def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], ro
     # Of the image first: that is what several annotations share, whatever wrote them and left the tag blank.
     tags = [image.patient, series.patient, _study(image), image.uid, volume]
     patient = _hashed(next(tag for tag in tags if tag.strip()))
-    return Annotation(volume, patient, image.folder, path, image.modality, series.modality, image.files)
+    return Annotation(volume, patient, image.folder, path, image.modality, kind=series.modality, files=image.files)
 
 
 def _hashed(tag: str) -> str:
@@ -113,5 +118,6 @@ def read_image(case: Case) -> Grid:
 def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
     """The case's annotation as a label map."""
     assert isinstance(case, Annotation)
-    masks = READERS[case.kind](case.label, grid)
+    drawn = case.kind == "RTSTRUCT"
+    masks = read_rtstruct(case.label, grid, naming.uses) if drawn else read_seg(case.label, grid)
     return gather(masks, masks.__getitem__, naming, grid.array.shape)

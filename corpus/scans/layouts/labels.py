@@ -75,6 +75,10 @@ class StructureNames:
         if unknown:
             raise ValueError(f"{', '.join(unknown)}: expected organs of corpus/organs.yaml")
 
+    def uses(self, structure: str) -> bool:
+        """Whether a structure is an organ of the vocabulary, or a part of one."""
+        return bool(self.organs([structure])) or any(structure in parts for parts in self.parts.values())
+
     def organs(self, found: Collection[str]) -> dict[int, list[str]]:
         """The structures among `found` that make up each organ, by ascending organ id."""
         organs: dict[int, list[str]] = {}

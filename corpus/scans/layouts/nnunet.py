@@ -10,6 +10,7 @@ bend the geometry.
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -53,13 +54,19 @@ class NnUNet:
         if len(names) + len(ignored) < len(values):
             raise InputError(spec, f"expected a value of its own for each label, found {values}", "correct `labels`")
         check_any_organ(names.values(), spec)
-        modality = "MR" if "MR" in channel.upper() else "CT"
+        modality = _modality(channel, spec)
         cases = []
         for path in sorted((root / "imagesTr").glob(f"[!.]*_0000{ending}")):
             case = path.name.removesuffix(f"_0000{ending}")
             cases.append(Case(case, patients.get(case, case), path, root / "labelsTr" / (case + ending), modality))
         if not cases:
             raise InputError(root / "imagesTr", f"expected <case>_0000{ending}, found none", MISSING_SOURCE_FIX)
+        found = {case.volume for case in cases}
+        for path in sorted((root / "labelsTr").glob("[!.]*.nii*")):
+            if (case := path.name.removesuffix(".gz").removesuffix(".nii")) not in found:
+                image = root / "imagesTr" / f"{case}_0000{ending}"
+                problem = f"expected the image {image.name} beside its label map, found none"
+                cases.append(Case(case, patients.get(case, case), image, path, modality, problem))
         images = root.glob(f"images*/*_0000{ending}")  # imagesTs too: it isn't read, but its patients may be told
         check_patients(patients, {path.name.removesuffix(f"_0000{ending}") for path in images}, spec)
         if not ignored:
@@ -69,6 +76,19 @@ class NnUNet:
             partial(read_annotated_image, names=names, ignored=ignored[0]),
             partial(read_annotated_label, names=names, ignored=ignored[0]),
         )
+
+
+def _modality(channel: str, spec: Path) -> str:
+    """CT or MR, by what dataset.json calls channel 0: nnU-Net knows "CT", and any other name for anything else."""
+    if re.search(r"(?<![A-Z])CT(?![A-Z])", channel.upper()):
+        return "CT"
+    if re.search(r"MR|T1|T2|FLAIR|ADC|DWI|DIXON|STIR|VIBE|HASTE|PHASE|\bPD", channel.upper()):
+        return "MR"
+    raise InputError(
+        spec,
+        f"expected `channel_names` to say whether channel 0 is of CT or MR, found {channel!r}",
+        'write "CT", or "MR" and what you like: {"0": "CT"}',
+    )
 
 
 def read_annotated_image(case: Case, names: LabelNames, ignored: int) -> Grid:

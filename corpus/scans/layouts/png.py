@@ -106,12 +106,14 @@ def read_label(case: Case, grid: Grid, about: PngLabels) -> LabelMap:
     return relabel(array, about.labels)
 
 
+def by_number(path: Path) -> list[int | str]:
+    """Sorts files by their names, numbers in them by value."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
+
+
 def slices(folder: Path) -> list[Path]:
-    """A folder's PNG files in the order of their names, numbers in them by value."""
-    return sorted(
-        folder.glob("[!.]*.png"),
-        key=lambda path: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)],
-    )
+    """A folder's PNG files, `by_number`."""
+    return sorted(folder.glob("[!.]*.png"), key=by_number)
 
 
 def read_png(path: Path, palette: bool = True) -> tuple[np.ndarray, int]:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from corpus.anatomy import mentions
 from corpus.reports.identifiers import IDENTIFIERS
 from corpus.reports.names import people
 from corpus.reports.readers import Report
@@ -36,6 +37,8 @@ Recogniser = Callable[[str], Iterable[Span]]
 RULES: tuple[Recogniser, ...] = (*IDENTIFIERS, people)
 _APART = "\n\n"
 """Between the rows of a report; no identifier reaches over a blank line."""
+LONGEST_NAME = 60
+"""Characters that hold any structure's name."""
 _GOES_ON = re.compile(
     r"(?:(?<=\d-)|(?P<space>(?<=\b[DMS]r\.)|(?<=\bMrs\.)|(?<=\bMs\.)|(?<=\bProf\.)|(?<![.!?:;\n])))"
     r"\n(?![ ]*(?:\n|$|[-*•–]|\d{1,2}[.)][ ]|[^\n:.,]{1,40}:))"
@@ -93,9 +96,12 @@ def deidentify_parts(parts: Sequence[Report]) -> list[tuple[Report, Counter[str]
 def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:
     """What is found in `text`, and what is found once its lines, which may be wrapped anywhere, are joined."""
     spans = [span for recognise in recognisers for span in recognise(text)]
+    ends = {span.end for span in spans if " " in text[span.start : span.end]}
     joined, at = "", 0
     where: list[int] = []  # in `text`, of each character of `joined`
     for end in _GOES_ON.finditer(text):
+        if end.start() in ends and _names_a_structure(text[end.end() :]):
+            continue  # "Dictated by: John Smith", and below it "Liver is normal"
         joined += text[at : end.start()] + (" " if end["space"] is not None else "")
         where += range(at, end.start() + (end["space"] is not None))
         at = end.end()
@@ -104,6 +110,12 @@ def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:
     joined, where = joined + text[at:], [*where, *range(at, len(text))]
     found = (span for recognise in recognisers for span in recognise(joined))
     return spans + [replace(span, start=where[span.start], end=where[span.end - 1] + 1) for span in found]
+
+
+def _names_a_structure(line: str) -> bool:
+    """Whether a line begins with a structure's name."""
+    first = next(mentions(line[:LONGEST_NAME].lstrip()), None)
+    return first is not None and first.start == 0
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:

@@ -43,7 +43,7 @@ def text_of(report: dict[str, Any]) -> str:
     Raises:
         ValueError: It was withdrawn, or its text can't be read.
     """
-    if report.get("status") in _WITHDRAWN:
+    if str(report.get("status")) in _WITHDRAWN:
         raise ValueError(f"its status is {report['status']}")
     forms = _dicts(report.get("presentedForm"))
     readable = [form for form in forms if form.get("data") and _kind(form) in ("text/plain", "text/html", "")]

@@ -102,6 +102,11 @@ _ANNOUNCEMENTS = (
         initial=True,
         closed=True,
     ),
+    _Announcement(  # the name fills the line below its label
+        _after(rf"\b(?:{_NAME_OF}|name)[ \t]*[:=：][ \t]*\n[ \t]*(?=[^\s:]+[ ,]+[^\n:.]*(?:\n|\Z))"),
+        several=True,
+        closed=True,
+    ),
     _Announcement(_after(rf"\b(?:patient|pt|client)(?:['’]s)? name[ ]+(?!{one_of('done_by')}\b)"), words=2),
     _Announcement(
         _after(r"\bdear[ ]+|\b(?:sincerely|regards|yours truly|thank you|respectfully|signed)[,.:][ ]*\n*"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from corpus.reports.spans import NO_UNIT, one_of
 
 _DESIGNATOR = r"(?:[ ]*\(?(?:number|numbers|num|nr|no|nos|id|ids|code|rec|record|\#)(?![a-z])\)?[.]?|[ ]*\#)"
-_LINK = r"[ ]*(?:is|was|of|[-–])?[ ]*[:#=.]*[ ]*"
+_LINK = r"[ ]*(?:is|was|of|[-–])?[ ]*(?:[:#=.]+[ ]*\n[ ]*(?=\S+[ ]*(?:\n|\Z))|[:#=.]*[ ]*)"
+"""Between a label and its value, which may fill the line below: so tables come out of a PDF."""
 _VALUE = (
     # a word with a digit, or one to three capitals before it; then more groups of digits or capitals
     r"(?P<part>(?=[A-Za-z]{0,8}[*.()/_:-]*\w*[*.()/_:-]*[\w*.()/_:-]*\d|"
@@ -48,7 +49,8 @@ PHONES = (
     rf"(?<![\w+])\+(?=(?:[ .()-]{{0,2}}\d){{8,15}}(?!\d))\d{{1,3}}(?:[ .-]?\(?\d{{1,5}}\)?){{2,5}}{_EXTENSION}(?!["
     r"\w-])",
     r"(?<![\w.,/-])(?:\(0\d{2,4}\)|0\d{1,4})[ /-]\d{3,4}(?:[ -]?\d{3,4})(?![\w-]|\.\d)" + NO_UNIT,  # 020 7946 0123
-    rf"(?i:(?<!\w){one_of('phone_labels')}\b[.)]?[ ]*(?:number|no\.?|\#)?[ ]*(?:is|at|to|:|-)?[ ]*|"
+    rf"(?i:(?<!\w){one_of('phone_labels')}\b[.)]?[ ]*(?:number|no\.?|\#)?[ ]*"
+    r"(?:is|at|to|:[ ]*\n(?=[\d ().+/-]+(?:\n|\Z))|:|-)?[ ]*|"
     rf"(?<!\w)[tfmhwcpo][ ]*[:.)][ ]*(?=(?:[^\d\n]?\d){{9}})|"
     rf"(?<!\w)[TFMHWCPO][ ]+(?=\(?\+?\d[\d ().-]{{8}}))(?P<part>{_PHONE}{_EXTENSION})"
     r"(?![\w-]|\.\d)" + NO_UNIT,

@@ -136,6 +136,9 @@ def read_reports(name: str, source: ReportSource) -> Iterator[Report | Reject]:
             problem = f"expected a {source.reader} file, but it is damaged: {error}"
             raise InputError(path.resolve(), problem, f"restore the file, or correct {where}") from None
         except OSError as error:
+            if not error.strerror:  # not the system's, but pyarrow's, of a damaged file
+                problem = f"expected a {source.reader} file, but it is damaged: {error}"
+                raise InputError(path.resolve(), problem, f"restore the file, or correct {where}") from None
             yield Reject(path.name, f"can't be read: {error.strerror}")
 
 
@@ -154,7 +157,9 @@ def _files(where: str, source: ReportSource) -> list[Path]:
         (
             file
             for file in path.rglob("*")
-            if file.is_file() and re.sub(r"\.gz$", "", file.name.lower()).endswith(endings)
+            if file.is_file()
+            and re.sub(r"\.gz$", "", file.name.lower()).endswith(endings)
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)  # such as macOS's "._" copies
         ),
         key=lambda file: file.relative_to(path).parts,
     )
@@ -294,8 +299,8 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
             at = f"{path.name}, line {number}"
             try:
                 record = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                yield Reject(at, f"not JSON: {getattr(error, 'msg', 'nested too deep')}")
+            except (ValueError, RecursionError) as error:  # not JSON, a number of 5,000 digits, or nested too deep
+                yield Reject(at, f"not JSON: {getattr(error, 'msg', error)}")
                 continue
             if isinstance(record, dict):
                 yield at, record
@@ -328,7 +333,7 @@ def _fhir(where: str, path: Path, source: ReportSource) -> Iterator[Row | Reject
         content = stream.read() if not path.name.lower().removesuffix(".gz").endswith(".ndjson") else None
     items: Iterable[tuple[str, dict[str, Any]] | Reject] = _json_lines(path)
     if content is not None:
-        with suppress(json.JSONDecodeError, RecursionError):  # not one resource: a resource a line
+        with suppress(ValueError, RecursionError):  # not one resource: a resource a line
             items = [(path.name, json.loads(content))]
     for item in items:
         if isinstance(item, Reject):
@@ -349,8 +354,16 @@ def _parquet(where: str, path: Path, source: ReportSource) -> Iterator[Row]:
     with pq.ParquetFile(path) as table:
         columns = _need_columns(path, table.schema_arrow.names, source, where)
         for batch in table.iter_batches(columns=columns):
-            for record in batch.to_pylist():
-                yield _row(record, source)
+            cells = [_cells(column) for column in batch.columns]
+            for record in zip(*cells, strict=True):
+                yield _row(dict(zip(batch.schema.names, record, strict=True)), source)
+
+
+def _cells(column: pa.Array) -> list[Any]:
+    """A column's values; of a text that isn't UTF-8 the odd bytes become U+FFFD, as in text files."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column.to_pylist()
+    return [x if x is None else x.decode("utf-8", "replace") for x in column.cast(pa.large_binary()).to_pylist()]
 
 
 READERS: dict[str, Reader] = {

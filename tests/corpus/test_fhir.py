@@ -54,6 +54,7 @@ def test_the_stated_character_set_is_used() -> None:
     ("parts", "message"),
     [
         ({"status": "entered-in-error", "conclusion": "x"}, "entered-in-error"),
+        ({"status": ["final"], "presentedForm": form("x", "application/pdf")}, "application/pdf"),
         ({"presentedForm": form("x", "application/pdf")}, "application/pdf"),
         ({"presentedForm": [{"contentType": "text/plain", "url": "Binary/1"}]}, "no plain text"),
         ({"presentedForm": [{"contentType": "text/plain", "data": "%%%"}]}, "isn't base64"),

@@ -8,7 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from corpus.errors import InputError
 from corpus.params import load_params
@@ -200,6 +202,44 @@ def test_a_damaged_file_is_an_input_error(files: dict[str, Path], kind: str) -> 
     reader = "jsonl" if kind == "gz" else kind
     with pytest.raises(InputError, match="damaged"):
         list(read_reports("mine", ReportSource(reader, str(files[kind]))))
+
+
+def test_one_report_that_is_not_utf8_costs_no_other(tmp_path: Path) -> None:
+    table = pa.table(
+        {"id": ["a", "b"], "text": pa.array([b"The liver.", b"Gr\xfc\xdfe"]).cast(pa.string(), safe=False)}
+    )
+    pq.write_table(table, tmp_path / "r.parquet")
+    good, bad = read_reports("mine", ReportSource("parquet", str(tmp_path / "r.parquet")))
+    assert isinstance(good, Report)
+    assert good.text == "The liver."
+    assert bad == Reject("b", "the text isn't UTF-8")
+
+
+def test_a_damaged_page_of_a_parquet_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    pd.DataFrame({"id": [f"r{n}" for n in range(2000)], "text": [f"Liver {n}." for n in range(2000)]}).to_parquet(path)
+    content = bytearray(path.read_bytes())
+    content[40:4000] = b"\xff" * 3960
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"expected a parquet file, but it is damaged: \w"):
+        list(read_reports("mine", ReportSource("parquet", str(path))))
+
+
+def test_a_number_too_long_for_python_is_a_reject(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": ' + "9" * 5000 + ', "text": "x"}\n{"id": "b", "text": "The liver."}\n')
+    bad, good = read_reports("mine", ReportSource("jsonl", str(path)))
+    assert isinstance(bad, Reject)
+    assert bad.reason.startswith("not JSON")
+    assert isinstance(good, Report)
+
+
+def test_copies_that_a_mac_leaves_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("id,text\na,The liver.\n")
+    (tmp_path / "._r.csv").write_bytes(b"\0\5\x16\7 Mac OS X")
+    assert [
+        item.id for item in read_reports("mine", ReportSource("csv", str(tmp_path))) if isinstance(item, Report)
+    ] == ["a"]
 
 
 def test_params_refuse_a_name_that_is_no_folder(tmp_path: Path) -> None:

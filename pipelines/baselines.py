@@ -1,6 +1,7 @@
 """`flans baselines`: what else could answer the test set's requests, in one table with the model.
 
-evaluation/baselines.csv   baseline, scan, kind, dice and its 95% interval over patients, nsd, cases
+evaluation/baselines.csv   baseline, scan, kind, dice and its 95% interval over patients, nsd, cases; and the hash of
+                           cases.parquet, by which the report knows a table of an earlier model
 models/baselines/<name>    checkpoints of those that are trained; trained again only if parameters, data or code changed
                            (the U-Net: parameters or data)
 """
@@ -16,10 +17,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 from rich.table import Table
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from corpus.params import load_params, read_yaml
 from model.data import Augmentation, SplitData
 from model.flans import ModelParams
@@ -103,7 +104,7 @@ def run_baselines(names: list[str], slices: int) -> pd.DataFrame:
         with progress(name, asked.groupby(["slice_id", "transform"]).ngroups) as advance:
             parts.append(figures(replay(asked, data, baseline, advance)).assign(baseline=name))
     table = pd.concat(parts, ignore_index=True)[COLUMNS]
-    table.to_csv(TABLE, index=False)
+    table.assign(cases_sha256=file_sha256(path)).to_csv(TABLE, index=False)
     return table
 
 
@@ -173,7 +174,7 @@ def _training_stages() -> dict[str, Any]:
     """What the training stages were last run with, as dvc.lock has it: hashes of data and code, and parameters."""
     if not LOCK.is_file():
         raise InputError(LOCK, "expected the pipeline's state, found none", "run `dvc repro`")
-    stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
+    stages = read_yaml(LOCK)["stages"]
     return {
         name: {part: entry.get(part) for part in ("deps", "params")}
         for name, entry in stages.items()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +20,19 @@ Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on
 def _print_json(figures: dict) -> None:
     import json
 
-    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    sys.stdout.write(json.dumps(_known(figures), indent=2, allow_nan=False) + "\n")
+
+
+def _known(figures: Any) -> Any:
+    """Figures with null for what there is nothing to tell from: JSON has no NaN."""
+    match figures:
+        case dict():
+            return {key: _known(value) for key, value in figures.items()}
+        case list():
+            return [_known(value) for value in figures]
+        case float() if math.isnan(figures):
+            return None
+    return figures
 
 
 @command
@@ -107,7 +120,7 @@ def checks(json: Json = False) -> None:
 def memory(
     volumes: Annotated[list[int] | None, typer.Option(min=1, help="How many volumes; 10 and 100 by default.")] = None,
     workers: Annotated[list[int] | None, typer.Option(min=1, help="How many processes; 1 and 2 by default.")] = None,
-    size: Annotated[int, typer.Option(min=16, help="Rows and columns of a slice.")] = 192,
+    size: Annotated[int, typer.Option(min=20, max=960, help="Rows and columns of a slice.")] = 192,
     json: Json = False,
 ) -> None:
     """Peak memory of ingest and measure, for few volumes and for many."""

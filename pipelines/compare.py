@@ -14,7 +14,7 @@ from corpus.errors import InputError
 from model.studies.comparison import COMPARED, FEWEST, SIGNIFICANT, compare, incomparable, paired, smallest_p
 from pipelines.reporting import asked_for, known, records, render, without_folders
 from pipelines.runs import Run, differing, open_run
-from pipelines.stage import results
+from pipelines.stage import make_folder, results
 
 PRINTED = 12
 WORST = 12
@@ -45,7 +45,7 @@ def compare_runs(first: str, second: str, out: Path) -> pd.DataFrame:
         )
     pairs = paired(a.cases, b.cases)
     table = compare(pairs)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     table.round(6).to_csv(out / "compare.csv", index=False)
     changed = pairs.assign(change=pairs["dice_b"] - pairs["dice_a"])
     changed = changed.sort_values(["change", "slice_id", "transform", "text"], ignore_index=True)

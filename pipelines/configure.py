@@ -34,7 +34,9 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
     changes, content = _load(YAML(typ="safe"), overlay), _load(yaml, params)
     if not isinstance(changes, dict):
         raise InputError(overlay, "expected sections of params.yaml", "see examples/btcv.yaml")
-    if unknown := [key for key in changes if key not in content]:
+    if not isinstance(content, dict):
+        raise InputError(params, "expected sections of parameters", "restore it: git checkout params.yaml")
+    if unknown := [str(key) for key in changes if key not in content]:
         raise InputError(overlay, f"params.yaml has no section {', '.join(unknown)}", f"use those of {params}")
     lines: list[str] = []
     _merge(content, changes, "", lines)

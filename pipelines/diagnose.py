@@ -50,6 +50,9 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
     """
     if out.exists() and not (out / DIAGNOSIS).is_file() and (out.is_file() or any(out.iterdir())):
         raise InputError(out, "expected a folder of its own, found other files", "name another with --out")
+    if not (run / CASES).is_file():
+        fix = "`dvc repro evaluate` makes evaluation/, and `flans evaluate` a folder of its own; if killed, it goes on"
+        raise InputError(run / CASES, "expected a finished run's cases, found none", fix)
     cases = read_table(run / CASES, "evaluate", COLUMNS)
     cases = cases[cases["transform"] != ROTATED]
     segmenter = Segmenter.from_pretrained(checkpoint)
@@ -107,8 +110,13 @@ def show(findings: list[Finding], out: Path) -> None:
         if finding.verdict == "at fault":
             for row in finding.worst.head(PRINTED).to_dict("records"):
                 results.print(f"   e.g. {_example(row)}", markup=False, soft_wrap=True)
-    faulty = [finding.part for finding in findings if finding.verdict == "at fault"]
-    results.print(f"[bold red]At fault: {', '.join(faulty)}.[/]" if faulty else "[bold green]No fault found.[/]")
+    parts = {verdict: [each.part for each in findings if each.verdict == verdict] for verdict in COLOURS}
+    if faulty := parts["at fault"]:
+        results.print(f"[bold red]At fault: {', '.join(faulty)}.[/]")
+    elif parts["sound"]:
+        results.print("[bold green]No fault found.[/]")
+    if unknown := parts["can't be judged"]:
+        results.print(f"[yellow]Too few cases to judge: {', '.join(unknown)}.[/]")
     results.print(f"{out / DIAGNOSIS}, and each part's worst cases beside it", markup=False)
 
 

@@ -42,6 +42,8 @@ from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
 OUTSIDE = "outside"
 """The domain of a source that isn't one of the data set's."""
 SAMPLES, NOT_ASKED, UNFINISHED = "samples.parquet", "not_asked.csv", "unfinished"
+BEGUN = {UNFINISHED, REJECTS, NOT_ASKED}
+"""All that a folder holds whose evaluation was killed before it had any result."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ def evaluate_source(
         InputError: The checkpoint, the source, the requests or the parameters can't be used, or `out` holds other
             files.
     """
-    begun = (out / RUN).is_file() or (out / UNFINISHED).is_dir()
-    if out.exists() and not begun and (out.is_file() or any(out.iterdir())):
+    own = (out / RUN).is_file() or (out.is_dir() and {path.name for path in out.iterdir()} <= BEGUN)
+    if out.exists() and not own:
         raise InputError(out, "expected a folder of its own, found other files", "name another with --out")
     protocol = Protocol.load(params, name, source)
     segmenter = Segmenter.from_pretrained(checkpoint)
@@ -176,7 +178,8 @@ def _evaluate_volumes(trial: Trial, parts: Path) -> Evaluated:
 
 
 def _report(out: Path, given: bool) -> None:
-    rejects, not_asked = (pd.read_csv(out / name) for name in (REJECTS, NOT_ASKED))
+    rejects = pd.read_csv(out / REJECTS, dtype=str, keep_default_na=False)  # a volume may be called 0005, or NA
+    not_asked = pd.read_csv(out / NOT_ASKED)
     for row in rejects.to_dict("records"):
         console.print("[yellow]Not used:[/] ", end="")
         console.print(f"{row['volume']}: {row['reason']}", markup=False)

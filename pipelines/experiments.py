@@ -52,15 +52,21 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
 
     Raises:
         InputError: This is no Git and DVC repository with a commit, an experiment failed, or DVC's cache lacks what
-            dvc.lock names, as in a new clone: it couldn't be put back.
+            dvc.lock names, as in a new clone, or outputs were changed by hand: it couldn't be put back.
     """
     # `status` first: `stash create` fails where files have been written anew with what they held before.
     changed = _git("status", "--porcelain", "--untracked-files=no")
     kept = _git("stash", "create") if changed else _git("rev-parse", "HEAD")
-    missing = json.loads(_dvc("data", "status", "--json") or "{}").get("not_in_cache", [])
-    if missing:
+    status = json.loads(_dvc("data", "status", "--json") or "{}")
+    if missing := status.get("not_in_cache", []):
         found = f"{len(missing)} of the outputs that it names aren't in DVC's cache, {missing[0]} among them"
         raise InputError(LOCK, found, "run `dvc repro` once; experiments start from what it makes")
+    if own := status.get("uncommitted", {}).get("modified", []):
+        raise InputError(
+            own[0],
+            f"{len(own)} of the pipeline's outputs were changed by hand, and experiments would overwrite them",
+            "`dvc commit` takes such changes for the pipeline's, `dvc checkout --force` drops them",
+        )
     console.print(
         "Until this ends, params.yaml, models and results here are an experiment's. Should it be killed: "
         f"git restore --source={kept} --worktree -- . && dvc checkout --force",
@@ -78,7 +84,7 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
         yield run
     finally:
         _git(*restore)
-        _dvc("checkout", "--force", "--quiet", check=False)
+        _dvc("checkout", "--force", "--quiet")
 
 
 def _git(*arguments: str) -> str:

@@ -29,7 +29,7 @@ def _deidentified(reports: list[list[Report]]) -> list[tuple[Report, Counter[str
 
 
 @stage
-def main(name: str) -> None:
+def main(name: str = "") -> None:
     """Write the passages, rejects, replacements and summary of the source that params.yaml calls `name`."""
     sources = load_params("reports", ReportParams).sources
     if name not in sources:
@@ -68,4 +68,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

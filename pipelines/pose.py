@@ -16,7 +16,7 @@ from model.flans import FLanS
 from model.groups import NAMES, ORDER
 from model.judging import Judgement, judge
 from model.testing.drawing import montage
-from pipelines.stage import progress, results
+from pipelines.stage import make_folder, progress, results
 from prompts.pictures import save
 
 PICTURE_PX = 320
@@ -43,7 +43,7 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
     opened = open_source(source.adapter, source.root)
     model = FLanS.from_pretrained(checkpoint) if checkpoint else None
     familiar = checkpoint is not None and name in _trained_on(checkpoint)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows = []
     with progress(f"pose {name}", len(opened.cases)) as advance:
         for case in opened.cases:
@@ -113,6 +113,6 @@ def show(table: pd.DataFrame, out: Path) -> None:
                 ("unreadable", "unreadable"),
             )
         )
-        + f"; {out / TABLE}",
+        + f"; {escape(str(out / TABLE))}",
         soft_wrap=True,
     )

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from corpus.files import file_sha256
 from pipelines.reporting import SCANS, TRANSFORMS, read_table, records
-from pipelines.stage import EVALUATION
+from pipelines.stage import EVALUATION, console
 from prompts.targets import ABSENT
 
 FACTORS = {
@@ -84,9 +85,12 @@ def robustness() -> dict[str, dict[str, Any]]:
 
 
 def baselines() -> dict[str, dict[str, Any]]:
-    """How the scans lay -> the baselines."""
-    table = _table("baselines", ("baseline", "scan", "dice_low", "dice_high", "nsd", *FIGURES))
+    """How the scans lay -> the baselines; nothing where they were asked an earlier model's cases."""
+    table = _table("baselines", ("baseline", "scan", "dice_low", "dice_high", "nsd", "cases_sha256", *FIGURES))
     if table is None:
+        return {}
+    if set(table["cases_sha256"]) != {file_sha256(EVALUATION / "cases.parquet")}:
+        console.print("evaluation/baselines.csv is of another run and left out; `flans baselines` asks them anew")
         return {}
     return {SCANS.get(str(name), str(name)): _levels(rows, "baseline") for name, rows in table.groupby("scan")}
 

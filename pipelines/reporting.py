@@ -134,7 +134,8 @@ def read_table(path: Path, stage: str, columns: Collection[str]) -> pd.DataFrame
         else:
             # Only an empty cell is a missing value: a request may read "NA". In DVCLive's curves "nan" is one, too.
             separator, missing = ("\t", ["", "nan"]) if path.suffix == ".tsv" else (",", [""])
-            table = pd.read_csv(path, sep=separator, keep_default_na=False, na_values=missing)
+            names = {"volume": str, "source": str}  # a volume may be called 0005
+            table = pd.read_csv(path, sep=separator, keep_default_na=False, na_values=missing, dtype=names)
     except (ValueError, OSError, pyarrow.ArrowException) as error:
         raise InputError(path, f"expected a table, but {error}", f"run `dvc repro {stage}`") from None
     _demand(path, stage, columns, table.columns)

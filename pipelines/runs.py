@@ -87,10 +87,10 @@ def _revision(name: str) -> Read:
 
 
 def _project(name: str, read: Read) -> Run:
-    lock = yaml.safe_load(_file(name, LOCK, read, "run the pipeline, and commit dvc.lock"))
+    lock = _yaml(name, LOCK, read, "run the pipeline, and commit dvc.lock")
     fix = f"make that run's results again, or fetch them: dvc fetch {EVALUATION / CASES}"
     cases = _cases(name, _file(name, EVALUATION / CASES, read, fix))
-    parameters = flat(yaml.safe_load(_file(name, PARAMS, read, "commit params.yaml")))
+    parameters = flat(_yaml(name, PARAMS, read, "commit params.yaml"))
     hashes = {
         entry["path"]: entry["md5"].removesuffix(".dir")
         for stage in lock["stages"].values()
@@ -111,6 +111,16 @@ def _file(name: str, path: Path, read: Read, fix: str) -> bytes:
         return read(path)
     except OSError as error:
         raise InputError(f"{name}: {path}", f"expected the run's file, but {error}", fix) from None
+
+
+def _yaml(name: str, path: Path, read: Read, fix: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(_file(name, path, read, fix))
+    except yaml.YAMLError as error:
+        raise InputError(f"{name}: {path}", f"expected YAML, but {error}", "mend it, or restore it with Git") from None
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{name}: {path}", f"expected keys and values, found {type(content).__name__}", fix)
+    return content
 
 
 def _cases(name: str, content: bytes) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from corpus.scans.volumes import Reject
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
 from model.testing.drawing import montage
-from pipelines.stage import console, progress
+from pipelines.stage import console, make_folder, progress
 from prompts.pictures import picture
 
 PICTURE_PX = 640
@@ -67,7 +67,7 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
             opened = Image.open(path)
             brightest = DEPTHS.get(opened.mode)
             grey = np.asarray(opened if brightest else opened.convert("L"), np.float64) / (brightest or 255)
-        except (OSError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's of a damaged chunk
             raise InputError(path, f"expected a PNG picture, but {error}", fix) from None
         hu = np.rint(level - width / 2 + grey * width).astype(np.int16)
         return Scan(hu[None], PNG_SPACING)
@@ -77,8 +77,12 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
             modality = next((s.modality for s in series_in(path) if s.modality in ("CT", "MR", "PT")), modality)
         else:
             grid = read_nifti(path)
+    except Reject as error:
+        raise InputError(path, str(error), fix) from None
+    try:
         harmonised, _ = harmonise(grid.array, modality, path.name)
     except Reject as error:
+        fix = "if it is an MR scan, add --modality MR" if modality == "CT" and not path.is_dir() else fix
         raise InputError(path, str(error), fix) from None
     image, spacing = to_display(harmonised, grid.affine)
     return Scan(image, spacing, modality, grid.affine, None if path.is_dir() else path, grid.mended)
@@ -90,17 +94,15 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
     Returns:
         One dictionary a prompt: what was understood, where the files are, and warnings.
     """
-    if out.is_file():
-        raise InputError(out, "expected a folder, found a file", "name another with --out")
     segmenter = Segmenter.from_pretrained(checkpoint)
     params = segmenter.model.params
     scan = read_scan(path, params.level_hu, params.width_hu, modality)
+    make_folder(out)
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
         whole_ct = scan.affine is not None and scan.modality == "CT"
         pose = segmenter.pose(scan.image, scan.spacing if whole_ct else None)
         result = segmenter.segment(scan.image, request, pose, advance)
-    out.mkdir(parents=True, exist_ok=True)
     _remove_answers(out)
     answers = [_write(i, scan, result, out) for i in range(len(prompts))]
     (out / ANSWERS).write_text(json.dumps(answers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -114,6 +116,7 @@ def _remove_answers(out: Path) -> None:
         for answer in json.loads((out / ANSWERS).read_text(encoding="utf-8")):
             for written in (answer["mask"], answer["overlay"]):
                 (out / Path(written).name).unlink(missing_ok=True)
+    (out / ANSWERS).unlink(missing_ok=True)  # or it would describe the new masks, should writing them fail
 
 
 def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
@@ -157,7 +160,7 @@ def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
     if scan.file is not None:
         reference = nib.load(scan.file)
         assert isinstance(reference, nib.Nifti1Pair)  # read_nifti saw to it
-        image.header.set_xyzt_units(*reference.header.get_xyzt_units())
+        image.header["xyzt_units"] = reference.header["xyzt_units"]
         for name in ("sform", "qform"):
             matrix, code = getattr(reference, f"get_{name}")(coded=True)
             if code:

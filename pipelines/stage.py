@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from corpus.errors import InputError
 from corpus.params import load_params
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, emoji=False)
 """How work goes on: progress, notes, what went wrong; and tables of `flans bench`, whose standard output is JSON."""
-results = Console(highlight=False)
+results = Console(highlight=False, emoji=False)
 """What a command was asked for."""
 P = ParamSpec("P")
 
@@ -55,6 +55,20 @@ def stage(main: Callable[P, None]) -> Callable[P, None]:
             sys.exit(1)
 
     return run
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder that somebody named with --out, if it isn't there.
+
+    Raises:
+        InputError: It can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            path, f"expected a folder to write to, but {error.strerror}", "name another with --out"
+        ) from None
 
 
 def cohort() -> str:

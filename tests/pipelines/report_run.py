@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from corpus.anatomy import BY_NAME
+from corpus.files import file_sha256
 from model.groups import NAMES
 from model.testing.scoring import examples, score, tables
 from pipelines.report import main
@@ -79,6 +80,7 @@ def write_png(path: Path) -> None:
 def write_evaluation(cases: pd.DataFrame) -> None:
     folder = Path("evaluation")
     write_json(folder / "metrics.json", score(cases, 0.8762, VARIANTS))
+    cases.to_parquet(folder / "cases.parquet", index=False)
     (folder / "tables").mkdir(exist_ok=True)
     written = tables(cases)
     for name in ("organs", "kinds", "transforms", "intents"):
@@ -177,10 +179,10 @@ FURTHER = {
     ),
     "tables/poses": ("actual,predicted", "identity,identity", "identity,flip", "rot90,rot90"),
     "baselines": (
-        "baseline,scan,kind,dice,dice_low,dice_high,nsd,cases",
-        "FLanS,original,anatomy,0.8123,0.79,0.83,0.8,99",
-        "keyword lookup,original,anatomy,0.7444,0.7,0.78,0.7,99",
-        "keyword lookup,original,size,,,,,0",
+        "baseline,scan,kind,dice,dice_low,dice_high,nsd,cases,cases_sha256",
+        "FLanS,original,anatomy,0.8123,0.79,0.83,0.8,99,HASH",
+        "keyword lookup,original,anatomy,0.7444,0.7,0.78,0.7,99,HASH",
+        "keyword lookup,original,size,,,,,0,HASH",
     ),
     "tables/volumes": (
         "volume,organ,kind,dice,nsd,hd95,truth_ml,answer_ml",
@@ -195,13 +197,15 @@ FURTHER = {
     ),
     "tables/sizes": ("area_mm2,kind,dice,nsd,cases", "0 - 200,anatomy,0.3333,0.4444,77"),
 }
-"""The tables that not every run has, as lines of CSV."""
+"""The tables that not every run has, as lines of CSV; HASH stands for that of the run's cases."""
 
 
 def write_further(*names: str) -> None:
     """Some of them, or all."""
+    digest = file_sha256(Path("evaluation/cases.parquet"))
     for name in names or FURTHER:
-        Path(f"evaluation/{name}.csv").write_text("\n".join(FURTHER[name]) + "\n", encoding="utf-8")
+        lines = "\n".join(FURTHER[name]).replace("HASH", digest)
+        Path(f"evaluation/{name}.csv").write_text(lines + "\n", encoding="utf-8")
 
 
 def write_run() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 
+from pipelines.bench import _print_json
 from pipelines.bench_consistency import figures, show
 
 ROW = {
@@ -20,6 +23,18 @@ ROW = {
     "dice": 1.0,
 }
 ROTATED = {"transform": "rotated", "degrees": 20.0}
+
+
+def test_what_nothing_can_be_told_of_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without rotated slices, and where no pose is sure, there are no means: NaN is no JSON."""
+    _print_json(figures(pd.DataFrame([ROW | {"sure": False}])))
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found["rotated"]["all"]["dice"] is None
+    assert found["pose"]["turned"]["right_where_sure"] is None
 
 
 def test_unsure_poses_misread_prompts_and_small_rotated_answers_are_left_out(

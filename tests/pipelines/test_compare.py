@@ -180,6 +180,15 @@ def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:
     assert "run.json: expected JSON" in result.stderr
 
 
+@pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\nschema: '2.0'\n=======\n"])
+def test_a_lock_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    write_run(tmp_path, cases_of(), 400, "aaaa")
+    (tmp_path / "dvc.lock").write_text(content)
+    result = compare(str(tmp_path), str(tmp_path))
+    assert result.exit_code == 1
+    assert "dvc.lock: expected" in result.stderr
+
+
 def test_cases_of_an_older_version_are_named(tmp_path: Path) -> None:
     run = folder_run(tmp_path / "a", cases_of().drop(columns="truth"), 10)
     result = compare(run, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +12,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from corpus.params import PARAMS
+from model.studies.diagnosis import Finding
 from model.testing.held_out import REQUESTS, read_requests
 from pipelines.cli import app
+from pipelines.diagnose import show
 from pipelines.evaluate_source import Protocol, prepare
 from pipelines.sources import find_source
 
@@ -76,7 +79,17 @@ def test_the_run_of_another_checkpoint_is_refused(outside: Path, whole: Path, tm
 def test_no_run_no_diagnosis(outside: Path, tmp_path: Path) -> None:
     result = diagnose(outside, tmp_path / "none", tmp_path / "out")
     assert result.exit_code == 1
-    assert "cases.parquet" in result.stderr
+    assert "cases.parquet: expected a finished run's cases" in result.stderr
+
+
+def test_where_nothing_can_be_judged_nothing_is_called_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = Finding("canonicalizer", "can't be judged", [], pd.DataFrame())
+    show([unknown, replace(unknown, part="intent head")], Path("out"))
+    said = capsys.readouterr().out
+    assert "Too few cases to judge: canonicalizer, intent head." in said
+    assert "No fault found" not in said
+    show([unknown, replace(unknown, part="intent head", verdict="sound")], Path("out"))
+    assert "No fault found.\nToo few cases to judge: canonicalizer." in capsys.readouterr().out
 
 
 def test_a_folder_with_other_files_is_left_alone(outside: Path, whole: Path, tmp_path: Path) -> None:

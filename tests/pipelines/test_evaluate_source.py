@@ -117,6 +117,14 @@ def test_wrong_requests_stop_it_before_any_work(outside: Path, tmp_path: Path, c
     assert not (tmp_path / "out").exists()
 
 
+def test_the_pipelines_unfinished_work_is_left_alone(outside: Path, tmp_path: Path) -> None:
+    """`--out data`, whose folder `unfinished` is another's."""
+    (kept := tmp_path / "unfinished/ingest/phantom/key").mkdir(parents=True)
+    (tmp_path / "raw").mkdir()
+    assert run(outside, tmp_path).exit_code == 1
+    assert kept.is_dir()
+
+
 def test_the_pipelines_own_results_are_not_overwritten(outside: Path, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     result = run(outside, tmp_path)

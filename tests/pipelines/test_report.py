@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from corpus.anatomy import BY_NAME
+from corpus.files import file_sha256
 from pipelines.report import LISTED_CONFUSIONS, main, trouble
-from pipelines.reporting import without_folders
+from pipelines.reporting import read_table, without_folders
 from prompts.kinds import kinds, styles
 from prompts.sheets import write_sheet
 from prompts.targets import ABSENT
@@ -291,6 +292,20 @@ def test_each_table_is_shown_alone(run: Path) -> None:
         ids = {attributes.get("id") for _, attributes in Page().tags}
         assert {each for each in ids if each in sections.values()} == {section}
         Path(f"evaluation/{table}.csv").unlink()
+
+
+def test_baselines_of_an_earlier_model_are_left_out(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their table is no stage's output, and outlives the run that it is of."""
+    write_further("baselines")
+    path = Path("evaluation/baselines.csv")
+    path.write_text(path.read_text().replace(file_sha256(Path("evaluation/cases.parquet")), "0" * 64))
+    assert "baselines" not in {attributes.get("id") for _, attributes in Page().tags}
+    assert "baselines.csv is of another run and left out" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_volume_called_0005_keeps_its_zeros(tmp_path: Path) -> None:
+    (tmp_path / "rejects.csv").write_text("source,volume,reason\nbtcv,0005,torn\n")
+    assert read_table(tmp_path / "rejects.csv", "ingest", ["volume"])["volume"].tolist() == ["0005"]
 
 
 def test_a_broken_further_table_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from model.inference import Segmentation
 from model.intent_head import Understanding
 from pipelines.cli import app
 from pipelines.segment import ANSWERS, Scan, _nifti, _remove_answers, _warnings, read_scan
+from pipelines.stage import make_folder
 from prompts.intent import Intent
 from tests.corpus.dicom_files import write_series
 
@@ -90,7 +91,7 @@ def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
     answers = [{"mask": str(tmp_path / "mask_1.nii.gz"), "overlay": str(tmp_path / "overlay_1.png")}]
     (tmp_path / ANSWERS).write_text(json.dumps(answers))
     _remove_answers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"mask_2.png", "theirs.png", ANSWERS}
+    assert {path.name for path in tmp_path.iterdir()} == {"mask_2.png", "theirs.png"}
 
 
 @pytest.mark.parametrize("name", ["none.nii.gz", "torn.nii.gz", "empty"])
@@ -99,6 +100,39 @@ def test_what_is_no_scan_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="To mend it: give a volume"):
         read_scan(tmp_path / name, 40, 400)
+
+
+def test_a_torn_picture_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300), np.uint8)).save(tmp_path / "s.png")
+    content = bytearray((tmp_path / "s.png").read_bytes())
+    content[len(content) // 2 :] = b"x" * (len(content) - len(content) // 2)
+    (tmp_path / "s.png").write_bytes(content)
+    with pytest.raises(InputError, match="expected a PNG picture"):
+        read_scan(tmp_path / "s.png", 40, 400)
+
+
+def test_an_mr_scan_is_told_what_it_lacks(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.abs(ARRAY) // 4, LPS), tmp_path / "mr.nii")
+    with pytest.raises(InputError, match="if it is an MR scan, add --modality MR"):
+        read_scan(tmp_path / "mr.nii", 40, 400)
+
+
+def test_a_header_with_an_unknown_unit_is_read_and_kept(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(ARRAY, LPS), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[123] = 7
+    (tmp_path / "a.nii").write_bytes(content)
+    scan = read_scan(tmp_path / "a.nii", 40, 400)
+    assert scan.mended == ("unit of length unknown, taken as mm",)
+    assert int(masked(scan).header["xyzt_units"]) == 7
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="expected a folder to write to"):
+        make_folder(tmp_path / "file")
+    with pytest.raises(InputError, match="name another with --out"):
+        make_folder(tmp_path / "file/sub")
 
 
 def warnings_of(

@@ -116,6 +116,17 @@ def test_a_file_that_was_written_anew_is_no_change(repository: Path, monkeypatch
     assert run_study("scaling", ["patients=0.5"], 1, False, Options()) is not None
 
 
+def test_outputs_that_were_changed_by_hand_are_not_overwritten(repository: Path) -> None:
+    """Such as a model that torchrun trained, before `dvc commit`."""
+    path = Path("out/dataset.json")
+    path.unlink()  # it may be a link into the cache
+    path.write_text("a week on eight GPUs")
+    with pytest.raises(InputError, match="1 of the pipeline's outputs were changed by hand") as found:
+        run_study("scaling", ["patients=0.5"], 1, False, Options())
+    assert "dvc commit" in found.value.fix
+    assert path.read_text() == "a week on eight GPUs"
+
+
 def test_a_new_clone_is_told_to_run_the_pipeline_first(repository: Path) -> None:
     shutil.rmtree(".dvc/cache")
     before = Path("params.yaml").read_bytes()

@@ -1,4 +1,4 @@
-"""Overlays: a few parameters that turn params.yaml into that of another run."""
+"""`flans configure`: overlays, a few parameters that turn params.yaml into that of another run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What retrieval finds for a query, for people to read."""
+"""`flans search`: what retrieval finds for a query, for people to read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run made, and where it lies."""
+"""`flans summary`: what a run made, and where it lies."""
 
 from __future__ import annotations
 

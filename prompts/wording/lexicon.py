@@ -10,8 +10,8 @@ from pathlib import Path
 from corpus.anatomy import VOCABULARY
 from prompts.kinds import SPECIFICATIONS
 
-_PROMPTS = Path(__file__).parent
-_GRAMMARS = ("grammar", "grammar_organs", "grammar_words", "local")
+_PROMPTS = SPECIFICATIONS.parent
+_GRAMMARS = ("grammar", "grammar_organs", "grammar_words", "providers/local")
 _SOURCES = (VOCABULARY, SPECIFICATIONS, *(_PROMPTS / f"{name}.yaml" for name in _GRAMMARS))
 _REPORTS = VOCABULARY.parent / "reports/builtin"
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")

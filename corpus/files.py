@@ -19,7 +19,7 @@ def file_sha256(path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to. After the block what was written there is on the disk, and takes its name:
     whoever is killed meanwhile leaves what was there before."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f".{path.name}.part")  # hidden: no file to whoever lists the folder
     yield part
     with part.open("rb+") as stream:
         os.fsync(stream.fileno())

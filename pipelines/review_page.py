@@ -1,6 +1,6 @@
 """The page behind `flans review`: one prompt at a time with its mask's picture, decided by a key.
 
-It is served to this machine alone and loads nothing from elsewhere. What it writes is prompts.review_desk's.
+It is served to this machine alone and loads nothing from elsewhere. What it writes is `prompts.review.desk`'s.
 """
 
 from __future__ import annotations

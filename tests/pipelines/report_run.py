@@ -38,7 +38,7 @@ evaluate: {rotated: 0.25, degrees: 30.0}
 
 
 def cases(patients: int = 3, transforms: tuple[str, ...] = ("identity", "rot90", "flip")) -> pd.DataFrame:
-    """Cases as model.evaluation.evaluate writes them; Dice differs between them."""
+    """Cases as model.testing.evaluation.evaluate writes them; Dice differs between them."""
     rows: list[dict[str, Any]] = []
     for patient, transform, number in product(range(patients), transforms, range(len(ASKED_FOR))):
         kind, organ, target = ASKED_FOR[number]

@@ -162,7 +162,8 @@ def test_weights_that_are_not_the_published_ones_are_refused(monkeypatch: pytest
 @pytest.mark.parametrize("order", ["import blosc2; {}", "{}; import blosc2"])
 def test_it_gets_along_with_other_cython_modules(order: str) -> None:
     code = (
-        order.format("from prompts.providers.llama import runtime; runtime()") + "; blosc2.asarray([1]); runtime().CommonParams()"
+        order.format("from prompts.providers.llama import runtime; runtime()")
+        + "; blosc2.asarray([1]); runtime().CommonParams()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -189,7 +189,9 @@ def test_consistency_is_measured_for_every_kind(segmenter: Segmenter) -> None:
         for kind, of_it in asked_of.items()
     )
     table = pd.DataFrame([{"slice_id": "a", "patient": "x", "spacing_y": 2.0, "spacing_x": 2.0}])
-    data = SimpleNamespace(table=table, by_slice={"a": samples}, read=lambda i: (hu(41, 27)[0], None))
+    data = SimpleNamespace(
+        table=table, by_slice={"a": samples}, some=lambda count: [0], read=lambda i: (hu(41, 27)[0], None)
+    )
     rows = consistency(segmenter, cast(SplitData, data), prompts, ConsistencyParams(slices=3, angles=2, degrees=30.0))
     turned, rotated = rows[rows["transform"] != "rotated"], rows[rows["transform"] == "rotated"]
     views = turned.groupby("kind").size()

@@ -84,7 +84,11 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
         yield run
     finally:
         _git(*restore)
-        _dvc("checkout", "--force", "--quiet")
+        try:
+            _dvc("checkout", "--force", "--quiet")
+        except InputError as error:
+            console.print("[yellow]Not all outputs are as they were: run `dvc checkout --force`.[/]")
+            console.print(str(error), markup=False)
 
 
 def _git(*arguments: str) -> str:

@@ -24,7 +24,7 @@ from prompts.bank import read_bank
 from prompts.checks.bank import check_bank
 from prompts.pictures import draw_pictures, representatives
 from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage, rejections
-from prompts.review.decided import OUTCOMES, read_decisions
+from prompts.review.decision_files import OUTCOMES, read_decisions
 from prompts.review.sheet import ReviewParams, sample, settle, sheet
 from prompts.sheets import write_sheet
 from prompts.targets import TargetParams, eligible

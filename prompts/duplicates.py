@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -56,6 +57,29 @@ def copies(texts: Sequence[str], of: Sequence[str], threshold: Fraction) -> dict
                 found[row] = candidate
                 break
     return found
+
+
+def similar_pairs(sets: Sequence[frozenset[Any]], least: Fraction) -> Iterator[tuple[Fraction, int, int]]:
+    """Pairs of sets with a Jaccard similarity of at least `least`, exactly and all of them.
+
+    Prefix filtering (Bayardo et al. 2007) keeps it near linear: two sets this similar share one of their few rarest
+    members, so only sets that do are compared.
+
+    Yields:
+        (similarity, i, j) with i < j.
+    """
+    frequency = Counter(member for members in sets for member in members)
+    index: dict[Any, list[int]] = defaultdict(list)
+    for j, members in enumerate(sets):
+        rarest = sorted(members, key=lambda member: (frequency[member], member))
+        prefix = rarest[: len(members) - ceil(least * len(members)) + 1]
+        for i in sorted({i for member in prefix for i in index[member]}):
+            shared = len(members & sets[i])
+            united = len(members) + len(sets[i]) - shared
+            if shared * least.denominator >= united * least.numerator:
+                yield Fraction(shared, united), i, j
+        for member in prefix:
+            index[member].append(j)
 
 
 class Duplicates:

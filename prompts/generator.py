@@ -6,7 +6,6 @@ it is read, and answers are read in the order of the cells: neither concurrency 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,10 +26,10 @@ from prompts.duplicates import Duplicates
 from prompts.kinds import Cell, cells, kinds, styles
 from prompts.messages import Hit, messages_for
 from prompts.providers.askers import asker
-from prompts.providers.asking import mend
+from prompts.providers.asking import call_key, mend, seed_of
 from prompts.providers.chat import ProviderParams, cost, provider
 from prompts.providers.parsing import parse_candidates
-from prompts.providers.response_store import Response, ResponseStore, response_key
+from prompts.providers.response_store import Response, ResponseStore
 from prompts.written import Written, bare_names, forms, report_sentences, texts_for_nothing
 
 MAX_FAILURES = 2
@@ -206,12 +205,10 @@ class Generator:
     def _call(self, cell: Cell, number: int) -> Call:
         """A cell's `number`th call. Its seed and its passages are its own, so that calls differ."""
         params = self.params
-        digest = hashlib.sha256(f"{params.seed}/{cell.name}/{number}".encode()).digest()
-        seed = int.from_bytes(digest[:4], "big") >> 1
+        seed = seed_of(params.seed, cell.name, number)
         passages = self._passages(cell, number)
         messages = messages_for(cell, number, params.candidates, passages)
-        texts = [(message.type, str(message.content)) for message in messages]
-        key = response_key(provider(params).family, params.model, self.parameters | {"seed": seed}, texts)
+        key = call_key(params, seed, messages)
         described = {"provider": params.provider, "model": params.model, "cell": cell.name, "seed": seed}
         return Call(cell, seed, tuple(messages), passages, key, described)
 

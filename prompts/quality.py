@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from corpus.anatomy import BY_NAME
-from prompts.duplicates import normalised
+from prompts.duplicates import normalised, similar_pairs
 from prompts.kinds import cells, kinds, styles
 
 NEAR = Fraction(7, 10)
@@ -114,27 +114,10 @@ def reading_ease(text: str) -> float:
 
 
 def near_pairs(texts: Sequence[str], least: Fraction = NEAR) -> Iterator[tuple[Fraction, int, int]]:
-    """Pairs of texts whose words and word pairs have a Jaccard similarity of at least `least`, exactly and all of them.
-
-    Prefix filtering (Bayardo et al. 2007) keeps it near linear: two sets this similar share one of their few rarest
-    members, so only texts that do are compared.
-
-    Yields:
-        (similarity, i, j) with i < j.
-    """
-    sets = [set(ngrams(tokens, 1)) | set(ngrams(tokens, 2)) for tokens in map(words, texts)]
-    frequency = Counter(gram for grams in sets for gram in grams)
-    index: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for j, grams in enumerate(sets):
-        rarest = sorted(grams, key=lambda gram: (frequency[gram], gram))
-        prefix = rarest[: len(grams) - math.ceil(least * len(grams)) + 1]
-        for i in sorted({i for gram in prefix for i in index[gram]}):
-            shared = len(grams & sets[i])
-            united = len(grams) + len(sets[i]) - shared
-            if shared * least.denominator >= united * least.numerator:
-                yield Fraction(shared, united), i, j
-        for gram in prefix:
-            index[gram].append(j)
+    """Pairs of texts whose words and word pairs have a Jaccard similarity of at least `least`: (similarity, i, j) with
+    i < j."""
+    grams = [frozenset(ngrams(tokens, 1)) | frozenset(ngrams(tokens, 2)) for tokens in map(words, texts)]
+    return similar_pairs(grams, least)
 
 
 def closest_pairs(accepted: pd.DataFrame) -> tuple[pd.DataFrame, int]:

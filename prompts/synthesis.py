@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,10 +19,10 @@ from corpus.reports.passages import sentences as sentences_of
 from corpus.reports.readers import SYNTHETIC, Report
 from prompts.kinds import styles
 from prompts.providers.askers import asker
-from prompts.providers.asking import mend
-from prompts.providers.chat import ProviderParams, provider
+from prompts.providers.asking import call_key, mend, seed_of
+from prompts.providers.chat import ProviderParams
 from prompts.providers.parsing import parse_candidates
-from prompts.providers.response_store import ResponseStore, response_key
+from prompts.providers.response_store import ResponseStore
 
 STYLES = ("expert", "lay")
 MIN_WORDS, MAX_WORDS = 5, 40
@@ -99,12 +98,9 @@ def _question(params: ProviderParams, organ: Organ, style: str, count: int) -> Q
     messages = _TEMPLATE.format_messages(
         voice=styles()[style].voice, low=MIN_WORDS, high=MAX_WORDS, spec=json.dumps(spec, ensure_ascii=False, indent=1)
     )
-    digest = hashlib.sha256(f"{params.seed}/sentences/{organ.name}/{style}".encode()).digest()
-    seed = int.from_bytes(digest[:4], "big") >> 1
-    parameters = provider(params).parameters(params) | {"seed": seed}
-    texts = [(message.type, str(message.content)) for message in messages]
-    key = response_key(provider(params).family, params.model, parameters, texts)
     cell = f"sentences/{organ.name}/{style}"
+    seed = seed_of(params.seed, cell)
+    key = call_key(params, seed, messages)
     described = {"provider": params.provider, "model": params.model, "cell": cell, "seed": seed}
     return Question(organ, style, seed, tuple(messages), key, described)
 

@@ -37,8 +37,6 @@ Recogniser = Callable[[str], Iterable[Span]]
 RULES: tuple[Recogniser, ...] = (*IDENTIFIERS, people)
 _APART = "\n\n"
 """Between the rows of a report; no identifier reaches over a blank line."""
-LONGEST_NAME = 60
-"""Characters that hold any structure's name."""
 _GOES_ON = re.compile(
     r"(?:(?<=\d-)|(?P<space>(?<=\b[DMS]r\.)|(?<=\bMrs\.)|(?<=\bMs\.)|(?<=\bProf\.)|(?<![.!?:;\n])))"
     r"\n(?![ ]*(?:\n|$|[-*•–]|\d{1,2}[.)][ ]|[^\n:.,]{1,40}:))"
@@ -100,7 +98,7 @@ def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:
     joined, at = "", 0
     where: list[int] = []  # in `text`, of each character of `joined`
     for end in _GOES_ON.finditer(text):
-        if end.start() in ends and _names_a_structure(text[end.end() :]):
+        if end.start() in ends and _names_a_structure(text[end.end() :].split("\n", 1)[0]):
             continue  # "Dictated by: John Smith", and below it "Liver is normal"
         joined += text[at : end.start()] + (" " if end["space"] is not None else "")
         where += range(at, end.start() + (end["space"] is not None))
@@ -114,7 +112,7 @@ def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:
 
 def _names_a_structure(line: str) -> bool:
     """Whether a line begins with a structure's name."""
-    first = next(mentions(line[:LONGEST_NAME].lstrip()), None)
+    first = next(mentions(line.lstrip()), None)
     return first is not None and first.start == 0
 
 

@@ -94,12 +94,16 @@ def read_case(case: Case, source: Source) -> Volume:
     if case.problem:
         raise Reject(case.problem)
     try:
-        grid = source.read_image(case)
-        labels = source.read_label(case, grid)
-    except Reject:
+        return _read(case, source)
+    except (Reject, MemoryError):
         raise
     except Exception as error:  # what no reader foresaw of one volume's files must not stop the others
         raise Reject(f"can't be read ({type(error).__name__}: {error})") from error
+
+
+def _read(case: Case, source: Source) -> Volume:
+    grid = source.read_image(case)
+    labels = source.read_label(case, grid)
     if not labels.organs.any():
         raise Reject("the label map has no organ of the vocabulary")
     harmonised, intensity = harmonise(grid.array, case.modality, case.image.name)

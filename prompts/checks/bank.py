@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 
 from corpus.reports.encoder import encode
+from prompts.duplicates import normalised, similar_pairs
 from prompts.meaning import Embed, alike
-from prompts.minhash import similar_pairs
 from prompts.round_trip import misread
 
+LETTERS = 4
+"""Letters of a shingle. Shingles of letters see through spelling and inflection, where words don't."""
 LEAST_LETTERS = Fraction(3, 4)
 """Jaccard similarity of letters from which on a prompt is a copy of another one for the same target."""
 LEAST_MEANING = 0.96
@@ -27,15 +29,21 @@ BankCheck = Callable[[Sequence[str], Sequence[str], Embed], dict[int, str]]
 copies the later one fails."""
 
 
+def shingles(text: str) -> frozenset[str]:
+    """Every four letters in a row of the text without case and punctuation, its ends marked by spaces."""
+    plain = f" {normalised(text)} "
+    return frozenset(plain[i : i + LETTERS] for i in range(max(1, len(plain) - LETTERS + 1)))
+
+
 def near_letters(texts: Sequence[str], groups: Sequence[str], embed: Embed) -> dict[int, str]:
-    """MinHash: texts for one target that are nearly the same letter by letter."""
+    """Shingles: texts for one target that are nearly the same letter by letter."""
     members: dict[str, list[int]] = {}
     for i, group in enumerate(groups):
         members.setdefault(group, []).append(i)
     pairs = (
         (rows[a], rows[b])
         for rows in members.values()
-        for a, b in similar_pairs([texts[i] for i in rows], LEAST_LETTERS)
+        for _, a, b in similar_pairs([shingles(texts[i]) for i in rows], LEAST_LETTERS)
     )
     return _later(pairs, texts, "nearly the same as")
 

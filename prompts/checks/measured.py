@@ -10,11 +10,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from corpus.params import params_dataclass, read_yaml, validated
-from prompts.checks.bank import LEAST_LETTERS, LEAST_MEANING
+from prompts.checks.bank import LEAST_LETTERS, LEAST_MEANING, shingles
 from prompts.checks.registry import Context, run_checks
+from prompts.duplicates import similar_pairs
 from prompts.kinds import Cell, kinds
 from prompts.meaning import alike
-from prompts.minhash import similar_pairs
 from prompts.round_trip import Reader
 
 MEASURED = Path(__file__).with_name("measured.yaml")
@@ -79,7 +79,7 @@ class Judge:
             return Failure(last.check, last.reason)
         if example.bank:
             both = [example.bank, example.text]
-            if list(similar_pairs(both, LEAST_LETTERS)):
+            if any(similar_pairs(list(map(shingles, both)), LEAST_LETTERS)):
                 return Failure("near_letters", f"nearly the same as {example.bank!r}")
             if alike(both, ["", ""], LEAST_MEANING):
                 return Failure("near_meaning", f"means the same as {example.bank!r}")

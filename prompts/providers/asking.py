@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from corpus.errors import InputError
 from prompts.providers.chat import ProviderParams, provider
 from prompts.providers.pace import Fatal, Halted, Pace, Passing, pause
-from prompts.providers.response_store import Response, ResponseStore
+from prompts.providers.response_store import Response, ResponseStore, response_key
 from prompts.providers.spending import Budget, Ledger, Usage, characters, most_tokens
 
 TRIES = 8
@@ -41,6 +42,19 @@ class Call(Protocol):
     def described(self) -> Mapping[str, Any]:
         """What the store notes beside the response."""
         ...
+
+
+def seed_of(*parts: object) -> int:
+    """31 bits that all of `parts` decide."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def call_key(params: ProviderParams, seed: int, messages: Sequence[BaseMessage]) -> str:
+    """What stands for a call in the store of responses: all that decides the answer."""
+    asked = provider(params)
+    texts = [(message.type, str(message.content)) for message in messages]
+    return response_key(asked.family, params.model, asked.parameters(params) | {"seed": seed}, texts)
 
 
 @dataclass

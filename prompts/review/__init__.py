@@ -1,2 +1,2 @@
-"""Prompts before people: the review sheet (`sheet`), one reviewer at work on it (`desk`), and the decisions that lie as
-CSV files in `decisions/` (`decided`)."""
+"""Prompts before people: the review sheet (`sheet`), one reviewer at work on it (`desk`), and their decisions, CSV
+files in `decisions/` (`decision_files`)."""

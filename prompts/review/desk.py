@@ -15,7 +15,7 @@ from typing import Any
 
 from corpus.errors import InputError
 from prompts.checks import Verdict
-from prompts.review.decided import Decision, read_file, write_file
+from prompts.review.decision_files import Decision, read_file, write_file
 from prompts.review.sheet import TextsInUse
 from prompts.sheets import read_sheet
 

@@ -16,7 +16,7 @@ from prompts.checks import Context, Verdict, run_checks
 from prompts.duplicates import normalised
 from prompts.kinds import Cell, kinds
 from prompts.quality import cohens_kappa, draw_key
-from prompts.review.decided import PRIORITY, TO_FILL, Decision, unknown
+from prompts.review.decision_files import PRIORITY, TO_FILL, Decision, unknown
 
 UNREQUESTED = ("length", "duplicate", "near_duplicate")
 """The checks of a text that asks for no segmentation: the others look for what it must not have, a request."""

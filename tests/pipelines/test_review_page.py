@@ -22,7 +22,7 @@ from pipelines.review_page import serve
 from prompts.bank import bank_of, prompt_id, write_bank
 from prompts.kinds import Cell
 from prompts.pictures import picture
-from prompts.review.decided import read_decisions
+from prompts.review.decision_files import read_decisions
 from prompts.review.sheet import ReviewParams, sample, sheet
 from prompts.sheets import write_sheet
 from tests.pipelines.browser import CHROMIUM, Browser, browser

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import InputError
 from prompts.quality import flags
-from prompts.review.decided import TO_FILL, Decision, read_decisions
+from prompts.review.decision_files import TO_FILL, Decision, read_decisions
 from prompts.review.sheet import SHEET, ReviewParams, Settled, sample, settle, sheet
 from prompts.sheets import guarded, read_sheet, unguarded, write_sheet
 

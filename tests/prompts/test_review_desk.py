@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from corpus.errors import InputError
-from prompts.review.decided import read_decisions
+from prompts.review.decision_files import read_decisions
 from prompts.review.desk import Filter, ReviewDesk, file_of, read_items
 from prompts.review.sheet import ReviewParams, sample, settle, sheet
 from prompts.sheets import write_sheet

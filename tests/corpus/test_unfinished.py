@@ -48,6 +48,18 @@ def test_whatever_differs_makes_the_work_stale(tmp_path: Path) -> None:
     assert len(list(work.iterdir())) == 1, "stale work is removed"
 
 
+def test_a_link_to_nowhere_is_its_volumes_affair(tmp_path: Path) -> None:
+    """As in a data set of git-annex whose content isn't there; once it comes, the work is stale."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "spleen.nii.gz").symlink_to(tmp_path / "annex")
+    described = tmp_path / "work", source(load_layout(ADAPTERS["totalsegmentator"]), root), {"seed": 0}
+    begun = folder_of(*described)
+    assert folder_of(*described) == begun
+    (tmp_path / "annex").write_text("content")
+    assert folder_of(*described) != begun
+
+
 def test_work_under_another_vocabulary_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     described = tmp_path / "work", source(load_layout(ADAPTERS["btcv"]), tmp_path / "root"), {"seed": 0}
     begun = folder_of(*described)

@@ -82,7 +82,8 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
     try:
         harmonised, _ = harmonise(grid.array, modality, path.name)
     except Reject as error:
-        fix = "if it is an MR scan, add --modality MR" if modality == "CT" and not path.is_dir() else fix
+        ct = "give the scan itself, not a mask or label map; if it is an MR scan, add --modality MR"
+        fix = ct if modality == "CT" and not path.is_dir() else fix
         raise InputError(path, str(error), fix) from None
     image, spacing = to_display(harmonised, grid.affine)
     return Scan(image, spacing, modality, grid.affine, None if path.is_dir() else path, grid.mended)

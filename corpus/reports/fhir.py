@@ -81,22 +81,44 @@ def _squeezed(text: str) -> str:
 
 
 class _Text(HTMLParser):
+    """Of a table under a row of headings every cell is a line "heading: cell": so a value is known by its label."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
         self._hidden = 0
+        self._headings: list[str] = []
+        self._cells: list[tuple[str, int]] = []
+        """Of this row: each cell's tag, and the number of pieces before its text."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._hidden += tag in _HIDDEN
+        if tag in ("table", "tr"):
+            self._end_row(table=tag == "table")
         if _BLOCK.fullmatch(tag):
             self.pieces.append("\n")
         elif tag in _CELLS:
-            self.pieces.append(" ")
+            at = len(self._cells)
+            heading = self._headings[at] if tag == "td" and at < len(self._headings) else ""
+            self.pieces.append(f"\n{heading}: " if heading else " ")
+            self._cells.append((tag, len(self.pieces)))
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden -= tag in _HIDDEN and self._hidden > 0
+        if tag in ("table", "tr"):
+            self._end_row(table=tag == "table")
         if _BLOCK.fullmatch(tag) and tag != "dt":
             self.pieces.append("\n")
+
+    def _end_row(self, table: bool) -> None:
+        """A row that holds headings alone, two or more, is of them; they hold until the table ends."""
+        if len(self._cells) > 1 and all(tag == "th" for tag, _ in self._cells):
+            until = [*(start - 1 for _, start in self._cells[1:]), None]
+            texts = ("".join(self.pieces[start:end]) for (_, start), end in zip(self._cells, until, strict=True))
+            self._headings = [text.strip().rstrip(":") for text in texts]
+        if table:
+            self._headings = []
+        self._cells = []
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,6 +72,16 @@ def _write_shard(task: _Task) -> None:
             rejects.append({"source": task.name, "volume": case.volume, "file": str(case.image), "reason": str(reason)})
     writer.close()
     task.unfinished.write(task.number, Part(rows, rejects, sorted(dropped)))
+
+
+def _named_apart(cases: list[Case]) -> Iterator[Case]:
+    """The cases; one that is called like another before it ("a/b" of a folder tree, and "a-b") can't be used."""
+    first: dict[str, Case] = {}
+    for case in cases:
+        if (other := first.setdefault(case.volume, case)) is not case:
+            problem = f"{case.label}: its volume would be called {case.volume}, as that of {other.label}; rename one"
+            case = replace(case, problem=case.problem or problem)
+        yield case
 
 
 def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) -> list[dict]:
@@ -144,7 +154,7 @@ def ingest(
     depends_on = plain(params) | {"sources": {name: plain(chosen)}}
     work = Unfinished.open(unfinished, source, depends_on)
     grouped: dict[int, list[Case]] = {}
-    for case in source.cases:
+    for case in _named_apart(source.cases):
         grouped.setdefault(shard_of(f"{name}/{case.patient}", params.shards), []).append(case)
     readers = replace(source, cases=[])  # a task carries its own cases alone
     tasks = [_Task(number, cases, readers, name, params, work) for number, cases in sorted(grouped.items())]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import blosc2
@@ -263,6 +264,22 @@ def test_bad_volumes_are_listed_with_their_reason(root: Path, tmp_path: Path) ->
     assert "no organ of the vocabulary" in reasons["case_2"]
     assert "expected HU with air and tissue, found values from 7 to 7" in reasons["case_3"]
     assert SliceStore(tmp_path / "out").table["volume"].unique().tolist() == ["case_4"]
+
+
+def test_of_two_volumes_of_one_name_the_second_is_listed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a/b.dcm and a-b.dcm of a folder tree."""
+    source = open_source("nnunet", root)
+    twin = replace(source.cases[0], patient="somebody else", label=root / "twin.nii.gz")
+    monkeypatch.setattr(ingesting, "open_source", lambda *_: replace(source, cases=[*source.cases, twin]))
+    assert run(params(root), tmp_path / "out")["rejected_volumes"] == 1
+    rejects = pd.read_csv(tmp_path / "out/rejects.csv")
+    assert (
+        rejects["reason"].item()
+        == f"{twin.label}: its volume would be called case_0, as that of {source.cases[0].label}; rename one"
+    )
+    assert set(SliceStore(tmp_path / "out").table["volume"]) == {f"case_{i}" for i in range(5)}
 
 
 def test_no_volume_stops_the_others_or_is_lost(root: Path, tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
 from model.testing.drawing import montage
 from pipelines.stage import console, make_folder, progress
+from prompts.intent import pair_of
 from prompts.pictures import picture
+from prompts.wording.cues import unsided
+from prompts.wording.spelling import mend
 
 PICTURE_PX = 640
 ANSWERS = "answers.json"
@@ -182,6 +185,10 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> lis
         warnings.append("The model is not sure what was asked for.")
     if len(mask) > 1 and (understood.intent.attribute or understood.intent.relation) in UP_AND_DOWN:
         warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
+    organ = str(understood.intent.organ)
+    if understood.intent.kind == "anatomy" and unsided(mend(result.request.prompts[i]), organ):
+        both = " and the ".join(pair_of(organ) or ())
+        warnings.append(f"No side is named, and this is the {organ} alone: ask for the {both} one by one.")
     if understood.intent.kind == "anatomy" and understood.intent.attribute and result.organs[i]:
         side = understood.intent.attribute.removesuffix("most")
         warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {result.organs[i]}.")

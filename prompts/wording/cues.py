@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from corpus.anatomy import BY_NAME, PAIRED_NOUNS, Mention, mentions
 from corpus.params import read_yaml
-from prompts.intent import ATTRIBUTES, ORDINALS, RELATIONS
+from prompts.intent import ATTRIBUTES, ORDINALS, PAIRS, RELATIONS, pair_of
 from prompts.kinds import claims
 from prompts.wording.associations import associated, associations
 
@@ -69,6 +69,16 @@ def cues(text: str, known: Names | None = None) -> list[Cue]:
     found += _counterparts(text, named)
     settled = [m for m in named if m in unions or m.organ.startswith(tuple(f"{side} " for side in _OPPOSITE))]
     return found + _pairs(text.replace("\u2019", "'"), named, settled)
+
+
+def unsided(text: str, organ: str) -> bool:
+    """Whether a text speaks of the pair that a structure is one of, which has no name for both, and of neither side or
+    of both at once: "the adrenals" and "both adrenal glands", where the structure is the right adrenal gland."""
+    spans: dict[str, set[tuple[int, int]]] = {}
+    for cue in cues(text):
+        spans.setdefault(CUES[cue.number - 1], set()).add((cue.start, cue.end))
+    noun, sides = PAIRS.get(organ), [spans.get(name, set()) for name in pair_of(organ) or ()]
+    return noun in UNSIDED and (bool(set.intersection(*sides)) or (noun in spans and not any(sides)))
 
 
 class Names(NamedTuple):

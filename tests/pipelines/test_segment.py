@@ -136,10 +136,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def warnings_of(
-    intent: Intent, slices: int, surest: float = 1.0, pose: Pose | None = None, found: str = "liver"
+    intent: Intent, slices: int, surest: float = 1.0, pose: Pose | None = None, found: str = "liver", prompt: str = ""
 ) -> str:
     mask = np.ones((slices, 4, 4), bool)
-    request = SimpleNamespace(understood=[Understanding(intent, 0.9)])
+    request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,))
     result = SimpleNamespace(
         request=request, pose=pose or known_pose(IDENTITY), surest=np.array([surest]), organs=(found,)
     )
@@ -157,6 +157,9 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert "the picture's left, not the patient's: this is the patient's right kidney" in warnings_of(
         shown, 3, found="right kidney"
     )
+    adrenal = Intent("anatomy", "right adrenal gland", None, "patient")
+    assert "this is the right adrenal gland alone" in warnings_of(adrenal, 3, prompt="both adrenel glands")
+    assert warnings_of(adrenal, 3, prompt="the right adrenal gland") == ""
     assert "no pixel is surer than 97.5%" in warnings_of(liver, 3, surest=0.975)
     assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
     assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))

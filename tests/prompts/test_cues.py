@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from corpus.anatomy import BY_NAME
-from prompts.wording.cues import CUES, PICTURES, UNSIDED, cues
+from prompts.wording.cues import CUES, PICTURES, UNSIDED, cues, unsided
 
 
 def structures(text: str) -> set[str]:
@@ -150,6 +150,24 @@ def test_a_picture_beside_a_name_leaves_its_side_the_patients(text: str) -> None
 )
 def test_two_sides_of_a_pair_with_one_name_are_both_of_it(text: str) -> None:
     assert structures(text) == {"kidney"}
+
+
+@pytest.mark.parametrize(
+    ("text", "organ", "both"),
+    [
+        ("both adrenal glands", "right adrenal gland", True),
+        ("adrenals", "left adrenal gland", True),
+        ("heads of the femurs", "left head of femur", True),
+        ("the adrenal gland near the liver", "right adrenal gland", True),
+        ("right adrenal gland", "right adrenal gland", False),
+        ("adrenal, the left one", "left adrenal gland", False),
+        ("left adrenal gland, not the right adrenal gland", "left adrenal gland", False),
+        ("both kidneys", "left kidney", False),
+        ("both adrenal glands", "liver", False),
+    ],
+)
+def test_a_pair_without_a_name_for_both_is_told_from_one_of_it(text: str, organ: str, both: bool) -> None:
+    assert unsided(text, organ) == both
 
 
 @pytest.mark.parametrize(

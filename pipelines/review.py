@@ -25,14 +25,13 @@ from prompts.checks.bank import check_bank
 from prompts.pictures import draw_pictures, representatives
 from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage, rejections
 from prompts.review.decision_files import OUTCOMES, read_decisions
-from prompts.review.sheet import ReviewParams, sample, settle, sheet
+from prompts.review.sheet import REJECTED, ReviewParams, sample, settle, sheet
 from prompts.sheets import write_sheet
 from prompts.targets import TargetParams, eligible
 
 DECISIONS = Path("prompts/review/decisions")
 EMBEDDED = 400
 """Prompts that the embedding diversity is taken over; more change its third digit."""
-REJECTED = ["prompt_id", "text", "kind", "target", "style", "provider", "model", "failed_check", "reason"]
 
 
 @stage
@@ -83,7 +82,7 @@ def main() -> None:
     tables = {
         "review": sheet(chosen, pictures, passages),
         "organs": organs,
-        "rejected": bank.loc[~bank["accepted"], REJECTED],
+        "rejected": bank.loc[~bank["accepted"], list(REJECTED)],
         "checks": rejections(bank),
         "duplicates": duplicates,
         "decisions": settled.decisions,

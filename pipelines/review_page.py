@@ -21,7 +21,9 @@ from corpus.reports.passages import read_passages
 from pipelines.reporting import asked_for, records
 from pipelines.stage import BANK, INDEX, REVIEW, console
 from prompts.bank import read_bank
-from prompts.review.desk import Filter, Item, ReviewDesk, read_items
+from prompts.review.desk import Filter, Item, ReviewDesk, file_of, read_items
+from prompts.review.sheet import REJECTED
+from prompts.sheets import read_sheet
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -47,24 +49,31 @@ class Desks:
             InputError: An output of the pipeline is missing or unreadable.
         """
         self._rows = {row["prompt_id"]: row for row in records(read_bank(BANK / "bank.parquet"))}
+        # The stage has looked for near copies in the whole bank, and rejected more than the bank's own checks.
+        for _, cells in read_sheet(REVIEW / "rejected.csv", REJECTED):
+            if row := self._rows.get(cells["prompt_id"]):
+                row |= {"accepted": False, **{name: cells[name] for name in ("failed_check", "reason")}}
         self.items = read_items(REVIEW / "review.csv", self._rows)
         indexed = read_passages(INDEX / "passages.parquet")
         self._passages = dict(zip(indexed["passage_id"], indexed["text"], strict=True))
         self._folder = folder
-        self._open: dict[str, ReviewDesk] = {}
+        self._open: dict[Path, ReviewDesk] = {}
         self._lock = Lock()
 
     def of(self, reviewer: str) -> ReviewDesk:
         """A reviewer's desk, opened at the first call.
 
         Raises:
-            InputError: As `ReviewDesk` says.
+            InputError: As `ReviewDesk` says, or somebody is at work whose file has the same name.
         """
-        key = " ".join(reviewer.split()).casefold()
+        name, file = " ".join(reviewer.split()), file_of(self._folder, reviewer)
         with self._lock:
-            if key not in self._open:
-                self._open[key] = ReviewDesk(self.items, self._rows, self._passages, self._folder, reviewer)
-            return self._open[key]
+            if file not in self._open:
+                self._open[file] = ReviewDesk(self.items, self._rows, self._passages, self._folder, reviewer)
+            desk = self._open[file]
+            if desk.reviewer.casefold() != name.casefold():
+                raise InputError(file, f"{desk.reviewer!r} writes to this file already", "review under another name")
+            return desk
 
 
 def serve(folder: Path, reviewer: str, port: int, browser: bool) -> None:

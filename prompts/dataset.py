@@ -27,6 +27,7 @@ from prompts.splits import (
 from prompts.targets import ABSENT, TargetParams, absent, eligible, intent_of, thinned
 from prompts.truth import verified
 from prompts.variants import variants
+from prompts.wording.renaming import as_read
 
 
 @params_dataclass
@@ -83,8 +84,9 @@ SAMPLES = pa.DataFrameSchema(
 "absent". `target` says what the text asks for (`prompts.intent.Intent.target`), `attribute` the extreme in it, if
 any."""
 TEXTS = ["prompt_id", "text", "kind", "target", "asks", "organ", "attribute", "frame", "negated", "rank", "relation"]
-"""The columns of texts.parquet, with provider, style, cell and split: `asks` is the intent's kind, of which a kind of
-request is a way to ask; the following are the intent's other fields."""
+"""The columns of texts.parquet, with provider, style, cell, read and split: `asks` is the intent's kind, of which a
+kind of request is a way to ask; the following are the intent's other fields; `read` is the text as a model reads it,
+by which near copies are told."""
 
 
 def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
@@ -182,6 +184,7 @@ def build_dataset(
     patients = limit_patients(named, patients, params.limit)
     slices = slices.assign(split=slices["patient"].map(patients))
     slices["weight"] = weights(slices, params.balance)
+    accepted = accepted.assign(read=accepted["text"].map(as_read))
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
     )
@@ -196,11 +199,12 @@ def build_dataset(
     out.mkdir(parents=True, exist_ok=True)
     slices.to_parquet(out / "slices.parquet", index=False)
     samples.to_parquet(out / "samples.parquet", index=False)
-    kept = [*TEXTS, "provider", "style", "cell", "split"]
+    kept = [*TEXTS, "provider", "style", "cell", "read", "split"]
     texts[kept].to_parquet(out / "texts.parquet", index=False)
     used = texts.loc[texts["split"].isin(SPLITS), kept]
-    read = kept_apart(variants(used, params.variants, params.seed), used, params.near_copy)
-    read.to_parquet(out / "variants.parquet", index=False)
+    made = variants(used, params.variants, params.seed)
+    made = kept_apart(made.assign(read=made["text"].map(as_read)), used, params.near_copy)
+    made.to_parquet(out / "variants.parquet", index=False)
     pd.DataFrame(
         {"patient": patients.keys(), "split": patients.values()},
     ).sort_values("patient").to_csv(out / "patients.csv", index=False)
@@ -208,7 +212,7 @@ def build_dataset(
         "patients": _counts(pd.Series(patients)),
         "slices": _counts(slices["split"]),
         "texts": _counts(texts["split"]),
-        "variants": _counts(read["variant"]),
+        "variants": _counts(made["variant"]),
         "samples": {split: _counts(group["kind"]) for split, group in samples.groupby("split", sort=True)},
         "masks": _counts(samples[samples["kind"] != ABSENT].drop_duplicates(["slice_id", "organ"])["organ"]),
         "sources": _counts(slices["source"]),

@@ -30,7 +30,7 @@ def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near:
 
     Args:
         slices: The data set's slices.parquet.
-        texts: Its texts and their variants: columns text and split.
+        texts: Its texts and their variants: columns read (the text as a model reads it) and split.
         pixels: Reads a slice.
         near: Texts whose word sets have this Jaccard index or more are near copies, whatever they ask for.
         where: The data set, for the message.
@@ -48,7 +48,7 @@ def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near:
     seen = {digest: row["slice_id"] for _, row in known.iterrows() if (digest := _digest(pixels(row)))}
     again = [(row["slice_id"], seen.get(_digest(pixels(row)) or "")) for _, row in tested.iterrows()]
     _refuse(where, "slices' pixels", [f"{one} = {other}" for one, other in again if other], fix)
-    asked, learned = (texts.loc[texts["split"] == split, "text"].tolist() for split in ("test", "train"))
+    asked, learned = (texts.loc[texts["split"] == split, "read"].tolist() for split in ("test", "train"))
     near_copies = copies(asked, learned, Fraction(str(near)))
     fix = "make the data set again: dvc repro --force dataset; it drops near copies (dataset.near_copy)"
     _refuse(where, "requests", [f"{asked[i]!r} ~ {learned[j]!r}" for i, j in near_copies.items()], fix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from corpus.params import params_dataclass
 from prompts.duplicates import copies
 
 SPLITS = ("train", "val", "test")
+_HASHED = re.compile(r"[^/]+/([0-9a-f]{12})")
 UNUSED = "unused"
 """Where `LimitParams` puts what it keeps from training."""
 
@@ -67,6 +69,12 @@ def _shuffled(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest())
 
 
+def _person(patient: str) -> str | None:
+    """What tells a patient in any source: a hash of a PatientID. A name that a data set gives may be anybody's."""
+    found = _HASHED.fullmatch(patient)
+    return found[1] if found else None
+
+
 def _deal(names: list[str], params: SplitParams) -> dict[str, str]:
     n_test = max(1, round(len(names) * params.test))
     n_val = max(1, round(len(names) * params.val))
@@ -88,10 +96,11 @@ def split_patients(
     whole: Mapping[str, str] = MappingProxyType({}),
     fold: FoldParams | None = None,
 ) -> dict[str, str]:
-    """Split patients within each source, so that every source is trained and tested on.
+    """Split patients within each source, so that every source is trained and tested on. Who is in two sources, by a
+    hash of one PatientID, is on one side in both.
 
     Args:
-        patients: Columns source and patient.
+        patients: Columns source and patient, which is the source and a name ("ours/1c9f02ab83d4").
         whole: Sources that aren't split, and the split that all their patients are in.
         fold: Who is tested on, in place of a share.
 
@@ -100,10 +109,13 @@ def split_patients(
             to validate or to test on.
     """
     result: dict[str, str] = {}
-    for source, group in patients.groupby("source", sort=True):
-        names = _shuffled(group["patient"].unique(), seed)
+    people: dict[str, str] = {}
+    groups = {str(source): names for source, names in patients.groupby("source", sort=True)["patient"]}
+    for source in sorted(groups, key=lambda source: source not in whole):
+        names = _shuffled(groups[source].unique(), seed)
         if source in whole:
-            result |= dict.fromkeys(names, whole[str(source)])
+            result |= dict.fromkeys(names, whole[source])
+            people |= dict.fromkeys(filter(None, map(_person, names)), whole[source])
             continue
         if len(names) < 3:
             raise InputError(
@@ -117,7 +129,11 @@ def split_patients(
                 f"expected patients for {fold.of} folds and two besides one of them, found {len(names)}",
                 "lower dataset.fold.of in params.yaml, or add scans to the source",
             )
-        result |= _deal_fold(names, params, fold) if fold else _deal(names, params)
+        elsewhere = {name: people[person] for name in names if (person := _person(name)) in people}
+        names = [name for name in names if name not in elsewhere]
+        dealt = elsewhere | (_deal_fold(names, params, fold) if fold else _deal(names, params))
+        people |= {person: split for name, split in dealt.items() if (person := _person(name))}
+        result |= dealt
     for split, use in {"train": "train", "val": "validate", "test": "test"}.items():
         if split not in result.values():
             raise InputError(
@@ -147,7 +163,7 @@ def split_texts(bank: pd.DataFrame, params: SplitParams, seed: int, near: float)
     for, is dropped.
 
     Args:
-        bank: Columns prompt_id, text, cell.
+        bank: Columns prompt_id, read, cell: requests as a model reads them, by which "the pulsing vessel" is "aorta".
         near: Requests whose word sets overlap by this Jaccard index or more are near copies.
 
     Returns:
@@ -157,7 +173,7 @@ def split_texts(bank: pd.DataFrame, params: SplitParams, seed: int, near: float)
     for _, cell in bank.groupby("cell", sort=True):
         result |= _deal(_shuffled(cell["prompt_id"], seed), params)
     split = pd.Series(result, name="split")
-    texts = bank.set_index("prompt_id")["text"].loc[split.index]
+    texts = bank.set_index("prompt_id")["read"].loc[split.index]
     seen = split == "train"
     copied = copies(texts[~seen].tolist(), texts[seen].tolist(), Fraction(str(near)))
     split[texts[~seen].index[sorted(copied)]] = "dropped"
@@ -169,7 +185,7 @@ def kept_apart(made: pd.DataFrame, texts: pd.DataFrame, near: float) -> pd.DataF
     request for the nose may be made of one for the liver and of one for the spleen.
 
     Args:
-        made: Columns text and split.
+        made: Columns read and split.
         texts: The same of the texts that they were made of.
         near: As in `split_texts`.
     """
@@ -177,11 +193,11 @@ def kept_apart(made: pd.DataFrame, texts: pd.DataFrame, near: float) -> pd.DataF
     held_out, trained = texts["split"].isin(("val", "test")), texts["split"] == "train"
     learned = made[made["split"] == "train"].reset_index(drop=True)
     learned = learned.drop(
-        index=list(copies(learned["text"].tolist(), texts.loc[held_out, "text"].tolist(), threshold))
+        index=list(copies(learned["read"].tolist(), texts.loc[held_out, "read"].tolist(), threshold))
     )
     asked = made[made["split"] != "train"].reset_index(drop=True)
-    seen = [*texts.loc[trained, "text"], *learned["text"]]
-    asked = asked.drop(index=list(copies(asked["text"].tolist(), seen, threshold)))
+    seen = [*texts.loc[trained, "read"], *learned["read"]]
+    asked = asked.drop(index=list(copies(asked["read"].tolist(), seen, threshold)))
     return pd.concat([learned, asked], ignore_index=True)
 
 

@@ -45,7 +45,8 @@ def read_seg(path: Path, grid: Grid) -> dict[str, np.ndarray]:
         # Number 0 is a label map's background.
         names = {int(s.SegmentNumber): _segment_name(s) for s in dataset.SegmentSequence if int(s.SegmentNumber)}
         frames = dataset.pixel_array.reshape(len(where), dataset.Rows, dataset.Columns)
-        half = int(dataset.get("MaximumFractionalValue", 1)) / 2
+        fractional = dataset.SegmentationType == "FRACTIONAL"
+        half = (int(dataset.get("MaximumFractionalValue", 1)) if fractional else 1) / 2
         is_map = dataset.SegmentationType == "LABELMAP"
         numbers = [_segments_of(dataset, i, values if is_map else None) for i, values in enumerate(frames)]
         masks = {name: np.zeros(grid.array.shape, bool) for name in names.values()}

@@ -119,6 +119,7 @@ class Asker:
             InputError: No call can succeed, or a response can't be stored. What was answered until then is stored.
         """
         self.store.refresh()
+        self.ledger.spent = self.store.usage(self.params.provider, self.params.model)  # by other processes, too
         fresh = {call.key: call for call in calls if call.key not in self.store}
         asked = Asked()
         if not fresh or self.stopped:

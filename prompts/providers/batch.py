@@ -179,7 +179,7 @@ class BatchAsker(Asker):
         why = "; ".join(str(error.message) for error in errors) or "no answer to this call"
         problems: dict[str, Exception] = {key: Passing(f"batch {batch.status}: {why}") for key in job["lines"]}
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
-            for text in self._steadily(self._client.files.content, file).text.splitlines():
+            for text in self._steadily(self._client.files.content, file).text.split("\n"):
                 try:
                     line = json.loads(text)
                     key, answer = line["custom_id"], line.get("response") or {}

@@ -110,7 +110,7 @@ class ReviewDesk:
         self._lock = RLock()
         self._undo: list[tuple[str, Decision | None]] = []
         for decision in self._read():
-            if decision.reviewer.casefold() not in (self.reviewer.casefold(), self._file.stem):
+            if not self._is_mine(decision):
                 found = f"row {decision.row} is a decision of {decision.reviewer!r}"
                 raise InputError(self._file, found, "review under another name")
             if decision.outcome == "unused":
@@ -124,6 +124,9 @@ class ReviewDesk:
 
     def _read(self) -> list[Decision]:
         return read_file(self._file) if self._file.is_file() else []
+
+    def _is_mine(self, decision: Decision) -> bool:
+        return decision.reviewer.casefold() in (self.reviewer.casefold(), self._file.stem)
 
     def decisions(self) -> dict[str, Decision]:
         """Prompt id -> the decision that holds: this reviewer's last that is of use."""
@@ -213,7 +216,7 @@ class ReviewDesk:
 
     def _put(self, prompt_id: str, decision: Decision | None) -> None:
         """Let the file hold this decision on a prompt, or none."""
-        kept = [d for d in self._read() if d.prompt_id != prompt_id]
+        kept = [d for d in self._read() if d.prompt_id != prompt_id or not self._is_mine(d)]
         texts = {i: row["text"] for i, row in self._rows.items()}
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_file(self._file, [*kept, *([decision] if decision else [])], texts)

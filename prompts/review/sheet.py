@@ -37,6 +37,8 @@ SHEET = (
     ),
     *("flag", "slice_id", "mask_organ", "picture", *TO_FILL),
 )
+REJECTED = ("prompt_id", "text", "kind", "target", "style", "provider", "model", "failed_check", "reason")
+"""The columns of rejected.csv."""
 
 
 @params_dataclass

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from corpus.anatomy import Mention
-from prompts.wording.cues import Cue, cues, names
+from prompts.wording.cues import Cue, Names, cues, names
+from prompts.wording.spelling import mend
+
+
+def as_read(text: str) -> str:
+    """The text as the language model reads it: typing errors mended, and one name for each structure."""
+    mended = mend(text)
+    return _written(mended, names(mended))[0]
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,7 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
     Words for two structures at once ("the adrenal glands") stay.
     """
     known = names(text)
-    written, stretches, done = "", [], 0
-    for (start, end), named in groupby(sorted(known.all, key=_place), key=_place):
-        organs = [mention.organ for mention in named]
-        if len(organs) == 1:
-            written += text[done:start]
-            stretches.append(_Stretch(start, end, len(written), len(written) + len(organs[0])))
-            written += organs[0]
-            done = end
+    written, stretches = _written(text, known)
 
     def moved(cue: Cue) -> Cue:
         """A cue that begins or ends within a stretch covers it all."""
@@ -52,7 +52,21 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
             end = s.new_end if end <= s.end else end + s.new_end - s.end
         return replace(cue, start=start, end=end)
 
-    return written + text[done:], [moved(cue) for cue in cues(text, known)]
+    return written, [moved(cue) for cue in cues(text, known)]
+
+
+def _written(text: str, known: Names) -> tuple[str, list[_Stretch]]:
+    """The text with the structures that it names renamed, and where these were and are."""
+    written, done = "", 0
+    stretches: list[_Stretch] = []
+    for (start, end), named in groupby(sorted(known.all, key=_place), key=_place):
+        organs = [mention.organ for mention in named]
+        if len(organs) == 1:
+            written += text[done:start]
+            stretches.append(_Stretch(start, end, len(written), len(written) + len(organs[0])))
+            written += organs[0]
+            done = end
+    return written + text[done:], stretches
 
 
 def _place(mention: Mention) -> tuple[int, int]:

@@ -47,6 +47,10 @@ def test_every_phrase_of_an_organ_names_that_organ_alone() -> None:
         ("the left renal vein and the superior vena cava", []),
         ("the vena cava", ["inferior vena cava"]),
         ("the liver's border and the livers", ["liver"]),
+        ("outline the kidney right now", ["kidney"]),
+        ("the kidney left in place after surgery", ["kidney"]),
+        ("kidney right", ["right kidney"]),
+        ("kidney (left)", ["left kidney"]),
     ],
 )
 def test_named_organs(text: str, organs: list[str]) -> None:
@@ -64,6 +68,16 @@ def test_named_organs(text: str, organs: list[str]) -> None:
         ("if it's not too much trouble, outline the liver", False),
         ("not the whole scan, the liver", False),
         ("not everything but the liver", False),
+        ("why not outline the liver for me?", False),
+        ("do not forget the spleen", False),
+        ("I do not know where my spleen is, mark it", False),
+        ("not urgent - outline the liver", False),
+        ("segment nothing except the spleen", False),
+        ("everything except the spleen", True),
+        ("without contrast, CT, please outline the liver", False),
+        ("status post splenectomy please contour the liver", False),
+        ("do not outline the liver", True),
+        ("never the liver", True),
     ],
 )
 def test_negation(text: str, negated: bool) -> None:

@@ -48,6 +48,15 @@ def test_a_seg_comes_back_as_it_was_written(tmp_path: Path, scan: tuple[list[Pat
     assert np.array_equal(display(found["kidney"], grid), KIDNEY)
 
 
+def test_what_only_fractions_have_is_not_looked_for_elsewhere(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    files, grid = scan
+    path = write_seg(tmp_path / "seg.dcm", files, {"liver": LIVER})
+    header = pydicom.dcmread(path)
+    header.MaximumFractionalValue = 255
+    header.save_as(path)
+    assert np.array_equal(display(read_seg(path, grid)["liver"], grid), LIVER)
+
+
 @pytest.mark.parametrize(
     ("orientation", "step"),
     [

@@ -18,12 +18,12 @@ import pytest
 
 from corpus.errors import InputError
 from corpus.reports.passages import ARROW_SCHEMA
-from pipelines.review_page import serve
+from pipelines.review_page import Desks, serve
 from prompts.bank import bank_of, prompt_id, write_bank
 from prompts.kinds import Cell
 from prompts.pictures import picture
 from prompts.review.decision_files import read_decisions
-from prompts.review.sheet import ReviewParams, sample, sheet
+from prompts.review.sheet import REJECTED, ReviewParams, sample, sheet
 from prompts.sheets import write_sheet
 from tests.pipelines.browser import CHROMIUM, Browser, browser
 from tests.pipelines.conftest import REPOSITORY
@@ -65,6 +65,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pictures.columns = ["kind", "target", "slice_id", "organ", "picture"]
     Path("data/review/pictures").mkdir(parents=True)
     write_sheet(sheet(chosen, pictures, {}), Path("data/review/review.csv"))
+    write_sheet(pd.DataFrame(columns=list(REJECTED)), Path("data/review/rejected.csv"))
     mask = np.zeros((24, 24), bool)
     mask[8:14, 8:16] = True
     picture(np.where(mask, 60, -20).astype(np.int16), mask, (1.0, 1.0), 64).save(
@@ -164,3 +165,24 @@ def test_without_gradio_it_says_what_to_install(run: Path, monkeypatch: pytest.M
     monkeypatch.setattr("pipelines.review_page.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install .*\[review\]"):
         serve(Path("decisions"), "", 0, browser=False)
+
+
+def test_what_the_stage_rejected_is_not_accepted_on_the_page(run: Path) -> None:
+    row = _row(TEXTS[0]) | {"failed_check": "round_trip", "reason": "read as spleen"}
+    write_sheet(pd.DataFrame([row])[list(REJECTED)], Path("data/review/rejected.csv"))
+    desk = Desks(Path("decisions")).of("Anna")
+    assert "round_trip" in desk.decide(row["prompt_id"], "accept").replace("round trip", "round_trip")
+    assert desk.decide(_row(TEXTS[1])["prompt_id"], "accept") == ""
+
+
+def test_two_names_of_one_file_are_told_apart(run: Path) -> None:
+    desks = Desks(Path("decisions"))
+    assert desks.of("J. Doe") is desks.of("j.  doe")
+    with pytest.raises(InputError, match=r"'J\. Doe' writes to this file already"):
+        desks.of("J-Doe")
+    first, second = _row(TEXTS[0])["prompt_id"], _row(TEXTS[1])["prompt_id"]
+    others = Desks(Path("decisions")).of("J-Doe")  # in another process, before the file is there
+    assert desks.of("J. Doe").decide(first, "reject") == others.decide(first, "accept") == ""
+    assert others.decide(second, "accept") == ""
+    kept = [(d.reviewer, d.prompt_id, d.decision) for d in read_decisions(Path("decisions"))]
+    assert kept == [("J. Doe", first, "reject"), ("J-Doe", first, "accept"), ("J-Doe", second, "accept")]

@@ -204,7 +204,8 @@ class Handler(BaseHTTPRequestHandler):
                     bad.append(json.dumps({"custom_id": line["custom_id"], "response": {"status_code": status}}))
                 else:
                     answer = {"status_code": 200, "body": self._completed(line["body"], trouble)}
-                    good.append(json.dumps({"custom_id": line["custom_id"], "response": answer, "error": None}))
+                    whole = {"custom_id": line["custom_id"], "response": answer, "note": "ends no line:\u2028\x85"}
+                    good.append(json.dumps(whole, ensure_ascii=False))
             for field, content in (("output_file_id", good), ("error_file_id", bad)):
                 if content:
                     batch[field] = f"file{len(self.server.files)}"

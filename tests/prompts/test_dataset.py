@@ -151,7 +151,7 @@ def test_same_inputs_same_bytes(tmp_path: Path) -> None:
 
 def test_near_copies_of_training_requests_are_dropped_from_the_others() -> None:
     texts = [f"please outline the liver on slice {i}" for i in range(30)]
-    bank = pd.DataFrame({"prompt_id": [str(i) for i in range(30)], "text": texts, "cell": "anatomy/liver/lay"})
+    bank = pd.DataFrame({"prompt_id": [str(i) for i in range(30)], "read": texts, "cell": "anatomy/liver/lay"})
     split = split_texts(bank, HALF, seed=0, near=0.7)
     assert set(split) == {"train", "dropped"}
     kept = split_texts(bank, HALF, seed=0, near=0.9)
@@ -206,7 +206,7 @@ def test_a_small_source_can_be_drawn_as_often_as_a_large_one() -> None:
 
 
 def test_texts_made_of_others_bring_no_copy_to_the_other_side() -> None:
-    texts = pd.DataFrame({"text": ["where is the liver now please", "find the spleen"], "split": ["train", "test"]})
+    texts = pd.DataFrame({"read": ["where is the liver now please", "find the spleen"], "split": ["train", "test"]})
     made = pd.DataFrame(
         [
             ("where is the nose now please", "test"),
@@ -215,9 +215,36 @@ def test_texts_made_of_others_bring_no_copy_to_the_other_side() -> None:
             ("dizzy, find the aorta in it", "train"),
             ("find the aorta in it: dizzy", "val"),
         ],
-        columns=["text", "split"],
+        columns=["read", "split"],
     )
-    assert kept_apart(made, texts, 0.6)["text"].tolist() == ["dizzy, find the aorta in it", "where's the toe"]
+    assert kept_apart(made, texts, 0.6)["read"].tolist() == ["dizzy, find the aorta in it", "where's the toe"]
+
+
+def test_a_patient_of_two_sources_is_on_one_side() -> None:
+    hashes = [f"{i:012x}" for i in range(40)]
+    patients = pd.DataFrame([(s, f"{s}/{h}") for s in "ab" for h in hashes], columns=["source", "patient"])
+    for fold in (None, FoldParams(5, 2)):
+        split = split_patients(patients, HALF, seed=1, fold=fold)
+        assert set(split.values()) == {"train", "val", "test"}
+        assert all(split[f"a/{h}"] == split[f"b/{h}"] for h in hashes)
+    whole = split_patients(
+        pd.concat([patients, patients.tail(3).assign(source="c")]), HALF, seed=1, whole={"c": "test"}
+    )
+    assert {whole[patient] for patient in patients["patient"].tail(3)} == {"test"}
+    named = patients.assign(patient=patients["patient"].str.replace(r"/0{10}", "/case_", regex=True))
+    split = split_patients(named, HALF, seed=1)
+    assert any(split[f"a/case_{h[-2:]}"] != split[f"b/case_{h[-2:]}"] for h in hashes), "case_01 may be anybody"
+
+
+def test_a_request_in_other_words_that_the_model_reads_alike_is_a_copy(tmp_path: Path) -> None:
+    slices, facts, answers, accepted = inputs()
+    more = accepted[accepted["cell"] == "anatomy/liver/lay"].copy()
+    more["text"] = [f"show me the {name}" for name in ["hepar", "livr", "Liver", "organ that makes bile"] * 3]
+    more["prompt_id"] = [f"{i:016x}" for i in range(len(more))]
+    build_dataset(slices, facts, answers, pd.concat([accepted, more]), TARGETS, PARAMS, tmp_path)
+    texts = pd.read_parquet(tmp_path / "texts.parquet").set_index("prompt_id").loc[more["prompt_id"]]
+    assert set(texts["read"]) == {"show me the liver"}
+    assert set(texts["split"]) == {"train", "dropped"}
 
 
 def test_two_patients_are_too_few() -> None:

@@ -30,7 +30,7 @@ def slices() -> pd.DataFrame:
 
 
 def texts(*more: tuple[str, str]) -> pd.DataFrame:
-    return pd.DataFrame([*REQUESTS, *more], columns=["split", "text"])
+    return pd.DataFrame([*REQUESTS, *more], columns=["split", "read"])
 
 
 def pixels(row: pd.Series) -> np.ndarray:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from langchain_core.messages import HumanMessage
+
+from prompts.providers.asking import Asker
+from prompts.providers.chat import ProviderParams
 from prompts.providers.response_store import Response, ResponseStore
-from prompts.providers.spending import Usage
+from prompts.providers.spending import Budget, Usage
+from tests.prompts.scripted import Scripted
 
 
 def test_processes_may_write_the_same_store(tmp_path: Path) -> None:
@@ -35,3 +42,19 @@ def test_reading_a_store_creates_nothing(tmp_path: Path) -> None:
     with ResponseStore(tmp_path / "new" / "r.jsonl", writable=False) as store:
         assert "a" not in store
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_keep_to_one_budget(tmp_path: Path) -> None:
+    """A call of the scripted model takes 130 tokens, and is feared to take 65 + 100."""
+    params = ProviderParams(provider="openai", model="m", budget=Budget(tokens=400), max_tokens=100)
+    noted = {"provider": "openai", "model": "m"}
+    calls: list[Any] = [
+        SimpleNamespace(key=f"{i}", seed=i, messages=(HumanMessage("{}"),), described=noted) for i in range(6)
+    ]
+    path = tmp_path / "r.jsonl"
+    with ResponseStore(path) as one, ResponseStore(path) as other:
+        askers = [Asker(params, Scripted(reply=lambda spec: "yes"), store, 1) for store in (one, other)]
+        for i, call in enumerate(calls):
+            askers[i % 2].ask([call])
+        one.refresh()
+        assert one.usage("openai", "m") == Usage(200, 60)

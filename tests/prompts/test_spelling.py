@@ -55,7 +55,7 @@ def test_misspelt_words_are_mended(typed: str, meant: str) -> None:
         "the hugest, the undermost, the caudal one; rename or go offline, thrice",
         "Colouring the speling of lynx, linx",
         "ahora viene, porfa; kindy, speek",
-        "la maske, coxal, das ist laide; on statins since the linac",
+        "la maske, coxal, das ist laide; on statins since the linac, the caecal pole",
     ],
 )
 def test_words_are_left_alone(text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pydicom
@@ -86,9 +86,14 @@ def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], ro
     return Annotation(volume, patient, image.folder, path, image.modality, kind=series.modality, files=image.files)
 
 
+@cache
 def _hashed(tag: str) -> str:
-    """What stands for a PatientID or UID, which itself goes into no table: 12 hexadecimal digits."""
-    return hashlib.sha256(tag.strip().encode()).hexdigest()[:12]
+    """What stands for a PatientID or UID, which itself goes into no table: 12 hexadecimal digits.
+
+    scrypt (RFC 7914) takes some 10 ms, so that trying out all numbers that a hospital gives takes days, not seconds;
+    and no more than that.
+    """
+    return hashlib.scrypt(tag.strip().encode(), salt=b"FLanS", n=1 << 12, r=8, p=1, dklen=6).hex()
 
 
 def _study(image: SeriesInfo) -> str:

@@ -64,6 +64,8 @@ def _whole(text: str, cell: Cell, context: Context) -> str | None:
         return f"asks for a part of it or for what lies in it: {match.group()!r}"
     plain = text.lower()
     for mention in mentions_in(text):
+        if mention.organ == organ and (match := pattern("not_it").search(plain[: mention.start])):
+            return f"asks for what isn't all of it: {match.group() + plain[mention.start : mention.end]!r}"
         match = pattern("part_after").match(plain[mention.end :]) if mention.organ == organ else None
         if match and pattern("direct").search(plain[: mention.start]):
             return f"asks for a part of it: {plain[mention.start : mention.end + match.end()]!r}"
@@ -82,6 +84,10 @@ def _attribute(text: str, cell: Cell, context: Context) -> str | None:
     wanted = cell.intent.attribute
     if cell.intent.relation:
         plain = without(text, mentions_in(text)).lower()
+        if match := pattern("converse").search(without(text, mentions_in(text), "it").lower()):
+            return f"asks for the neighbor's neighbor: {match.group()!r}"
+        if match := pattern("patient_side").search(plain) or pattern("not_nearest").search(plain):
+            return f"asks for another than the nearest in the picture: {match.group()!r}"
         return next((f"claims {name!r} of an organ" for name in claim_patterns() if name in plain), None)
     if wanted is None:
         return _claims_nothing(text)

@@ -18,6 +18,16 @@ _PICTURE = re.compile(
     r"\b(?:pictures?|images?|photo|screen|monitor|display(?:ed)?|slice|section|scan|view(?:er)?(?:'s)?)\b",
     re.IGNORECASE,
 )
+_OF_PICTURE = re.compile(
+    rf"\b(?:left|right)(?:[\s-](?:hand|side|edge|half|part))* of (?:the |this )?{_PICTURE.pattern}|\bviewer['’]s\b",
+    re.IGNORECASE,
+)
+_ELSEWHERE = re.compile(
+    r"\b(?:not|isn['’]t|except|excluding|other than|rather than)\b[^.;?!,]{0,30}\b(?:left|right)\b"
+    r"|\b(?:furthest|farthest|far|away|distant) from\b",
+    re.IGNORECASE,
+)
+"""Away from the side of the picture that is named."""
 
 
 def _noun_and_side(text: str) -> tuple[str, str] | None:
@@ -31,14 +41,19 @@ def excluded_member(text: str) -> str | None:
     """The member of a pair that a text excludes to name the other: "the left kidney" of "the kidney that isn't on the
     left"; None where it names none so."""
     found = _noun_and_side(text)
-    return f"{found[1]} {found[0]}" if found and _EXCLUDED.search(text) else None
+    return f"{found[1]} {found[0]}" if found and _EXCLUDED.search(text) and not _OF_PICTURE.search(text) else None
 
 
 def shown_side(text: str) -> tuple[str, str] | None:
     """Of "the kidney on the left of the picture" the pair and the attribute: ("kidney", "leftmost"); None where a text
     doesn't speak so of one of a pair."""
     found = _noun_and_side(text)
-    if not found or not _PICTURE.search(text) or any(m.organ.startswith(("left ", "right ")) for m in mentions(text)):
+    if (
+        not found
+        or not _PICTURE.search(text)
+        or _ELSEWHERE.search(text)
+        or any(m.organ.startswith(("left ", "right ")) for m in mentions(text))
+    ):
         return None
     attribute = "leftmost" if found[1] == "left" else "rightmost"
     return found[0], attribute

@@ -21,7 +21,11 @@ _TIME = r"(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
 _BEFORE, _AFTER = r"(?<![\d./-])(?<![A-Z])", r"(?![\w/-]|\.\d)" + NO_UNIT
 _OF = r"(?:,?[ ]+(?:of|de|del|von|the)?[ ]*|[-/. ]{0,2})"
 _NO_COUNT = rf"(?![ -]?(?:{one_of('counted')})\b)"
-_SHORT = rf"(?P<part>{_M}[/-]{_D})(?![ ]?,?[ ]?\d){_AFTER}{_NO_COUNT}"
+_NO_SCORE = r"(?<!/5)(?<!/10)"
+_STUDY = rf"(?i:{one_of('studies')})"
+_NO_DOSE = r"(?<!CTDI[ ])(?<!CTDIvol[ ])(?<!DLP[ ])"
+_NO_MEASURE = r"(?<!strength[ ])(?<!power[ ])(?<!motor[ ])(?<!pain[ ])"
+_SHORT = rf"(?P<part>{_M}[/-]{_D}|(?:1[3-9]|2\d|3[01])/0[1-9])(?![ ]?,?[ ]?\d){_AFTER}{_NO_COUNT}"
 DATES = (
     # 2019-03-12, 2019/3/12, 2019. 3. 12, 20190312, with the time that follows
     rf"{_WEEKDAY}{_BEFORE}(?:{_Y4}([-/.][ ]?){_M}\1{_D}|{_Y4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])){_TIME}(?![\w-])"
@@ -29,14 +33,19 @@ DATES = (
     # 03/12/2019, 3-12-19, 12.3.2019, 12. 3. 2019, 12.03.19, Friday 3/12/19
     rf"{_WEEKDAY}{_BEFORE}(?:{_M}([-/]){_D}|{_D}([-/]){_M})(?:\1|\2)(?:{_Y4}|['’]?\d\d){_AFTER}",
     rf"{_WEEKDAY}{_BEFORE}(?:{_M}\.[ ]?{_D}|{_D}\.[ ]?{_M})\.[ ]?{_Y4}{_AFTER}",
-    rf"{_WEEKDAY}{_BEFORE}(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d{_AFTER}",
+    rf"{_WEEKDAY}{_NO_DOSE}{_BEFORE}(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d{_AFTER}",
     rf"(?i:\b(?:{one_of('before_dates')}|{one_of('before_dotted_dates')})(?:[ ]+on)?:?)[ ]+"
     rf"(?P<part>{_D}\.{_M}\.['’]?\d\d){_AFTER}",  # CT vom 14.3.21: elsewhere "3.1.10" numbers a section or a version
     r"(?i:\b(?:d\.?o\.?[bd]|date of (?:birth|death)|birth[ ]?date)\b\.?[ ]*[:=]?[ ]*)(?P<part>\d{6}(?:\d\d)?)(?![\w-])",
     # 03/2019, 03.2019, 2019-03; on 3/12, LMP 3/12; in 4/95
     rf"{_BEFORE}(?:{_M}[/-]|(?:0[1-9]|1[0-2])\.){_Y4}{_AFTER}",
     rf"{_BEFORE}{_Y4}[-/](?:0[1-9]|1[0-2])(?![\w/-]|\.\d)" + NO_UNIT,
-    rf"(?i:\b{one_of('before_dates')}(?:[ ]+on)?:?)[ ]+{_SHORT}",
+    rf"(?i:{_NO_MEASURE}\b{one_of('before_dates')}(?:[ ]+on)?:?)[ ]+{_SHORT}",
+    # CT from 3/14, compared with 3/14 study, last Tuesday 3/14
+    rf"\b{_STUDY}[ ]+from[ ]+{_SHORT}",
+    rf"(?i:\bcompar(?:ed|ison)[ ]+(?:to|with)(?:[ ]+the)?)[ ]+{_SHORT}"
+    rf"(?=[ ]+{_STUDY}\b|{_NO_SCORE}(?:[.,;)]|[ ]*(?:\n|$)))",
+    rf"\b(?i:(?:mon|tues|wednes|thurs|fri|satur|sun)day),?[ ]+{_SHORT}",
     rf"(?i:\bfrom|between)[ ]+(?P<part>{_M}/{_D}[ ]+(?:to|and|-|through|until)[ ]+{_M}/{_D}){_AFTER}"
     rf"(?<!/10)(?<!/5){_NO_COUNT}",
     rf"(?<=\d)[ ]*(?i:to|through|until)[ ]+(?P<part>(?:0[1-9]|1[0-2])[/-](?:0[1-9]|[12]\d|3[01])){_AFTER}{_NO_COUNT}",
@@ -46,7 +55,8 @@ DATES = (
     # March 12th, 2019; Tuesday, March 12; March twelfth; Mar 12/19; 12 Mar
     rf"{_WEEKDAY}\b{_MONTH}[ ]+(?:the[ ]+)?(?:{_D}{_TH}(?!\d|[.,]\d)|{_ORDINAL})(?!\w){NO_UNIT}"
     rf"(?:[/,]?[ ]*(?:of[ ]+)?(?:(?:{_Y4}|(?<=/)\d\d)(?!\d)|{_SPELLED_YEAR}))?",
-    r"\b(?:the[ ]+)?\d{1,2}(?:st|nd|rd|th)[ ]+(?:of[ ]+)?May\b(?![ ]+[a-z]+[ ]+(?:be|have)\b)",
+    r"\b(?:the[ ]+)?\d{1,2}(?:st|nd|rd|th)[ ]+(?:of[ ]+)?May\b"
+    r"(?![ ]+(?:[a-z]+[ ]+)?(?:be|have|represent|reflect|show|need|require)\b)",
     rf"{_WEEKDAY}(?:the[ ]+)?\b(?:{_D}{_TH}|{_ORDINAL})[ -]+(?:day[ ]+)?(?:of[ ]+)?(?!(?i:may)\b(?! \d)){_MONTH}"
     rf"(?:,?[ ]+(?:{_YEAR}|{_SPELLED_YEAR}))?",
     # March 2019, March, 2019, March of 2019, Mar-19, March '19; Spring 2019, Q3 2019
@@ -70,6 +80,10 @@ AGES = (
     r"[a-z],[ ](?=\d+,[ ]))"
     rf"{_OVER_89}(?!\d|\.\d|[ ]*(?:[a-z]*%|/\d|th|days|weeks|months|hours|pounds|mm|cm|bpm))",
     rf"(?i:\bat[ ]){_OVER_89}(?=[ ]years\b)",
+    rf"(?<![\w./-]){_OVER_89}(?=[ ]?yrs?\b|/[MF](?![\w/]))",  # 93/F
+    rf"(?<![\w./])[MF]/{_OVER_89}(?![\w./-])",
+    rf"(?i:\b(?:patient|pt|he|she)[ ](?:is|was)[ ]){_OVER_89}(?=[ ]*(?:$|[\n;]|[.,](?!\d))|(?<=is[ ]\d\d)[ ]and\b)",
+    rf"(?i:\bage[ ]*(?:\(years\)[ ]*)?\|[ |]*){_OVER_89}(?![\w./-])",
     rf"(?i:\b(?:dob|sex|gender|m/f)[ ]*[:/]?[ ]*[mf]?[ ,/]+(?:age[ :]*)?){_OVER_89}\b{NO_UNIT}",
     r"(?i:\b(?P<part>ninety[- ](?:one|two|three|four|five|six|seven|eight|nine)|"
     r"(?:one|a) hundred(?:[- ]and)?(?:[- ][a-z]+)?)(?=[- ]years?[- ](?:old|of age)))",

@@ -9,8 +9,13 @@ from __future__ import annotations
 from corpus.reports.spans import NO_UNIT, one_of
 
 _DESIGNATOR = r"(?:[ ]*\(?(?:number|numbers|num|nr|no|nos|id|ids|code|rec|record|\#)(?![a-z])\)?[.]?|[ ]*\#)"
-_LINK = r"[ ]*(?:is|was|of|[-–])?[ ]*(?:[:#=.]+[ ]*\n[ ]*(?=\S+[ ]*(?:\n|\Z))|[:#=.]*[ ]*)"
-"""Between a label and its value, which may fill the line below: so tables come out of a PDF."""
+_LINK = (
+    r"(?:[ ]*(?:is|was|of|[-–])?[ ]*(?:[:#=.]+[ ]*\n[ ]*(?=\S+[ ]*(?:\n|\Z))|[:#=.]*[ ]*)|"
+    r"(?:[ ]*\([a-z ]{2,20}\)|[\"'])?[ ]*(?:[:=][ ]*[\"']?(?=(?:[^\s|]*\d){3})|"
+    r"\|[ |]*(?=(?:[^|\n]*\d){3}[^\s|]*[ ]*(?:[|\n]|\Z))))"
+)
+"""Between a label and its value, which may fill the line below: so tables come out of a PDF. Or it fills the next cell,
+or a string of JSON, or follows brackets ("MRN (hospital): ...")."""
 _VALUE = (
     # a word with a digit, or one to three capitals before it; then more groups of digits or capitals
     r"(?P<part>(?=[A-Za-z]{0,8}[*.()/_:-]*\w*[*.()/_:-]*[\w*.()/_:-]*\d|"
@@ -28,7 +33,11 @@ RECORDS = (
     r"(?i:(?<![\w-])(?:login|log-in|logon|user(?:[ ]?name|[ ]?id)|workstation[ ]\S+[ ]user|,[ ]user|"
     r"account[ ]name)[ ]*(?:is|[:=])?[ ]+"
     r"(?P<part>(?!(?:to|was|is|page|and|the|with)\b)[a-z][\w.-]*\w))",
-    r"(?<![\w-])[A-Z]{1,4}-(?:\d{2}-\d{4,}|\d{6,})\b",
+    r"(?<![\w-])[A-Z]{1,4}-(?:\d{2}-\d{4,}|\d{6,})\b|(?<![\w-])[A-Z]{1,3}\d\d-\d{4,}(?![\w-])",
+    r"(?<![\w-])[1-9][A-Z][A-Z\d]\d([ -]?)[A-Z][A-Z\d]\d\1[A-Z]{2}\d{2}(?![\w-])",  # Medicare: 1EG4 TE5 MK73
+    r"(?m:^PID\|[^|\n]*\|)(?P<part>\w[\w-]*\d)",  # HL7: the second and the third field of a patient
+    r"(?m:^PID\|(?:[^|\n]*\|){2})(?P<part>\w[\w-]*\d)",
+    r"(?<![\w.-])(?P<part>\w[\w-]*\d)(?=\^[^^|\n]*\^[^^|\n]*\^[^^|\n]*\^[A-Z]{2,3}\b)",
     r"(?i:\bgroup[ ]+)(?P<part>(?=[\w./-]*\d\d)[\w./-]{4,}\w)",
     r"(?<![\w.,/-])[A-Z]{1,4}\d{6,}(?![\w.,/]*[\w])",
     r"(?<![\w.,/-])[A-Z]{0,3}\d{8,}(?![\w.,/]*[\w])" + NO_UNIT,
@@ -61,9 +70,9 @@ PHONES = (
     r"(?<![\w.,/-])[2-9]\d{2}-\d{4}(?![\w-]|\.\d|[ ]?(?:-|to))" + NO_UNIT,
 )
 SSNS = (
-    r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])",
+    r"(?<![\w-])\d{3}-\d{2}-\d{4}(?:-?[A-Z]\d?)?(?![\w-])",  # Medicare once added a letter
     r"(?i:\b(?:ssn?|soc(?:ial)?\.?[ ]*sec(?:urity)?\.?)(?:[ ]*(?:number|num|no\.?|\#))*[ ]*(?:is|[:#=-])*[ ]*)"
-    r"(?P<part>[\dXx*]{3}[- ]?[\dXx*]{2}[- ]?\d{4}|[\dXx*-]*\d{4})\b",
+    r"(?P<part>[\dXx*]{3}[- ]?[\dXx*]{2}[- ]?\d{4}[A-Z]?|[\dXx*-]*\d{4}[A-Z]?)\b",
     r"(?<![\w*-])[Xx*]{3}-[Xx*]{2}-\d{4}\b",
 )
 _TOP = one_of("top_level_domains")

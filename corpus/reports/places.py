@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from corpus.reports.names import CAPITALISED, UPPER
+from corpus.reports.name_words import CAPITALISED, UPPER
 from corpus.reports.spans import NO_UNIT, WORDS, Span, one_of
 
 _CITY = rf"(?:(?:St\.|Ft\.|Mt\.)[ ])?{CAPITALISED}(?:[ ]{CAPITALISED}){{0,2}}"

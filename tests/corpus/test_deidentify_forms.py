@@ -1,0 +1,73 @@
+"""Words, numbers and labels that stand where an identifier may, and are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from corpus.reports.deidentify import deidentify
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CT w/ Contrast shows cirrhosis w/ Ascites.",
+        "Father: Colon Cancer. Wife: Hepatitis B.",
+        "Sister: Lupus. Mother (Ovarian Cancer).",
+        "Follow-up with Colonoscopy recommended.",
+        "Seen along with Hydronephrosis.",
+    ],
+)
+def test_a_clinical_word_where_a_name_may_stand_is_none(text: str) -> None:
+    assert deidentify(text, "s") == (text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Positive on 5/12 slices.",
+        "Muscle strength on 4/5 bilaterally",
+        "Pain on 3/10 at rest.",
+        "The 2nd May be a cyst.",
+        "CTDI 10.12.13",
+    ],
+)
+def test_a_count_a_score_and_a_dose_are_no_date(text: str) -> None:
+    assert deidentify(text, "s") == (text, [])
+
+
+def test_an_organ_called_like_a_person_stays() -> None:
+    text = "Mrs. Colon has pain. The Colon is normal. COLON: normal."
+    clean, replaced = deidentify(text, "s")
+    assert [text[each.start : each.end] for each in replaced] == ["Colon"]
+    assert clean.endswith(" has pain. The Colon is normal. COLON: normal.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "patient: complains of pain",
+        "patient: male",
+        "patient: alert and oriented",
+        "patient name: correct and verified",
+        "surgeon: not listed",
+        "performed by manual compression",
+        "reviewed by tumor board",
+        "cc: chest pain",
+        "name: ibuprofen 200 mg",
+        "| Lot | 100 mL |",
+        "MRN | Series 5 image 123",
+        "MRI of 3/4 of the liver, compared to 1/3 of patients; seen Monday, 1/2 tablet",
+        "He was 95 and 93 on room air; BP of the patient was stable.",
+        "MR. Small effusion. MS. White matter lesions. MR Abdomen. Dr. Please see above.",
+    ],
+)
+def test_only_what_a_label_or_title_announces_goes(text: str) -> None:
+    written = f"| MRN | 4455667 |\n\npatient: jane doe\n\n{text}"
+    clean, replaced = deidentify(written, "s")
+    assert [written[each.start : each.end] for each in replaced] == ["4455667", "jane doe"]
+    assert clean.endswith(f"\n\n{text}")
+
+
+def test_a_word_of_reports_after_a_noun_is_no_surname() -> None:
+    text = "Dr. Small told the Dr. Small bowel loops are dilated."
+    assert [each.start for each in deidentify(text, "s")[1]] == [4]

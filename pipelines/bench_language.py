@@ -20,8 +20,7 @@ from model.intent_head import Understanding
 from model.testing.scoring import calibration
 from pipelines.stage import console
 from prompts.intent import Intent
-from prompts.wording.renaming import renamed
-from prompts.wording.spelling import mend
+from prompts.wording.renaming import as_read
 from prompts.written import forms
 
 REQUESTS = tuple(sorted(Path(testing.__file__).with_name("requests").glob("*.yaml")))
@@ -108,7 +107,7 @@ def twins(texts: Sequence[str]) -> list[bool]:
 
 def _wording(text: str) -> str:
     """A text without case, punctuation and typing errors, one word for any structure."""
-    words = renamed(mend(text))[0].lower()
+    words = as_read(text).lower()
     for name in sorted(BY_NAME, key=len, reverse=True):
         words = words.replace(name, "structure")
     return " ".join(re.findall(r"\w+", words))

@@ -82,6 +82,8 @@ _NEGATED_BEFORE = re.compile(
     r"[^.;:,]){0,40})$",
     re.IGNORECASE,
 )
+REACH = 80
+"""Characters before a structure in which words that negate it may stand; they reach over 40."""
 _NEGATED_AFTER = re.compile(
     r"\s+(?:is|are|was|were|has been|have been)\s+(?:surgically\s+|previously\s+)?"
     r"(?:absent|removed|resected|not\s+(?:seen|visuali[sz]ed|identified|included))\b",
@@ -236,7 +238,8 @@ def mentions(text: str) -> Iterator[Mention]:
         if not hits:
             continue
         taken, organs = max(hits, key=lambda hit: hit[0])
-        negated = bool(_NEGATED_BEFORE.search(text[:start]) or _NEGATED_AFTER.match(text, taken))
+        before = _NEGATED_BEFORE.search(text, max(0, start - REACH), start)
+        negated = bool(before or _NEGATED_AFTER.match(text, taken))
         for organ in organs:
             yield Mention(organ, start, taken, negated)
 

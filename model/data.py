@@ -188,11 +188,15 @@ class TrainingBatches(Dataset):
         self.data, self.params, self.augment = data, params, augment
         self.batch_size, self.prompts, self.steps, self.seed = batch_size, prompts, steps, seed
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        known = data.samples["prompt_id"].map(texts.row) if texts else pd.Series(0, data.samples.index)
+        if missing := int(known.isna().sum()):
+            found = f"expected all requests of split {split}, found {missing} samples whose request isn't embedded"
+            raise InputError("data/tokens", found, "run `dvc repro embed`")
         samples = pd.DataFrame(
             {
                 "slice_id": data.samples["slice_id"],
                 "kind": data.samples["kind"],
-                "row": data.samples["prompt_id"].map(texts.row if texts else {}).fillna(0).astype(np.int64),
+                "row": known.astype(np.int64),
                 "organ": data.samples["organ"].map({name: organ.id for name, organ in BY_NAME.items()}),
             }
         )

@@ -38,7 +38,8 @@ UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan to segment: `image` int16 HU-like `[Z, H, W]` in the display frame, and spacing (z, y, x) mm."""
+    """A scan to segment: `image` int16 HU-like `[Z, H, W]` in the display frame, pixels square, and spacing (z, y, x)
+    mm."""
 
     image: np.ndarray
     spacing: tuple[float, float, float]

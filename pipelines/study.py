@@ -7,6 +7,7 @@ report/study/<name>/cases/       one table a level
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import field
@@ -98,7 +99,8 @@ def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
         except yaml.YAMLError as error:
             raise InputError("--levels", f"expected YAML after {axis}=, but {error}", "correct the value") from None
     asked = asked or [(axis, value) for axis in study.axes for value in study.axes[axis].levels]
-    return [Level(axis, value, repeat) for axis, value in asked for repeat in range(repeats)]
+    different = {(axis, json.dumps(value, sort_keys=True, default=str)): (axis, value) for axis, value in asked}
+    return [Level(axis, value, repeat) for axis, value in different.values() for repeat in range(repeats)]
 
 
 def experiment(name: str, study: Study, level: Level) -> Experiment:

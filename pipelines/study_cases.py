@@ -22,6 +22,7 @@ from pipelines.evaluate_source import evaluate_source
 from pipelines.runs import CASES
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, progress
 from prompts.complexity import complexity
+from prompts.targets import ABSENT
 
 OTHER_PATIENTS = 1_000_003
 """Added to the phantom's seed: bodies that no training saw."""
@@ -76,7 +77,8 @@ def _cases() -> pd.DataFrame:
 def scaling(name: str, out: Path, options: Options) -> pd.DataFrame:
     """Everything, and the rare organs once more by themselves."""
     cases = _cases()
-    masks = cases.drop_duplicates(["slice_id", "organ"])["organ"].value_counts().sort_index().sort_values(kind="stable")
+    masks = cases[cases["kind"] != ABSENT].drop_duplicates(["slice_id", "organ"])["organ"].value_counts()
+    masks = masks.sort_index().sort_values(kind="stable")
     rare = masks.index[: max(1, round(len(masks) * RARE))]
     parts = [cases.assign(organs="all"), cases[cases["organ"].isin(rare)].assign(organs="rare")]
     return pd.concat(parts, ignore_index=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,7 @@ from model.training.params import TrainParams
 from model.training.processes import launch
 from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, progress
 
+ROOMS = ("corpus", "prompts", "model", "pipelines")
 Save = Callable[[dict[str, float]], None]
 
 
@@ -118,6 +120,7 @@ def run(
             again.
     """
     fabric = launch()
+    key = key | {"code": _code()}
     state: dict[str, Any] = {"state_dir": DATA / "unfinished", "key": key, "fabric": fabric, "save": save}
     if not fabric.is_global_zero:
         fit(objective, training, validation, params, log=lambda step, values: None, **state)
@@ -136,6 +139,14 @@ def run(
             _print(step, values)
 
         fit(objective, training, validation, params, log=report, measured=measured, advance=advance, **state)
+
+
+def _code() -> dict[str, str]:
+    """What the modules that the stage has imported hash to: an unfinished run doesn't go on with other code."""
+    loaded = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return {
+        name: file_sha256(Path(file)) for name, file in sorted(loaded.items()) if file and name.split(".")[0] in ROOMS
+    }
 
 
 def _print(step: int, values: dict[str, float]) -> None:

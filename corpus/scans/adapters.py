@@ -18,7 +18,7 @@ from corpus.scans.layouts.files import Files
 from corpus.scans.layouts.nnunet import NnUNet
 from corpus.scans.layouts.png import Png
 from corpus.scans.layouts.structures import Structures
-from corpus.scans.orientation import axis_codes, to_display
+from corpus.scans.orientation import axis_codes, square_pixels, to_display
 from corpus.scans.volumes import Case, Reject, Source, Volume
 
 
@@ -107,16 +107,18 @@ def _read(case: Case, source: Source) -> Volume:
     if not labels.organs.any():
         raise Reject("the label map has no organ of the vocabulary")
     harmonised, intensity = harmonise(grid.array, case.modality, case.image.name)
-    image, spacing = to_display(harmonised, grid.affine)
+    image, own = to_display(harmonised, grid.affine)
     organs, _ = to_display(labels.organs, grid.affine)
+    image, spacing = square_pixels(image, own)
+    resampled = "" if spacing == own else f"pixels of {own[1]:g} x {own[2]:g} mm resampled to squares"
     return Volume(
         image,
-        organs,
+        square_pixels(organs, own, nearest=True)[0],
         spacing,
         labels.labelled,
         labels.dropped,
         case.modality,
         axis_codes(grid.affine),
         intensity,
-        grid.mended,
+        grid.mended + ((resampled,) if resampled else ()),
     )

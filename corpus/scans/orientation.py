@@ -9,8 +9,11 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from scipy import ndimage
 
 DISPLAY_AXES = ("L", "P", "S")
+SQUARE = 0.01
+"""Pixels whose sides differ by no more than this share are square."""
 
 
 def _to_display_ornt(affine: np.ndarray) -> np.ndarray:
@@ -43,6 +46,36 @@ def from_display(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """The inverse of `to_display`: `[Z, H, W]` in the display frame back to the file's own `[I, J, K]`."""
     back = ornt_transform(axcodes2ornt(DISPLAY_AXES), io_orientation(affine))
     return np.ascontiguousarray(apply_orientation(array.transpose(2, 1, 0), back))
+
+
+def square_pixels(
+    array: np.ndarray, spacing: tuple[float, float, float], nearest: bool = False
+) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Slices with square pixels, of their smaller side: on others a network sees a squeezed body, and rotating shears.
+
+    Args:
+        array: `[Z, H, W]` in the display frame.
+        spacing: (z, y, x) in mm.
+        nearest: By the nearest pixel, as labels are resampled; else linearly.
+
+    Returns:
+        The array and its spacing: as they were, unless the sides differ by more than `SQUARE`.
+    """
+    z, y, x = spacing
+    if abs(y / x - 1) <= SQUARE:
+        return array, spacing
+    side, (_, height, width) = min(y, x), array.shape
+    size = round(height * y / side), round(width * x / side)
+    return resized(array, size, nearest), (z, side, side)
+
+
+def resized(array: np.ndarray, size: tuple[int, int], nearest: bool = True) -> np.ndarray:
+    """Slices `[Z, H, W]`, each of `size` (rows, columns) pixels: by the nearest pixel, or linearly, pixels' centres
+    aligned."""
+    factors = (1.0, size[0] / array.shape[1], size[1] / array.shape[2])
+    source = array if nearest else array.astype(np.float32)
+    found = ndimage.zoom(source, factors, order=0 if nearest else 1, mode="nearest", grid_mode=True)
+    return np.rint(found).astype(array.dtype)
 
 
 def axis_codes(affine: np.ndarray) -> str:

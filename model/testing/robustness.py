@@ -207,9 +207,9 @@ def _spread(rows: list[dict]) -> list[dict]:
 
 def _compared(rows: list[dict]) -> Iterator[dict]:
     """The rows, each with its consistency (NaN where nothing corresponds) instead of its mask."""
-    levels: dict[str, str] = {}
+    levels = REFERENCE | {"style": next(iter(styles()))}
     for row in rows:
-        levels.setdefault(row["factor"], REFERENCE.get(row["factor"], row["level"]))
+        levels.setdefault(row["factor"], row["level"])
     reference = {(row["factor"], row["place"]): row for row in rows if row["level"] == levels[row["factor"]]}
     for row in rows:
         other, consistency = reference.get((row["factor"], row["place"])), math.nan

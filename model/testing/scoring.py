@@ -74,7 +74,11 @@ def score(cases: pd.DataFrame, abstained: float | None, variants: dict[str, floa
     result["intent"] = {
         "accuracy": _share(prompts["understood_right"]),
         "negated": _share(prompts["negated_right"]),
-        "by_kind": prompts.groupby("kind")["understood_right"].mean().round(4).to_dict(),
+        "by_kind": cases.drop_duplicates(["kind", "prompt_id"])
+        .groupby("kind")["understood_right"]
+        .mean()
+        .round(4)
+        .to_dict(),
     }
     if abstained is not None:
         result["intent"]["abstains"] = round(abstained, 4)
@@ -187,14 +191,17 @@ def _share(values: pd.Series) -> float:
 
 
 def tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Tables for people and plots, by name.
+    """Tables for people and plots, by name; of sources that training never saw only `sources` speaks, where there are
+    others.
 
     organs, kinds, transforms (D4 alone), angles (of rotation), sources (with intervals), sizes (of the true mask),
     regions (where in the picture as it lies its centroid is); intents and poses, a row a prompt and a picture, for
     confusion matrices.
     """
-    shown = cases.assign(scan=_scan(cases))
-    prompts = cases.drop_duplicates("prompt_id")
+    everything = cases.assign(scan=_scan(cases))
+    known = everything[everything["domain"] != OUT]
+    shown = known if len(known) else everything
+    prompts = shown.drop_duplicates("prompt_id")
     turned, named = shown[shown["scan"] != ROTATED], shown[shown["kind"] != ABSENT]
     lies, tilted = named[named["scan"] == "original"], named[named["scan"] == ROTATED]
     return {
@@ -204,7 +211,7 @@ def tables(cases: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "angles": aggregate(
             tilted.assign(degrees=_binned(tilted["degrees"].abs(), DEGREES)), ["degrees", "kind"]
         ).round(4),
-        "sources": _by_source(named),
+        "sources": _by_source(everything[everything["kind"] != ABSENT]),
         "sizes": aggregate(lies.assign(area_mm2=_binned(lies["area_mm2"], SIZES_MM2)), ["area_mm2", "kind"]).round(4),
         "regions": aggregate(lies, ["region", "kind"]).round(4),
         "intents": prompts[["target", "understood"]]

@@ -87,7 +87,7 @@ class TrainingState:
         decay = min(self.params.ema, (1 + self.progress.step) / (10 + self.progress.step))
         for name, x in self.weights.items():
             if x.is_floating_point():
-                self.averaged[name].mul_(decay).add_(x, alpha=1 - decay)
+                self.averaged[name].lerp_(x, 1 - decay)  # to the bit x, where x doesn't change
             else:
                 self.averaged[name].copy_(x)
 
@@ -115,12 +115,19 @@ class TrainingState:
             )
 
     def judge(self, values: dict[str, float]) -> None:
-        """Enter a validation's values, and keep the weights if they are the best so far."""
+        """Enter a validation's values, and keep the weights if they are the best so far.
+
+        Raises:
+            InputError: Patience has run out, and no validation was any good.
+        """
         progress, watched = self.progress, f"val/{self.params.watch}"
         progress.history.append((progress.step, values))
         if self.params.patience:
             progress.stale += 1
             if not values[watched] < progress.best:  # a loss that is not a number is no better
+                if self.stopped and progress.best == inf:
+                    found = f"{self.params.watch} was no number on the validation patients, {progress.stale} times over"
+                    raise InputError("this training's section of params.yaml", found, "lower learning_rate")
                 return
             progress.best, progress.stale = values[watched], 0
             _set(self.best, self.averaged)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -35,8 +37,10 @@ class Modality(StrEnum):
 
 
 def _piped() -> str:
-    """Standard input as UTF-8; what is none is read as U+FFFD."""
-    return sys.stdin.buffer.read().decode("utf-8", errors="replace")
+    """Standard input as UTF-8, or as UTF-16 where its first mark says so; what is none is read as U+FFFD."""
+    content = sys.stdin.buffer.read()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def _typed(prompts: list[str]) -> list[str]:
@@ -71,7 +75,9 @@ def segment(
     from pipelines.segment import segment_scan
     from pipelines.stage import results
 
-    for answer in segment_scan(scan, _typed(prompts), out, checkpoint, modality.value):
+    answers = segment_scan(scan, _typed(prompts), out, checkpoint, modality.value)
+    of_all = [w for w in answers[0]["warnings"] if len(answers) > 1 and all(w in a["warnings"] for a in answers)]
+    for answer in answers:
         asked, found = answer["asked"], answer["organ"] or "nothing"
         what = found if asked in (None, found) else f"{asked}, here {found}"
         results.print(
@@ -82,7 +88,10 @@ def segment(
             soft_wrap=True,
         )
         for warning in answer["warnings"]:
-            results.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
+            if warning not in of_all:
+                results.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
+    for warning in of_all:
+        results.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
 
 
 @using
@@ -96,7 +105,8 @@ def understand(
     from model.inference import Segmenter
 
     segmenter = Segmenter.from_pretrained(checkpoint)
-    texts = _typed(prompts or []) or [line for line in _piped().splitlines() if line.strip()]
+    texts = _typed(prompts or []) or [line for line in re.split(r"\r?\n", _piped()) if line.strip()]
+    plain = not codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
     for start in range(0, len(texts), 256):
         request = segmenter.read(texts[start : start + 256])
         for text, understood in zip(request.prompts, request.understood, strict=True):
@@ -112,7 +122,7 @@ def understand(
                 "relation": intent.relation,
                 "confidence": round(understood.confidence, 4),
             }
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(row, ensure_ascii=plain) + "\n")
 
 
 @looking
@@ -195,8 +205,8 @@ def pose(
     from pipelines.stage import REPORT
 
     name, params = find_source(source, adapter, root)
-    out = out or REPORT / "pose" / name
-    table = check_source(name, params, checkpoint or (CHECKPOINT if CHECKPOINT.is_dir() else None), out)
+    out, asked = out or REPORT / "pose" / name, checkpoint or (CHECKPOINT if CHECKPOINT.is_dir() else None)
+    table = check_source(name, params, asked, out, outside=root is not None)
     show(table, out)
 
 

@@ -33,6 +33,12 @@ def register(app: typer.Typer, panel: str | None = None) -> Callable[[Callable[P
             except InputError as error:
                 typer.secho(str(error), fg="red", err=True)
                 raise typer.Exit(1) from None
+            except PermissionError as error:
+                refused = InputError(
+                    str(error.filename), "this user may not read or write it", "change its permissions"
+                )
+                typer.secho(str(refused), fg="red", err=True)
+                raise typer.Exit(1) from None
 
         return run
 

@@ -38,6 +38,9 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
         raise InputError(params, "expected sections of parameters", "restore it: git checkout params.yaml")
     if unknown := [str(key) for key in changes if key not in content]:
         raise InputError(overlay, f"params.yaml has no section {', '.join(unknown)}", f"use those of {params}")
+    if flat := [key for key, value in changes.items() if isinstance(content.get(key), dict) != isinstance(value, dict)]:
+        found = f"expected parameters under {', '.join(map(str, flat))} as params.yaml has them"
+        raise InputError(overlay, found, "see examples/btcv.yaml")
     lines: list[str] = []
     _merge(content, changes, "", lines)
     with params.open("w", encoding="utf-8") as stream:
@@ -62,7 +65,8 @@ def _merge(into: Any, changes: dict, prefix: str, lines: list[str]) -> None:
     for key, value in changes.items():
         name = f"{prefix}{key}"
         if value is None:
-            if into.pop(key, None) is not None:
+            if key in into:
+                into.pop(key)
                 lines.append(f"{name}: removed")
         elif isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value, f"{name}.", lines)

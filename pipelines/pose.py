@@ -27,11 +27,14 @@ TABLE = "volumes.csv"
 COLUMNS = ["volume", "header", "verdict", "upright", "slices", *RULES, "network", "probability", "picture"]
 
 
-def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: Path) -> pd.DataFrame:
+def check_source(
+    name: str, source: SourceParams, checkpoint: Path | None, out: Path, outside: bool = False
+) -> pd.DataFrame:
     """Judge every volume of a source; write volumes.csv and a picture of each volume that contradicts its header.
 
     Args:
         checkpoint: A trained model; None judges by the anatomical rules alone.
+        outside: Whether the source isn't one of params.yaml's: no model was trained on it, whatever its name.
 
     Returns:
         One row a volume: the header's orientation, the verdict, which turns bring it upright and whether its slices are
@@ -42,7 +45,7 @@ def check_source(name: str, source: SourceParams, checkpoint: Path | None, out: 
     """
     opened = open_source(source.adapter, source.root)
     model = FLanS.from_pretrained(checkpoint) if checkpoint else None
-    familiar = checkpoint is not None and name in _trained_on(checkpoint)
+    familiar = checkpoint is not None and not outside and name in _trained_on(checkpoint)
     make_folder(out)
     rows = []
     with progress(f"pose {name}", len(opened.cases)) as advance:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,22 +16,25 @@ from corpus.scans.dicom import read_series, series_in
 from corpus.scans.intensity import harmonise
 from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti
-from corpus.scans.orientation import from_display, to_display
+from corpus.scans.orientation import from_display, resized, square_pixels, to_display
 from corpus.scans.volumes import Reject
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
+from model.judging import judge
 from model.testing.drawing import montage
-from pipelines.stage import console, make_folder, progress
+from pipelines.answers import clear_folder, open_folder, write_answers
+from pipelines.stage import console, progress
 from prompts.intent import pair_of
 from prompts.pictures import picture
-from prompts.wording.cues import unsided
+from prompts.wording.cues import names, unsided
 from prompts.wording.spelling import mend
 
 PICTURE_PX = 640
-ANSWERS = "answers.json"
 PNG_SPACING = (1.0, 1.0, 1.0)
 SURELY_THERE = 0.999
 """On held-out phantoms a structure that a volume shows has a pixel that is surer; see README "Limits"."""
+_SIDE_BEFORE = re.compile(r"\b(?:left|right)(?:[\s-](?:sided|hand))?[\s-]$", re.IGNORECASE)
+_SIDED = re.compile(r"(?:left|right)\b", re.IGNORECASE)
 UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 
 
@@ -49,6 +51,8 @@ class Scan:
     file: Path | None = None
     """The NIfTI file that masks take their header from."""
     mended: tuple[str, ...] = ()
+    pixels: tuple[int, int] | None = None
+    """Rows and columns as the file has them, where they were resampled to be square."""
 
 
 def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> Scan:
@@ -84,13 +88,17 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
     except Reject as error:
         raise InputError(path, str(error), fix) from None
     try:
-        harmonised, _ = harmonise(grid.array, modality, path.name)
+        harmonised, done = harmonise(grid.array, modality, path.name)
     except Reject as error:
         ct = "give the scan itself, not a mask or label map; if it is an MR scan, add --modality MR"
-        fix = ct if modality == "CT" and not path.is_dir() else fix
+        fix = ct if "expected HU" in str(error) and not path.is_dir() else fix
         raise InputError(path, str(error), fix) from None
-    image, spacing = to_display(harmonised, grid.affine)
-    return Scan(image, spacing, modality, grid.affine, None if path.is_dir() else path, grid.mended)
+    image, own = to_display(harmonised, grid.affine)
+    square, spacing = square_pixels(image, own)
+    scan = Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, grid.mended)
+    if modality == "CT":
+        scan = replace(scan, mended=(*scan.mended, *done.split(", ")[1:]))  # after "HU"
+    return scan if spacing == own else replace(scan, pixels=(image.shape[1], image.shape[2]))
 
 
 def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path, modality: str = "CT") -> list[dict]:
@@ -102,29 +110,22 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
     segmenter = Segmenter.from_pretrained(checkpoint)
     params = segmenter.model.params
     scan = read_scan(path, params.level_hu, params.width_hu, modality)
-    make_folder(out)
+    open_folder(out, path)
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
         whole_ct = scan.affine is not None and scan.modality == "CT"
         pose = segmenter.pose(scan.image, scan.spacing if whole_ct else None)
         result = segmenter.segment(scan.image, request, pose, advance)
-    _remove_answers(out)
-    answers = [_write(i, scan, result, out) for i in range(len(prompts))]
-    (out / ANSWERS).write_text(json.dumps(answers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    upside_down = whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
+    doubts = _doubts(result, scan, bool(upside_down))
+    clear_folder(out)
+    answers = [_write(i, scan, result, doubts, out) for i in range(len(prompts))]
+    write_answers(out, answers)
     console.print()
     return answers
 
 
-def _remove_answers(out: Path) -> None:
-    """Remove an earlier scan's masks and pictures, of which there may be more."""
-    with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
-        for answer in json.loads((out / ANSWERS).read_text(encoding="utf-8")):
-            for written in (answer["mask"], answer["overlay"]):
-                (out / Path(written).name).unlink(missing_ok=True)
-    (out / ANSWERS).unlink(missing_ok=True)  # or it would describe the new masks, should writing them fail
-
-
-def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
+def _write(i: int, scan: Scan, result: Segmentation, doubts: list[str], out: Path) -> dict:
     mask, understood = result.masks[i], result.request.understood[i]
     z, y, x = scan.spacing
     if scan.affine is None:
@@ -133,7 +134,7 @@ def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
         size = f"{int(mask.sum())} pixels"
     else:
         path = out / f"mask_{i + 1}.nii.gz"
-        nib.save(_nifti(from_display(mask.astype(np.uint8), scan.affine), scan), path)
+        nib.save(_nifti(mask, scan), path)
         size = f"{mask.sum() * z * y * x / 1000:.1f} ml"
     drawn = (
         picture(scan.image[0], mask[0], (y, x), PICTURE_PX)
@@ -154,14 +155,16 @@ def _write(i: int, scan: Scan, result: Segmentation, out: Path) -> dict:
         "size": size,
         "mask": str(path),
         "overlay": str(out / f"overlay_{i + 1}.png"),
-        "warnings": _warnings(i, mask, result, scan),
+        "warnings": [*_warnings(i, mask, result), *doubts],
     }
 
 
 def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
-    """A uint8 mask `[I, J, K]` on the scan's grid. One of a NIfTI file has that file's sform and qform: whichever of
-    the two a program goes by, it lays the mask over the file."""
-    image = nib.Nifti1Image(mask, scan.affine)
+    """A mask, bool `[Z, H, W]` as the scan's image, on the grid of the scan's file, uint8. One of a NIfTI file has that
+    file's sform and qform: whichever of the two a program goes by, it lays the mask over the file."""
+    assert scan.affine is not None
+    own = resized(mask.astype(np.uint8), scan.pixels) if scan.pixels else mask.astype(np.uint8)
+    image = nib.Nifti1Image(from_display(own, scan.affine), scan.affine)
     if scan.file is not None:
         reference = nib.load(scan.file)
         assert isinstance(reference, nib.Nifti1Pair)  # read_nifti saw to it
@@ -173,9 +176,10 @@ def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
     return image
 
 
-def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> list[str]:
-    warnings = [f"The scan was mended: {note}." for note in scan.mended]
-    understood = result.request.understood[i]
+def _warnings(i: int, mask: np.ndarray, result: Segmentation) -> list[str]:
+    """What to doubt of one answer."""
+    warnings = []
+    understood, text = result.request.understood[i], mend(result.request.prompts[i])
     if understood.intent.kind == "none":
         warnings.append("This doesn't read as a request for a structure, so the mask is empty.")
     elif not mask.any():
@@ -187,13 +191,34 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation, scan: Scan) -> lis
     if len(mask) > 1 and (understood.intent.attribute or understood.intent.relation) in UP_AND_DOWN:
         warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
     organ = str(understood.intent.organ)
-    if understood.intent.kind == "anatomy" and unsided(mend(result.request.prompts[i]), organ):
+    if understood.intent.kind == "anatomy" and unsided(text, organ):
         both = " and the ".join(pair_of(organ) or ())
         warnings.append(f"No side is named, and this is the {organ} alone: ask for the {both} one by one.")
     if understood.intent.kind == "anatomy" and understood.intent.attribute and result.organs[i]:
         side = understood.intent.attribute.removesuffix("most")
         warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {result.organs[i]}.")
+    named = [mention for mention in names(text).all if not mention.negated]
+    sided = any(m.organ == organ and _says_a_side(text, m.start) for m in named)
+    if understood.intent.kind == "anatomy" and sided and not pair_of(organ):
+        warnings.append(f"Its sides aren't told apart: this is all of the {organ}.")
+    if understood.intent.kind in ("position", "size") and named and result.organs[i]:
+        asked = {name for m in named for name in (m.organ, *(pair_of(m.organ) or ()))}
+        if result.organs[i] not in asked:
+            warnings.append(f"The {named[0].organ} is named, but this is the one asked for among all structures.")
+    return warnings
+
+
+def _says_a_side(text: str, start: int) -> bool:
+    """Whether the structure named at `start` is called by a side."""
+    return bool(_SIDED.match(text, start) or _SIDE_BEFORE.search(text[:start]))
+
+
+def _doubts(result: Segmentation, scan: Scan, upside_down: bool) -> list[str]:
+    """What to doubt of the scan, whatever was asked."""
+    warnings = [f"The scan was mended: {note}." for note in scan.mended]
     element = int(result.pose.element)
+    if upside_down:
+        warnings.append("The pixels contradict the header: the slices seem to run from head to feet.")
     if not bool(result.pose.sure):
         warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")
     elif element != IDENTITY and scan.affine is not None:

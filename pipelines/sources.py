@@ -13,14 +13,16 @@ def find_source(name: str | None, adapter: str | None, root: Path | None) -> tup
     """The source's name and where it lies.
 
     Args:
-        name: A key of params.yaml's `ingest.sources`; None means the first one, or, with `adapter` and `root`, the
-            folder's name.
+        name: A key of params.yaml's `ingest.sources`; None means the first one. What `adapter` and `root` tell is
+            called as its folder.
 
     Raises:
-        InputError: No such source, or only one of `adapter` and `root`.
+        InputError: No such source, only one of `adapter` and `root`, or a name beside them.
     """
+    if name and (adapter or root):
+        raise InputError("SOURCE", f"expected {name} or --adapter and --root, found both", "leave one out")
     if adapter and root:
-        return name or root.resolve().name, SourceParams(adapter=adapter, root=root)
+        return root.resolve().name, SourceParams(adapter=adapter, root=root)
     if adapter or root:
         raise InputError("--adapter and --root", "expected both or neither, found one", "give the other one too")
     sources = load_params("ingest", IngestParams).sources

@@ -56,7 +56,7 @@ def read_sheet(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
         columns is under "".
 
     Raises:
-        InputError: It isn't such a file, or one of `columns` is missing.
+        InputError: It isn't such a file, or one of `columns` is missing or there twice.
     """
     save = "save the sheet as 'CSV UTF-8 (comma delimited)', or restore the file"
     try:
@@ -71,6 +71,9 @@ def read_sheet(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     except OSError as error:
         raise InputError(path, f"can't be read: {error.strerror}", "restore the file, or move it away") from None
     header = [name.strip().lower() for name in rows[0]] if rows else []
+    if twice := [column for column in columns if header.count(column) > 1]:
+        found = f"expected each column once, found {', '.join(twice)} twice"
+        raise InputError(path, found, "leave one of them, with all that was filled in")
     if missing := [column for column in columns if column not in header]:
         found = ", ".join(header) or "an empty file"
         raise InputError(

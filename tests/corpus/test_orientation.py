@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from corpus.scans.orientation import axis_codes, from_display, to_display
+from corpus.scans.adapters import read_case
+from corpus.scans.nifti import read_nifti
+from corpus.scans.orientation import axis_codes, from_display, resized, square_pixels, to_display
+from corpus.scans.volumes import Case, Grid, LabelMap, Source
 
 SPACING = (0.8, 1.5, 5.0)  # x, y, z in mm
 CODES = ["".join(code) for axes in permutations(("LR", "PA", "SI")) for code in product(*axes)]
@@ -79,3 +83,34 @@ def test_sheared_slices_are_as_far_apart_as_their_planes(code: str, degrees: flo
         assert np.array_equal(display, body.transpose(2, 1, 0))
         assert spacing == (SPACING[2], SPACING[1], SPACING[0])
         assert np.array_equal(from_display(display, sheared), array)
+
+
+@pytest.mark.parametrize(("y", "x", "shape"), [(2.0, 4.0, (3, 6, 16)), (1.5, 0.5, (3, 18, 8)), (1.0, 1.005, (3, 6, 8))])
+def test_pixels_become_square_and_come_back(y: float, x: float, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(0, 5, (3, 6, 8)).astype(np.uint8)
+    square, spacing = square_pixels(array, (5.0, y, x), nearest=True)
+    assert square.shape == shape
+    assert spacing == ((5.0, y, x) if shape == array.shape else (5.0, min(y, x), min(y, x)))
+    assert set(np.unique(square)) == set(np.unique(array))
+    assert np.array_equal(resized(square, (6, 8)), array)
+    grey, _ = square_pixels(np.full((3, 6, 8), -1000, np.int16), (5.0, y, x))
+    assert grey.shape == shape
+    assert set(np.unique(grey)) == {-1000}
+
+
+def test_a_volume_of_oblong_pixels_is_taken_in_with_square_ones(tmp_path: Path) -> None:
+    rng, label = np.random.default_rng(0), np.zeros((20, 24, 6), np.uint8)
+    label[4:12, 5:13, 1:5] = 1
+    affine = np.diag([3.0, 1.5, 4.0, 1.0])
+    nib.save(nib.Nifti1Image(rng.integers(-1000, 1200, label.shape).astype(np.int16), affine), tmp_path / "i.nii")
+    nib.save(nib.Nifti1Image(label, affine), tmp_path / "l.nii")
+    case = Case("v", "p", tmp_path / "i.nii", tmp_path / "l.nii")
+
+    def organs(case: Case, grid: Grid) -> LabelMap:
+        return LabelMap(read_nifti(case.label).array.astype(np.uint8), frozenset([1]))
+
+    volume = read_case(case, Source([case], lambda case: read_nifti(case.image), organs))
+    assert volume.image.shape == volume.label.shape == (6, 24, 40)
+    assert volume.spacing == (4.0, 1.5, 1.5)
+    assert volume.label.sum() == 2 * label.sum()
+    assert volume.mended == ("pixels of 1.5 x 3 mm resampled to squares",)

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pandas as pd
+import pytest
 
+from corpus.errors import InputError
 from model.data import SplitData, TrainingBatches
 from tests.model.test_flans import PARAMS
 
@@ -34,3 +36,11 @@ def test_slices_are_drawn_by_weight() -> None:
     seen = Counter(i for step in drawn([1.0, 1.0, 1.0, 3.0], 500) for i in step)
     assert 900 < seen[3] < 1100
     assert all(250 < seen[i] < 420 for i in range(3))
+
+
+def test_a_request_that_is_not_embedded_is_missed() -> None:
+    samples = pd.DataFrame({"slice_id": ["0"], "kind": "anatomy", "prompt_id": "new", "organ": "liver"})
+    data: Any = SimpleNamespace(table=pd.DataFrame({"slice_id": ["0"], "weight": [1.0]}), samples=samples)
+    texts: Any = SimpleNamespace(row={"old": 0})
+    with pytest.raises(InputError, match="1 samples whose request isn't embedded"):
+        TrainingBatches(data, texts, PARAMS, split="train", batch_size=4, prompts=1, steps=1, seed=0, augment=None)

@@ -86,3 +86,10 @@ def test_calibration_by_hand() -> None:
         {"low": 0.9, "high": 1.0, "confidence": 0.92, "accuracy": 0.8, "prompts": 5},
     ]
     assert error == pytest.approx((2 * 0.35 + 5 * 0.12) / 7, abs=1e-4)
+
+
+def test_a_request_counts_for_each_kind_that_it_was_asked_in() -> None:
+    shown = cases().query("domain == 'in'")
+    absent = shown.assign(kind="absent", understood_right=False)
+    by_kind = score(pd.concat([shown, absent]), None, {})["intent"]["by_kind"]
+    assert by_kind == {"absent": 0.0, "anatomy": 1.0}

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from corpus.errors import InputError
 from model.training import loop, processes
 from model.training.loop import fit
 from model.training.params import TrainParams, rate
+from model.training.state import TrainingState
 from tests.model import training_run
 from tests.model.training_run import EVERYTHING, PARAMS, QUIET, Batches, Noise, Stopped, run
 
@@ -171,6 +173,28 @@ def test_a_loss_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
     assert np.isnan(with_a_gap[1])
     assert with_a_gap[2:] == history[2:]
     assert needle.weight.item() == whole.weight.item()
+
+
+def test_patience_that_never_saw_a_number_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(self: Needle, batch: Noise) -> dict[str, Tensor]:
+        return {"loss": (self.weight - 1).abs().mean() * (1.0 if self.training else torch.nan)}
+
+    monkeypatch.setattr(Needle, "forward", forward)
+    with pytest.raises(InputError, match="loss was no number on the validation patients, 2 times over"):
+        train_needle(tmp_path, patience=2)
+
+
+def test_what_is_frozen_is_no_other_in_the_average() -> None:
+    torch.manual_seed(0)
+    frozen = nn.Linear(50, 50)
+    params = replace(PARAMS, ema=0.999)
+    state = TrainingState(
+        Fabric(accelerator="cpu", devices=1), frozen, torch.optim.AdamW(frozen.parameters()), params, Path("x")
+    )
+    for step in range(50):
+        state.progress.step = step
+        state.average()
+    assert torch.equal(state.averaged["weight"], frozen.weight)
 
 
 def test_the_average_is_validated_and_kept(tmp_path: Path) -> None:

@@ -79,3 +79,26 @@ def test_what_is_missing_is_named_and_nothing_is_written(
 def test_standard_input_that_is_no_utf8_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("die Öse\n".encode("latin-1"))))
     assert _piped() == "die \ufffdse\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_standard_input_may_be_as_windows_writes_it(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = "die Öse\u2028liegt\r\n".encode(encoding)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert _piped() == "die Öse\u2028liegt\r\n"
+
+
+def test_a_file_that_may_not_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "report/compare/compare.csv")
+
+    monkeypatch.setattr("pipelines.summary.show", refuse)
+    result = CliRunner().invoke(app, ["summary"])
+    assert result.exit_code == 1
+    assert "report/compare/compare.csv: this user may not read or write it" in result.stderr
+
+
+def test_a_source_is_named_or_told_by_its_folder() -> None:
+    result = CliRunner().invoke(app, ["pose", "phantom", "--adapter", "nnunet", "--root", "elsewhere"])
+    assert result.exit_code == 1
+    assert "expected phantom or --adapter and --root, found both" in result.stderr

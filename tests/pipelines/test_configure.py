@@ -113,6 +113,21 @@ def test_a_key_that_comes_twice_is_refused(params: Path, tmp_path: Path) -> None
         apply_overlay(overlay, params)
 
 
+def test_null_removes_what_is_null_and_says_so(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("dataset: {fold: null, no_such: null}\n")
+    assert apply_overlay(overlay, params) == ["dataset.fold: removed"]
+
+
+@pytest.mark.parametrize("overlay", ["model: 5\n", "cohort: {size: 64}\n"])
+def test_a_section_stays_one(overlay: str, params: Path, tmp_path: Path) -> None:
+    (tmp_path / "overlay.yaml").write_text(overlay)
+    before = params.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match=r"as params\.yaml has them"):
+        apply_overlay(tmp_path / "overlay.yaml", params)
+    assert params.read_text(encoding="utf-8") == before
+
+
 def test_an_unknown_section_is_refused(params: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("modle: {size: 64}\n")

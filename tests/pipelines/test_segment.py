@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,13 +14,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
-from corpus.scans.orientation import from_display
 from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from model.intent_head import Understanding
+from pipelines.answers import clear_folder, open_folder, write_answers
 from pipelines.cli import app
-from pipelines.segment import ANSWERS, Scan, _nifti, _remove_answers, _warnings, read_scan
+from pipelines.segment import Scan, _doubts, _nifti, _warnings, read_scan
 from pipelines.stage import make_folder
 from prompts.intent import Intent
 from tests.corpus.dicom_files import write_series
@@ -31,12 +30,11 @@ LPS = np.diag([-1.5, -1.5, 4.0, 1.0])
 
 
 def masked(scan: Scan) -> nib.Nifti1Image:
-    assert scan.affine is not None
-    return _nifti(from_display((scan.image > 0).astype(np.uint8), scan.affine), scan)
+    return _nifti(scan.image > 0, scan)
 
 
 def test_a_nifti_file_gets_its_mask_in_its_own_geometry(tmp_path: Path) -> None:
-    image = nib.Nifti1Image(ARRAY, np.diag([2.0, -1.5, 3.0, 1.0]))
+    image = nib.Nifti1Image(ARRAY, np.diag([1.5, -1.5, 3.0, 1.0]))
     image.set_qform(image.affine, 1)
     image.set_sform(None, 0)
     nib.save(image, tmp_path / "scan.nii.gz")
@@ -45,7 +43,7 @@ def test_a_nifti_file_gets_its_mask_in_its_own_geometry(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(mask.dataobj), ARRAY > 0)
     assert np.allclose(mask.affine, image.affine)
     assert int(mask.header["qform_code"]) == 1
-    assert scan.spacing == (3.0, 1.5, 2.0)
+    assert scan.spacing == (3.0, 1.5, 1.5)
 
 
 def test_a_folder_without_a_series_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,13 +83,47 @@ def test_what_a_scan_is_of_has_two_names() -> None:
     assert "'cct' is not one of 'ct', 'mr'" in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
 
 
+def answered(out: Path) -> None:
+    """An earlier run's answers, and something else."""
+    out.mkdir(exist_ok=True)
+    for name in ("mask_1.nii.gz", "overlay_1.png", "theirs.png"):
+        (out / name).write_text(name)
+    write_answers(out, [{"mask": str(out / "mask_1.nii.gz"), "overlay": str(out / "overlay_1.png")}])
+
+
 def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("mask_1.nii.gz", "overlay_1.png", "mask_2.png", "theirs.png"):
-        (tmp_path / name).touch()
-    answers = [{"mask": str(tmp_path / "mask_1.nii.gz"), "overlay": str(tmp_path / "overlay_1.png")}]
-    (tmp_path / ANSWERS).write_text(json.dumps(answers))
-    _remove_answers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"mask_2.png", "theirs.png"}
+    answered(tmp_path)
+    open_folder(tmp_path, tmp_path / "scan.nii")
+    clear_folder(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"theirs.png"}
+
+
+def test_what_another_hand_wrote_stays(tmp_path: Path) -> None:
+    answered(tmp_path)
+    (tmp_path / "mask_1.nii.gz").write_text("corrected")
+    with pytest.raises(InputError, match=r"mask_1.nii.gz: .* isn't as an earlier run wrote it"):
+        open_folder(tmp_path, tmp_path / "scan.nii")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/answers.json").write_text('[{"mask": "thesis.docx", "overlay": "data.csv"}]')
+    (tmp_path / "foreign/thesis.docx").touch()
+    clear_folder(tmp_path / "foreign")
+    assert (tmp_path / "foreign/thesis.docx").exists()
+
+
+def test_the_scan_is_no_place_for_an_answer(tmp_path: Path) -> None:
+    answered(tmp_path)
+    with pytest.raises(InputError, match="would take the scan's place"):
+        open_folder(tmp_path, tmp_path / "mask_1.nii.gz")
+
+
+def test_oblong_pixels_are_made_square_and_masks_put_back(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(ARRAY, LPS @ np.diag([2, 1, 1, 1])), tmp_path / "wide.nii")
+    scan = read_scan(tmp_path / "wide.nii", 40, 400)
+    assert scan.spacing == (4.0, 1.5, 1.5)
+    assert scan.image.shape == (4, 5, 12)
+    mask = np.asarray(masked(scan).dataobj)
+    assert mask.shape == ARRAY.shape
+    assert (mask == (ARRAY > 0)).mean() > 0.75, "but for what linear resampling does to noise"
 
 
 @pytest.mark.parametrize("name", ["none.nii.gz", "torn.nii.gz", "empty"])
@@ -144,7 +176,8 @@ def warnings_of(
         request=request, pose=pose or known_pose(IDENTITY), surest=np.array([surest]), organs=(found,)
     )
     scan = Scan(np.zeros(mask.shape, np.int16), (1.0, 1.0, 1.0), affine=LPS)
-    return " ".join(_warnings(0, mask, cast(Segmentation, result), scan))
+    answer = cast(Segmentation, result)
+    return " ".join([*_warnings(0, mask, answer), *_doubts(answer, scan, upside_down=False)])
 
 
 def test_what_a_user_should_doubt_is_said() -> None:
@@ -160,6 +193,13 @@ def test_what_a_user_should_doubt_is_said() -> None:
     adrenal = Intent("anatomy", "right adrenal gland", None, "patient")
     assert "this is the right adrenal gland alone" in warnings_of(adrenal, 3, prompt="both adrenel glands")
     assert warnings_of(adrenal, 3, prompt="the right adrenal gland") == ""
+    lung, largest = Intent("anatomy", "lung", None, "patient"), Intent("size", None, "largest", "image")
+    for prompt in ("left lung", "right-sided lungs"):
+        assert "all of the lung" in warnings_of(lung, 3, prompt=prompt)
+    assert warnings_of(lung, 3, prompt="lungs, both") == ""
+    assert "The kidney is named" in warnings_of(largest, 3, prompt="the largest kidney")
+    assert warnings_of(largest, 3, prompt="the largest kidney", found="left kidney") == ""
+    assert warnings_of(largest, 3, prompt="the largest structure") == ""
     assert "no pixel is surer than 97.5%" in warnings_of(liver, 3, surest=0.975)
     assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
     assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))

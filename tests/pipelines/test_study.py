@@ -327,6 +327,11 @@ def test_a_further_source_is_opened_before_anything_is_trained(tested: tuple[str
         Options(tested=tested)
 
 
+def test_a_level_given_twice_is_trained_once() -> None:
+    chosen = ["patients=0.5", "patients=0.50", "texts=0.5"]
+    assert [level.axis for level in levels_of(studies()["scaling"], chosen, 1)] == ["patients", "texts"]
+
+
 def test_a_level_that_is_no_yaml_is_named() -> None:
     with pytest.raises(InputError, match="expected YAML after patients="):
         levels_of(studies()["scaling"], ["patients={of: 5"], 1)

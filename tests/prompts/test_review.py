@@ -185,6 +185,12 @@ def _settle(bank: pd.DataFrame, *rows: tuple[int, str, str, str]) -> Settled:
     return settle(bank, decisions, {})
 
 
+def test_a_column_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("prompt_id,decision,Decision\n1,reject,\n")
+    with pytest.raises(InputError, match="expected each column once, found decision twice"):
+        read_sheet(tmp_path / "s.csv", ["prompt_id", "decision"])
+
+
 def test_without_decisions_the_bank_stays(bank: pd.DataFrame, tmp_path: Path) -> None:
     settled = _settle(bank)
     kept = settled.accepted.drop(columns="original_text")

@@ -61,12 +61,30 @@ def _null(representer: Any, value: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")  # as it was written, not as nothing
 
 
+def _remove(into: Any, key: str) -> None:
+    """Take a parameter out. What stands in the lines below it, a comment or the empty one before the next section,
+    stays, behind the parameter above."""
+    names = list(into)
+    above = names[max(0, names.index(key) - 1)]
+    token = (into.ca.items.pop(key, None) or [None] * 4)[2]
+    into.pop(key)
+    below = token.value.partition("\n")[2] if token else ""
+    if not below or above not in into or (isinstance(into[above], dict) and not into[above].fa.flow_style()):
+        return
+    held = into.ca.items.get(above)
+    if held and held[2]:
+        held[2].value += below
+    else:
+        token.value = f"\n{below}"
+        into.ca.items[above] = [None, None, token, None]
+
+
 def _merge(into: Any, changes: dict, prefix: str, lines: list[str]) -> None:
     for key, value in changes.items():
         name = f"{prefix}{key}"
         if value is None:
             if key in into:
-                into.pop(key)
+                _remove(into, key)
                 lines.append(f"{name}: removed")
         elif isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value, f"{name}.", lines)

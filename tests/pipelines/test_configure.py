@@ -117,6 +117,16 @@ def test_null_removes_what_is_null_and_says_so(params: Path, tmp_path: Path) -> 
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("dataset: {fold: null, no_such: null}\n")
     assert apply_overlay(overlay, params) == ["dataset.fold: removed"]
+    before, after = Path("params.yaml").read_text(encoding="utf-8"), params.read_text(encoding="utf-8")
+    assert [line for line in before.splitlines() if line.split(":")[0] != "  fold"] == after.splitlines()
+
+
+def test_comments_below_what_is_removed_stay(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("generate: {max_calls_per_cell: null}\n")
+    apply_overlay(overlay, params)
+    before, after = Path("params.yaml").read_text(encoding="utf-8"), params.read_text(encoding="utf-8")
+    assert [line for line in before.splitlines() if "max_calls_per_cell" not in line] == after.splitlines()
 
 
 @pytest.mark.parametrize("overlay", ["model: 5\n", "cohort: {size: 64}\n"])

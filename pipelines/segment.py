@@ -24,7 +24,7 @@ from model.judging import judge
 from model.testing.drawing import montage
 from pipelines.answers import clear_folder, open_folder, write_answers
 from pipelines.stage import console, progress
-from prompts.intent import pair_of
+from prompts.intent import PAIRS, pair_of
 from prompts.pictures import picture
 from prompts.wording.cues import names, unsided
 from prompts.wording.spelling import mend
@@ -191,13 +191,13 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation) -> list[str]:
     if len(mask) > 1 and (understood.intent.attribute or understood.intent.relation) in UP_AND_DOWN:
         warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
     organ = str(understood.intent.organ)
-    if understood.intent.kind == "anatomy" and unsided(text, organ):
-        both = " and the ".join(pair_of(organ) or ())
-        warnings.append(f"No side is named, and this is the {organ} alone: ask for the {both} one by one.")
+    named = [mention for mention in names(text).all if not mention.negated]
+    pair = unsided(text) if understood.intent.kind == "anatomy" else None
+    if pair and (PAIRS.get(organ) == pair or all(mention.organ != organ for mention in named)):
+        warnings.append(f"No side is named, and this is the {organ} alone: ask for the left and the right {pair}.")
     if understood.intent.kind == "anatomy" and understood.intent.attribute and result.organs[i]:
         side = understood.intent.attribute.removesuffix("most")
         warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {result.organs[i]}.")
-    named = [mention for mention in names(text).all if not mention.negated]
     sided = any(m.organ == organ and _says_a_side(text, m.start) for m in named)
     if understood.intent.kind == "anatomy" and sided and not pair_of(organ):
         warnings.append(f"Its sides aren't told apart: this is all of the {organ}.")

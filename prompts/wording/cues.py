@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from corpus.anatomy import BY_NAME, PAIRED_NOUNS, Mention, mentions
 from corpus.params import read_yaml
-from prompts.intent import ATTRIBUTES, ORDINALS, PAIRS, RELATIONS, pair_of
+from prompts.intent import ATTRIBUTES, ORDINALS, RELATIONS
 from prompts.kinds import claims
 from prompts.wording.associations import associated, associations
 
@@ -71,14 +71,17 @@ def cues(text: str, known: Names | None = None) -> list[Cue]:
     return found + _pairs(text.replace("\u2019", "'"), named, settled)
 
 
-def unsided(text: str, organ: str) -> bool:
-    """Whether a text speaks of the pair that a structure is one of, which has no name for both, and of neither side or
-    of both at once: "the adrenals" and "both adrenal glands", where the structure is the right adrenal gland."""
+def unsided(text: str) -> str | None:
+    """The pair that a text speaks of without a side, or of both sides at once, where both have no name of their own:
+    "adrenal gland" of "the adrenals" and of "both adrenal glands"."""
     spans: dict[str, set[tuple[int, int]]] = {}
     for cue in cues(text):
         spans.setdefault(CUES[cue.number - 1], set()).add((cue.start, cue.end))
-    noun, sides = PAIRS.get(organ), [spans.get(name, set()) for name in pair_of(organ) or ()]
-    return noun in UNSIDED and (bool(set.intersection(*sides)) or (noun in spans and not any(sides)))
+    for noun in UNSIDED:
+        left, right = (spans.get(f"{side} {noun}", set()) for side in _OPPOSITE)
+        if left & right or (noun in spans and not left | right):
+            return noun
+    return None
 
 
 class Names(NamedTuple):

@@ -192,6 +192,8 @@ def test_what_a_user_should_doubt_is_said() -> None:
     )
     adrenal = Intent("anatomy", "right adrenal gland", None, "patient")
     assert "this is the right adrenal gland alone" in warnings_of(adrenal, 3, prompt="both adrenel glands")
+    assert "ask for the left and the right adrenal gland" in warnings_of(liver, 3, prompt="both adrenals")
+    assert warnings_of(liver, 3, prompt="the liver, which pushes the adrenal down") == ""
     assert warnings_of(adrenal, 3, prompt="the right adrenal gland") == ""
     lung, largest = Intent("anatomy", "lung", None, "patient"), Intent("size", None, "largest", "image")
     for prompt in ("left lung", "right-sided lungs"):

@@ -1,10 +1,13 @@
-"""The folder of `flans segment`'s answers. What another hand put there or changed is not touched."""
+"""The folder of `flans segment`'s answers. A mask or picture that another hand put there or changed is not touched."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from corpus.errors import InputError
@@ -13,10 +16,12 @@ from pipelines.stage import make_folder
 
 ANSWERS = "answers.json"
 _WRITTEN = re.compile(r"(?:mask|overlay)_\d+\.(?:nii\.gz|png)")
+_KINDS = (("mask", "nii.gz"), ("mask", "png"), ("overlay", "png"))
+_UNFINISHED = ".unfinished"
 
 
-def open_folder(out: Path, scan: Path) -> None:
-    """Make the folder, or see that answers may go to it.
+def open_folder(out: Path, scan: Path, prompts: int) -> None:
+    """Make the folder, or see that the answers to so many prompts may go to it.
 
     Raises:
         InputError: It can't be made or written to, or an answer would take the place of the scan, or of a file that
@@ -26,12 +31,13 @@ def open_folder(out: Path, scan: Path) -> None:
     if not os.access(out, os.W_OK | os.X_OK):
         raise InputError(out, "expected a folder to write to, but may not write there", "name another with --out")
     written = _written(out)
-    for file in sorted(out.iterdir()):
-        if not _WRITTEN.fullmatch(file.name):
+    places = {f"{what}_{i + 1}.{ending}" for what, ending in _KINDS for i in range(prompts)} | set(written)
+    for file in (out / name for name in sorted(places)):
+        if not file.is_symlink() and not file.exists():
             continue
         if file.resolve() == scan.resolve():
             raise InputError(file, "an answer would take the scan's place", "name another folder with --out")
-        if written.get(file.name) != file_sha256(file):
+        if not file.is_file() or written.get(file.name) != file_sha256(file):
             found = "an answer would take its place, and it isn't as an earlier run wrote it"
             raise InputError(file, found, "move it away, or name another folder with --out")
     if (out / ANSWERS).exists() and not written:
@@ -39,18 +45,37 @@ def open_folder(out: Path, scan: Path) -> None:
         raise InputError(out / ANSWERS, found, "move it away, or name another folder with --out")
 
 
-def clear_folder(out: Path) -> None:
-    """Remove an earlier run's answers, of which there may be more."""
-    for name in _written(out):
-        (out / name).unlink(missing_ok=True)
-    (out / ANSWERS).unlink(missing_ok=True)  # or it would describe the new masks, should writing them fail
+@contextmanager
+def unfinished(out: Path) -> Iterator[Path]:
+    """A place within the folder to write answers to: a killed run leaves nothing else, and the next one clears it."""
+    place = out / _UNFINISHED
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
 
 
-def write_answers(out: Path, answers: list[dict]) -> None:
-    """Write answers.json: each answer, and the sha256 of its files, by which the next run knows them."""
+def publish(answers: list[dict], place: Path, out: Path) -> None:
+    """Put the answers that were written to `place` where they belong, and an earlier run's out of the way.
+
+    Args:
+        answers: With the paths that the files will have, `mask` and `overlay`. Each gets the sha256 of its files, by
+            which the next run knows them.
+    """
     for answer in answers:
-        answer["sha256"] = {Path(answer[key]).name: file_sha256(Path(answer[key])) for key in ("mask", "overlay")}
-    (out / ANSWERS).write_text(json.dumps(answers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        names = [Path(answer[key]).name for key in ("mask", "overlay")]
+        answer["sha256"] = {name: file_sha256(place / name) for name in names}
+    earlier = _written(out)
+    text = json.dumps(answers, indent=2, ensure_ascii=False) + "\n"
+    (place / ANSWERS).write_text(text, encoding="utf-8")
+    for name in earlier:
+        (out / name).unlink(missing_ok=True)
+    (place / ANSWERS).replace(out / ANSWERS)  # first: by it the files are known, should the run be killed here
+    for answer in answers:
+        for name in answer["sha256"]:
+            (place / name).replace(out / name)
 
 
 def _written(out: Path) -> dict[str, str]:

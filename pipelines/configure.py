@@ -63,13 +63,13 @@ def _null(representer: Any, value: None) -> Any:
 
 def _remove(into: Any, key: str) -> None:
     """Take a parameter out. What stands in the lines below it, a comment or the empty one before the next section,
-    stays, behind the parameter above."""
+    stays, behind the parameter above, where that is in one line."""
     names = list(into)
     above = names[max(0, names.index(key) - 1)]
     token = (into.ca.items.pop(key, None) or [None] * 4)[2]
     into.pop(key)
     below = token.value.partition("\n")[2] if token else ""
-    if not below or above not in into or (isinstance(into[above], dict) and not into[above].fa.flow_style()):
+    if not below or above not in into or (isinstance(into[above], dict | list) and not into[above].fa.flow_style()):
         return
     held = into.ca.items.get(above)
     if held and held[2]:

@@ -22,7 +22,7 @@ from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
 from model.judging import judge
 from model.testing.drawing import montage
-from pipelines.answers import clear_folder, open_folder, write_answers
+from pipelines.answers import open_folder, publish, unfinished
 from pipelines.stage import console, progress
 from prompts.intent import PAIRS, pair_of
 from prompts.pictures import picture
@@ -33,8 +33,9 @@ PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
 SURELY_THERE = 0.999
 """On held-out phantoms a structure that a volume shows has a pixel that is surer; see README "Limits"."""
-_SIDE_BEFORE = re.compile(r"\b(?:left|right)(?:[\s-](?:sided|hand))?[\s-]$", re.IGNORECASE)
-_SIDED = re.compile(r"(?:left|right)\b", re.IGNORECASE)
+_SIDE = re.compile(r"\b(?:left|right)(?!\s+(?:now|here|away)\b)", re.IGNORECASE)
+TWO_SIDED = ("lung", "seminal vesicles")
+"""Structures that lie on both sides, under one name."""
 UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 
 
@@ -110,7 +111,7 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
     segmenter = Segmenter.from_pretrained(checkpoint)
     params = segmenter.model.params
     scan = read_scan(path, params.level_hu, params.width_hu, modality)
-    open_folder(out, path)
+    open_folder(out, path, len(prompts))
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
         whole_ct = scan.affine is not None and scan.modality == "CT"
@@ -118,9 +119,12 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
         result = segmenter.segment(scan.image, request, pose, advance)
     upside_down = whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
     doubts = _doubts(result, scan, bool(upside_down))
-    clear_folder(out)
-    answers = [_write(i, scan, result, doubts, out) for i in range(len(prompts))]
-    write_answers(out, answers)
+    with unfinished(out) as place:
+        answers = [_write(i, scan, result, doubts, place) for i in range(len(prompts))]
+        for answer in answers:
+            answer |= {key: str(out / Path(answer[key]).name) for key in ("mask", "overlay")}
+        open_folder(out, path, len(prompts))  # somebody may have been at work there, too
+        publish(answers, place, out)
     console.print()
     return answers
 
@@ -192,25 +196,21 @@ def _warnings(i: int, mask: np.ndarray, result: Segmentation) -> list[str]:
         warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
     organ = str(understood.intent.organ)
     named = [mention for mention in names(text).all if not mention.negated]
-    pair = unsided(text) if understood.intent.kind == "anatomy" else None
+    by_name = understood.intent.kind == "anatomy" and not (understood.intent.attribute or understood.intent.negated)
+    sides = {side.lower() for side in _SIDE.findall(text)}
+    pair = unsided(text) if by_name and len(sides) != 1 else None
     if pair and (PAIRS.get(organ) == pair or all(mention.organ != organ for mention in named)):
-        warnings.append(f"No side is named, and this is the {organ} alone: ask for the left and the right {pair}.")
+        warnings.append(f"This is the {organ} alone: ask for the left and the right {pair} one by one.")
+    if by_name and organ in TWO_SIDED and len(sides) == 1:
+        warnings.append(f"Its sides aren't told apart: this is all of the {organ}.")
     if understood.intent.kind == "anatomy" and understood.intent.attribute and result.organs[i]:
         side = understood.intent.attribute.removesuffix("most")
         warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {result.organs[i]}.")
-    sided = any(m.organ == organ and _says_a_side(text, m.start) for m in named)
-    if understood.intent.kind == "anatomy" and sided and not pair_of(organ):
-        warnings.append(f"Its sides aren't told apart: this is all of the {organ}.")
     if understood.intent.kind in ("position", "size") and named and result.organs[i]:
         asked = {name for m in named for name in (m.organ, *(pair_of(m.organ) or ()))}
         if result.organs[i] not in asked:
             warnings.append(f"The {named[0].organ} is named, but this is the one asked for among all structures.")
     return warnings
-
-
-def _says_a_side(text: str, start: int) -> bool:
-    """Whether the structure named at `start` is called by a side."""
-    return bool(_SIDED.match(text, start) or _SIDE_BEFORE.search(text[:start]))
 
 
 def _doubts(result: Segmentation, scan: Scan, upside_down: bool) -> list[str]:

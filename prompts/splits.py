@@ -15,7 +15,7 @@ from corpus.params import params_dataclass
 from prompts.duplicates import copies
 
 SPLITS = ("train", "val", "test")
-_HASHED = re.compile(r"[^/]+/([0-9a-f]{12})")
+_HASHED = re.compile(r"[^/]+/(id-[0-9a-f]{12})")
 UNUSED = "unused"
 """Where `LimitParams` puts what it keeps from training."""
 
@@ -100,7 +100,7 @@ def split_patients(
     hash of one PatientID, is on one side in both.
 
     Args:
-        patients: Columns source and patient, which is the source and a name ("ours/1c9f02ab83d4").
+        patients: Columns source and patient, which is the source and a name ("ours/id-1c9f02ab83d4").
         whole: Sources that aren't split, and the split that all their patients are in.
         fold: Who is tested on, in place of a share.
 
@@ -115,7 +115,14 @@ def split_patients(
         names = _shuffled(groups[source].unique(), seed)
         if source in whole:
             result |= dict.fromkeys(names, whole[source])
-            people |= dict.fromkeys(filter(None, map(_person, names)), whole[source])
+            here = dict.fromkeys(filter(None, map(_person, names)), whole[source])
+            if both := [person for person, split in here.items() if people.get(person, split) != split]:
+                raise InputError(
+                    f"source {source}",
+                    f"expected other patients than in the sources for training alone, found {len(both)} of them",
+                    "take those scans out, or move the source to the other of dataset.out_of_domain and training_only",
+                )
+            people |= here
             continue
         if len(names) < 3:
             raise InputError(

@@ -21,7 +21,6 @@ _TIME = r"(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?"
 _BEFORE, _AFTER = r"(?<![\d./-])(?<![A-Z])", r"(?![\w/-]|\.\d)" + NO_UNIT
 _OF = r"(?:,?[ ]+(?:of|de|del|von|the)?[ ]*|[-/. ]{0,2})"
 _NO_COUNT = rf"(?![ -]?(?:{one_of('counted')})\b)"
-_NO_SCORE = r"(?<!/5)(?<!/10)"
 _STUDY = rf"(?i:{one_of('studies')})"
 _NO_DOSE = r"(?<!CTDI[ ])(?<!CTDIvol[ ])(?<!DLP[ ])"
 _NO_MEASURE = r"(?<!strength[ ])(?<!power[ ])(?<!motor[ ])(?<!pain[ ])"
@@ -44,7 +43,7 @@ DATES = (
     # CT from 3/14, compared with 3/14 study, last Tuesday 3/14
     rf"\b{_STUDY}[ ]+from[ ]+{_SHORT}",
     rf"(?i:\bcompar(?:ed|ison)[ ]+(?:to|with)(?:[ ]+the)?)[ ]+{_SHORT}"
-    rf"(?=[ ]+{_STUDY}\b|{_NO_SCORE}(?:[.,;)]|[ ]*(?:\n|$)))",
+    rf"(?=[ ]+{_STUDY}\b)",
     rf"\b(?i:(?:mon|tues|wednes|thurs|fri|satur|sun)day),?[ ]+{_SHORT}",
     rf"(?i:\bfrom|between)[ ]+(?P<part>{_M}/{_D}[ ]+(?:to|and|-|through|until)[ ]+{_M}/{_D}){_AFTER}"
     rf"(?<!/10)(?<!/5){_NO_COUNT}",

@@ -137,7 +137,9 @@ def _is_surname(word: re.Match[str], before: list[re.Match[str]], announcement: 
     """Whether a word that tells no name elsewhere is a surname here: after a title, an initial or a given name, and
     before a credential or a given name."""
     lowered, text = word.group().casefold(), word.string
-    if lowered not in WORDS["surnames_too"] and not (lowered in WORDS["clinical_words"] and lowered in census("last")):
+    ends_alike = lowered not in WORDS["not_names"] | WORDS["clinical_words"]  # "Ngoma", as "lymphoma"
+    surname = lowered in WORDS["surnames_too"] or (lowered in WORDS["clinical_words"] and lowered in census("last"))
+    if not (ends_alike or surname):
         return False
     given = [plain(name) for name in _full(before)]
     if not before and _NO_TITLE.search(text, max(0, word.start() - 20), word.start()):
@@ -145,7 +147,9 @@ def _is_surname(word: re.Match[str], before: list[re.Match[str]], announcement: 
     if announcement and not given and (announcement.title or before):
         return not before or lowered not in WORDS["names_too"]  # "Dr. He", but "Dr. X. He went home"
     if not before:
-        return bool(announcement and announcement.several and _given_after(text, word.end(), set()))
+        return bool(announcement and announcement.several) and (
+            ends_alike or bool(_given_after(text, word.end(), set()))
+        )
     if _THEN.match(text, word.end()):
         return True
     # "Dr. Grace White", but "Dr. Young Free air ..." and "GRACE SMALL BOWEL ..."

@@ -11,8 +11,8 @@ from corpus.reports.spans import NO_UNIT, one_of
 _DESIGNATOR = r"(?:[ ]*\(?(?:number|numbers|num|nr|no|nos|id|ids|code|rec|record|\#)(?![a-z])\)?[.]?|[ ]*\#)"
 _LINK = (
     r"(?:[ ]*(?:is|was|of|[-–])?[ ]*(?:[:#=.]+[ ]*\n[ ]*(?=\S+[ ]*(?:\n|\Z))|[:#=.]*[ ]*)|"
-    r"(?:[ ]*\([a-z ]{2,20}\)|[\"'])?[ ]*(?:[:=][ ]*[\"']?(?=(?:[^\s|]*\d){3})|"
-    r"\|[ |]*(?=(?:[^|\n]*\d){3}[^\s|]*[ ]*(?:[|\n]|\Z))))"
+    r"(?:[ ]*\([a-z ]{2,20}\)|[\"'])?[ ]*(?:[:=][ ]*[\"']?(?=(?:[^\s|\d]*\d){3})|"
+    r"\|[ |]*(?=(?:[^|\n\d]*\d){3}[^\s|]*[ ]*(?:[|\n]|\Z))))"
 )
 """Between a label and its value, which may fill the line below: so tables come out of a PDF. Or it fills the next cell,
 or a string of JSON, or follows brackets ("MRN (hospital): ...")."""

@@ -54,6 +54,10 @@ def _other_structure(text: str, cell: Cell, context: Context) -> str | None:
     return f"names another structure: {found.group().strip()!r}" if found else None
 
 
+_ON_BOTH_SIDES = ("kidney", "lung", "seminal vesicles")
+"""Structures that are two, under one name."""
+
+
 @check("whole")
 def _whole(text: str, cell: Cell, context: Context) -> str | None:
     """Not a lesion in it, a part of it, or what lies around it."""
@@ -66,6 +70,9 @@ def _whole(text: str, cell: Cell, context: Context) -> str | None:
     for mention in mentions_in(text):
         if mention.organ == organ and (match := pattern("not_it").search(plain[: mention.start])):
             return f"asks for what isn't all of it: {match.group() + plain[mention.start : mention.end]!r}"
+        of_two = mention.organ in _ON_BOTH_SIDES and pattern("one_of_two").search(plain[: mention.start])
+        if mention.organ == organ and of_two and not pattern("product_after").match(plain[mention.end :]):
+            return f"asks for one of two: {of_two.group() + plain[mention.start : mention.end]!r}"
         match = pattern("part_after").match(plain[mention.end :]) if mention.organ == organ else None
         if match and pattern("direct").search(plain[: mention.start]):
             return f"asks for a part of it: {plain[mention.start : mention.end + match.end()]!r}"
@@ -86,7 +93,7 @@ def _attribute(text: str, cell: Cell, context: Context) -> str | None:
         plain = without(text, mentions_in(text)).lower()
         if match := pattern("converse").search(without(text, mentions_in(text), "it").lower()):
             return f"asks for the neighbor's neighbor: {match.group()!r}"
-        if match := pattern("patient_side").search(plain) or pattern("not_nearest").search(plain):
+        if match := pattern("patients").search(plain) or pattern("not_nearest").search(plain):
             return f"asks for another than the nearest in the picture: {match.group()!r}"
         return next((f"claims {name!r} of an organ" for name in claim_patterns() if name in plain), None)
     if wanted is None:

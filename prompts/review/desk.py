@@ -131,7 +131,8 @@ class ReviewDesk:
     def decisions(self) -> dict[str, Decision]:
         """Prompt id -> the decision that holds: this reviewer's last that is of use."""
         with self._lock:
-            return {d.prompt_id: d for d in self._read() if not d.outcome and d.prompt_id in self._rows}
+            mine = (d for d in self._read() if self._is_mine(d))
+            return {d.prompt_id: d for d in mine if not d.outcome and d.prompt_id in self._rows}
 
     def shown(self, chosen: Filter) -> list[Item]:
         """The items that a filter leaves, in the sheet's order."""

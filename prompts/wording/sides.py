@@ -23,7 +23,7 @@ _OF_PICTURE = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
-    r"\b(?:not|isn['’]t|except|excluding|other than|rather than)\b[^.;?!,]{0,30}\b(?:left|right)\b"
+    r"\b(?:not|isn['’]t|except|excluding|other than|rather than)\b(?:(?!patient)[^.;?!,]){0,30}\b(?:left|right)\b"
     r"|\b(?:furthest|farthest|far|away|distant) from\b",
     re.IGNORECASE,
 )

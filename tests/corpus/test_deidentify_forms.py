@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from corpus.reports.deidentify import deidentify
@@ -29,10 +31,28 @@ def test_a_clinical_word_where_a_name_may_stand_is_none(text: str) -> None:
         "Pain on 3/10 at rest.",
         "The 2nd May be a cyst.",
         "CTDI 10.12.13",
+        "Systolic murmur 3/6, compared to 2/6.",
+        "Fibrosis stage 2/4 compared to 3/4.",
     ],
 )
 def test_a_count_a_score_and_a_dose_are_no_date(text: str) -> None:
     assert deidentify(text, "s") == (text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mrs. [[Ngoma]] was admitted. [[Ngoma]] is well.",
+        "Patient Name: [[NGOMA, GRACE]]",
+        "Patient name: [[Anna Kotsitis]]",
+        "Dictated by: [[James Milgram]], MD",
+        "Dr. [[Smith]] Hepatitis B is chronic.",
+    ],
+)
+def test_a_name_that_ends_as_a_disease_goes_where_it_is_announced(text: str) -> None:
+    plain = text.replace("[[", "").replace("]]", "")
+    gone = " ".join(plain[each.start : each.end] for each in deidentify(plain, "s")[1])
+    assert gone.replace(",", "").split() == re.sub(r"[^\[]*\[\[(.*?)\]\][^\[]*", r"\1 ", text).replace(",", "").split()
 
 
 def test_an_organ_called_like_a_person_stays() -> None:

@@ -18,7 +18,7 @@ from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from model.intent_head import Understanding
-from pipelines.answers import clear_folder, open_folder, write_answers
+from pipelines.answers import open_folder, publish, unfinished
 from pipelines.cli import app
 from pipelines.segment import Scan, _doubts, _nifti, _warnings, read_scan
 from pipelines.stage import make_folder
@@ -83,37 +83,59 @@ def test_what_a_scan_is_of_has_two_names() -> None:
     assert "'cct' is not one of 'ct', 'mr'" in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
 
 
-def answered(out: Path) -> None:
-    """An earlier run's answers, and something else."""
+def answered(out: Path, prompts: int = 1) -> None:
+    """A run's answers, and something else."""
     out.mkdir(exist_ok=True)
-    for name in ("mask_1.nii.gz", "overlay_1.png", "theirs.png"):
-        (out / name).write_text(name)
-    write_answers(out, [{"mask": str(out / "mask_1.nii.gz"), "overlay": str(out / "overlay_1.png")}])
+    (out / "theirs.png").touch()
+    names = [(f"mask_{i + 1}.nii.gz", f"overlay_{i + 1}.png") for i in range(prompts)]
+    with unfinished(out) as place:
+        for name in (name for pair in names for name in pair):
+            (place / name).write_text(name)
+        publish([{"mask": str(out / mask), "overlay": str(out / overlay)} for mask, overlay in names], place, out)
 
 
 def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
+    answered(tmp_path, prompts=2)
+    open_folder(tmp_path, tmp_path / "scan.nii", 1)
     answered(tmp_path)
-    open_folder(tmp_path, tmp_path / "scan.nii")
-    clear_folder(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"theirs.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "theirs.png",
+        "mask_1.nii.gz",
+        "overlay_1.png",
+        "answers.json",
+    }
+
+
+def test_a_killed_run_leaves_the_answers_that_were_there(tmp_path: Path) -> None:
+    answered(tmp_path)
+    (tmp_path / ".unfinished").mkdir()
+    (tmp_path / ".unfinished/mask_1.nii.gz").write_text("half")
+    open_folder(tmp_path, tmp_path / "scan.nii", 1)
+    answered(tmp_path)
+    assert (tmp_path / "mask_1.nii.gz").read_text() == "mask_1.nii.gz"
 
 
 def test_what_another_hand_wrote_stays(tmp_path: Path) -> None:
     answered(tmp_path)
     (tmp_path / "mask_1.nii.gz").write_text("corrected")
     with pytest.raises(InputError, match=r"mask_1.nii.gz: .* isn't as an earlier run wrote it"):
-        open_folder(tmp_path, tmp_path / "scan.nii")
+        open_folder(tmp_path, tmp_path / "scan.nii", 1)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/answers.json").write_text('[{"mask": "thesis.docx", "overlay": "data.csv"}]')
-    (tmp_path / "foreign/thesis.docx").touch()
-    clear_folder(tmp_path / "foreign")
-    assert (tmp_path / "foreign/thesis.docx").exists()
+    with pytest.raises(InputError, match=r"answers.json: .* no earlier run wrote it"):
+        open_folder(tmp_path / "foreign", tmp_path / "scan.nii", 1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/mask_3.nii.gz").touch()
+    open_folder(tmp_path / "other", tmp_path / "scan.nii", 2)
+    (tmp_path / "other/mask_2.png").symlink_to("/nowhere")
+    with pytest.raises(InputError, match=r"mask_2.png: .* isn't as an earlier run wrote it"):
+        open_folder(tmp_path / "other", tmp_path / "scan.nii", 2)
 
 
 def test_the_scan_is_no_place_for_an_answer(tmp_path: Path) -> None:
     answered(tmp_path)
     with pytest.raises(InputError, match="would take the scan's place"):
-        open_folder(tmp_path, tmp_path / "mask_1.nii.gz")
+        open_folder(tmp_path, tmp_path / "mask_1.nii.gz", 1)
 
 
 def test_oblong_pixels_are_made_square_and_masks_put_back(tmp_path: Path) -> None:
@@ -191,14 +213,20 @@ def test_what_a_user_should_doubt_is_said() -> None:
         shown, 3, found="right kidney"
     )
     adrenal = Intent("anatomy", "right adrenal gland", None, "patient")
-    assert "this is the right adrenal gland alone" in warnings_of(adrenal, 3, prompt="both adrenel glands")
+    assert "This is the right adrenal gland alone" in warnings_of(adrenal, 3, prompt="both adrenel glands")
     assert "ask for the left and the right adrenal gland" in warnings_of(liver, 3, prompt="both adrenals")
     assert warnings_of(liver, 3, prompt="the liver, which pushes the adrenal down") == ""
     assert warnings_of(adrenal, 3, prompt="the right adrenal gland") == ""
     lung, largest = Intent("anatomy", "lung", None, "patient"), Intent("size", None, "largest", "image")
-    for prompt in ("left lung", "right-sided lungs"):
+    for prompt in ("left lung", "right-sided lungs", "lung, on the left"):
         assert "all of the lung" in warnings_of(lung, 3, prompt=prompt)
-    assert warnings_of(lung, 3, prompt="lungs, both") == ""
+    for prompt in ("lungs, both", "the left and right lungs", "lungs right now"):
+        assert warnings_of(lung, 3, prompt=prompt) == ""
+    spleen = Intent("anatomy", "spleen", None, "patient")
+    assert warnings_of(spleen, 3, prompt="left upper quadrant lymphoid organ") == ""
+    displayed = Intent("anatomy", "right adrenal gland", "leftmost", "image")
+    assert "alone" not in warnings_of(displayed, 3, prompt="the leftmost adrenal gland")
+    assert "alone" not in warnings_of(adrenal, 3, prompt="the right one of the two adrenal glands")
     assert "The kidney is named" in warnings_of(largest, 3, prompt="the largest kidney")
     assert warnings_of(largest, 3, prompt="the largest kidney", found="left kidney") == ""
     assert warnings_of(largest, 3, prompt="the largest structure") == ""

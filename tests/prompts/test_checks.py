@@ -12,6 +12,7 @@ LIVER = Cell("anatomy", "liver", "lay")
 LEFTMOST = Cell("position", "leftmost", "lay")
 BOTTOM = Cell("position", "bottommost", "expert")
 LARGEST = Cell("size", "largest", "trainee")
+ABOVE = Cell("relation", "above pancreas", "trainee")
 
 
 def failed(text: str, cell: Cell, context: Context | None = None) -> str | None:
@@ -36,6 +37,12 @@ def failed(text: str, cell: Cell, context: Context | None = None) -> str | None:
         ("Outline the structure furthest down, with nothing beneath it.", BOTTOM),
         ("Could you outline the structure that takes up the most area here?", LARGEST),
         ("Which organ is bigger than all the others, and could you trace it?", LARGEST),
+        ("Outline nothing but the largest structure", LARGEST),
+        ("Skip the preamble, just outline the largest structure on this slice", LARGEST),
+        ("Generate one liver segmentation", LIVER),
+        ("this patient has one left kidney, outline it", KIDNEY),
+        ("One last thing: outline the structure just above the pancreas in the picture", ABOVE),
+        ("In this patient, outline the structure directly above the pancreas in the image", ABOVE),
     ],
 )
 def test_good_requests_pass(text: str, cell: Cell) -> None:

@@ -221,7 +221,7 @@ def test_texts_made_of_others_bring_no_copy_to_the_other_side() -> None:
 
 
 def test_a_patient_of_two_sources_is_on_one_side() -> None:
-    hashes = [f"{i:012x}" for i in range(40)]
+    hashes = [f"id-{i:012x}" for i in range(40)]
     patients = pd.DataFrame([(s, f"{s}/{h}") for s in "ab" for h in hashes], columns=["source", "patient"])
     for fold in (None, FoldParams(5, 2)):
         split = split_patients(patients, HALF, seed=1, fold=fold)
@@ -231,7 +231,14 @@ def test_a_patient_of_two_sources_is_on_one_side() -> None:
         pd.concat([patients, patients.tail(3).assign(source="c")]), HALF, seed=1, whole={"c": "test"}
     )
     assert {whole[patient] for patient in patients["patient"].tail(3)} == {"test"}
-    named = patients.assign(patient=patients["patient"].str.replace(r"/0{10}", "/case_", regex=True))
+    with pytest.raises(InputError, match="expected other patients than in the sources for training alone, found 3"):
+        split_patients(
+            pd.concat([patients, *(patients.tail(3).assign(source=s) for s in "cd")]),
+            HALF,
+            1,
+            {"c": "train", "d": "test"},
+        )
+    named = patients.assign(patient=patients["patient"].str.replace(r"/id-0{10}", "/case_", regex=True))
     split = split_patients(named, HALF, seed=1)
     assert any(split[f"a/case_{h[-2:]}"] != split[f"b/case_{h[-2:]}"] for h in hashes), "case_01 may be anybody"
 

@@ -88,12 +88,12 @@ def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], ro
 
 @cache
 def _hashed(tag: str) -> str:
-    """What stands for a PatientID or UID, which itself goes into no table: 12 hexadecimal digits.
+    """What stands for a PatientID or UID, which itself goes into no table: "id-" and 12 hexadecimal digits.
 
     scrypt (RFC 7914) takes some 10 ms, so that trying out all numbers that a hospital gives takes days, not seconds;
     and no more than that.
     """
-    return hashlib.scrypt(tag.strip().encode(), salt=b"FLanS", n=1 << 12, r=8, p=1, dklen=6).hex()
+    return f"id-{hashlib.scrypt(tag.strip().encode(), salt=b'FLanS', n=1 << 12, r=8, p=1, dklen=6).hex()}"
 
 
 def _study(image: SeriesInfo) -> str:

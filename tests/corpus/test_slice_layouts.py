@@ -14,10 +14,17 @@ from pydicom import Dataset
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
+from corpus.scans import adapters
 from corpus.scans.adapters import open_source, read_case
 from corpus.scans.volumes import Reject
 from tests.corpus.dicom_files import uid, write_rtstruct, write_seg, write_series
 from tests.corpus.miniature import DISPLAY, SHAPE, blocks, names, only, scan
+
+
+@pytest.fixture(autouse=True)
+def as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices as the layouts read them, before their pixels are made square (test_orientation.py)."""
+    monkeypatch.setattr(adapters, "square_pixels", lambda array, spacing, nearest=False: (array, spacing))
 
 
 def write_chaos(folder: Path, array: np.ndarray, downwards: bool = False, first: int = 0, modality: str = "CT") -> None:

@@ -71,7 +71,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trial = Trial(segmenter, data, read_prompts(segmenter, texts), protocol.evaluate, protocol.targets)
     cases = evaluate(trial).cases
     (folder / "evaluation").mkdir()
-    cases.to_parquet(folder / "evaluation/cases.parquet", index=False)
+    cases.assign(domain="in").to_parquet(folder / "evaluation/cases.parquet", index=False)
     return folder
 
 

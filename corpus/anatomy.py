@@ -72,14 +72,11 @@ class Mention:
 _DOUBTS = r"(?:sure|certain|quite|clear|only|confident|too|urgent|forget(?:ting)?|miss|know(?:ing)?)"
 """After "not": who isn't sure where something is wants to see it, and who is not to forget it has to draw it."""
 _NEGATED_BEFORE = re.compile(
-    rf"(?:\b(?:(?<!\bwhy )not(?!\s+{_DOUBTS}\b)|never(?!\s+{_DOUBTS}\b)|except|excluding|exclude|other than|"
-    r"apart from|rather than|instead of|nor|neither|don't (?:include|want|need|show|mark)|leav(?:e|ing) out|"
-    r"ignor(?:e|ing)|omit(?:ting)?|skip(?:ping)?)\b(?<!nothing except)(?<!nothing other than)(?<!nothing apart from)"
-    r"(?:(?!\b(?:but|please)\b|\s[-–—]\s|[–—])[^.;:,]){0,40}|"
-    r"\b(?:no(?!\s+(?:idea|clue|rush|hurry|problem|doubt|matter))|without|absent|denies|negative for|status post|s/p|"
-    r"removed|resected)\b"
-    r"(?:(?!\b(?:but|please|outline|contour|segment|mark|show|draw|trace|delineate|highlight)\b|\s[-–—]\s|[–—])"
-    r"[^.;:,]){0,40})$",
+    rf"\b(?:no(?!\s+(?:idea|clue|rush|hurry|problem|doubt|matter))|(?<!\bwhy )not(?!\s+{_DOUBTS}\b)|"
+    rf"never(?!\s+{_DOUBTS}\b)|without|absent|denies|negative for|status post|s/p|removed|resected|except|excluding|"
+    r"exclude|other than|apart from|rather than|instead of|nor|neither|don't (?:include|want|need|show|mark)|"
+    r"leav(?:e|ing) out|ignor(?:e|ing)|omit(?:ting)?|skip(?:ping)?)\b"
+    r"(?<!\bnothing except)(?<!\bnothing other than)(?<!\bnothing apart from)(?:(?!\b(?:but|please)\b)[^.;:,]){0,40}$",
     re.IGNORECASE,
 )
 REACH = 80
@@ -127,8 +124,8 @@ _NOT_OF_PICTURE = (
 )
 """After "kidney on the left": "of the picture" and "edge" speak of where it is shown, not of the patient's left."""
 _NO_SIDE = (
-    r"(?!right\s+(?:now|here|there|away|next|beside|behind|above|below|under|over|in|at|on)\b"
-    r"|left\s+(?:in|after|over|behind|there|here|to|by|standing|alone)\b)"
+    r"(?!right\s+(?:now|here|there|away|next\s+to|beside|behind|above|below|under)\b"
+    r"|left\s+(?:in\s+place|after|over|behind|there|here|standing|alone)\b)"
 )
 """After "kidney": "right now" is no side, and what is "left in place" remains."""
 _OWNER = r"(?:(?:the|my|his|her|your|their)\s+)?(?:patient's\s+)?"
@@ -151,7 +148,7 @@ def _sided(side: str, noun: str) -> Iterator[tuple[str, str]]:
     yield (
         noun,
         rf"(?i:\s+(?:on|at|of)\s+{_OWNER}{side}(?:[\s-]+hand)?(?:\s+side)?{_NOT_OF_PICTURE}"
-        rf"|,\s+(?:{short})\b|[\s_-]+\(?{_NO_SIDE}(?:{short})(?:\)|\b)(?!\s+(?:of|side)\b))",
+        rf"|,\s+{_NO_SIDE}(?:{short})\b|[\s_-]+\(?{_NO_SIDE}(?:{short})(?:\)|\b)(?!\s+(?:of|side)\b))",
     )
     if noun == "kidney":
         yield f"{side} renal", ""

@@ -61,12 +61,12 @@ def publish(answers: list[dict], place: Path, out: Path) -> None:
     """Put the answers that were written to `place` where they belong, and an earlier run's out of the way.
 
     Args:
-        answers: With the paths that the files will have, `mask` and `overlay`. Each gets the sha256 of its files, by
-            which the next run knows them.
+        answers: With the names of their files, `mask` and `overlay`, which become paths. Each gets the sha256 of its
+            files, by which the next run knows them.
     """
     for answer in answers:
-        names = [Path(answer[key]).name for key in ("mask", "overlay")]
-        answer["sha256"] = {name: file_sha256(place / name) for name in names}
+        answer["sha256"] = {answer[key]: file_sha256(place / answer[key]) for key in ("mask", "overlay")}
+        answer |= {key: str(out / answer[key]) for key in ("mask", "overlay")}
     earlier = _written(out)
     text = json.dumps(answers, indent=2, ensure_ascii=False) + "\n"
     (place / ANSWERS).write_text(text, encoding="utf-8")

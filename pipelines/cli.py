@@ -106,7 +106,7 @@ def understand(
 
     segmenter = Segmenter.from_pretrained(checkpoint)
     texts = _typed(prompts or []) or [line for line in re.split(r"\r?\n", _piped()) if line.strip()]
-    plain = not codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
+    ascii_only = not codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
     for start in range(0, len(texts), 256):
         request = segmenter.read(texts[start : start + 256])
         for text, understood in zip(request.prompts, request.understood, strict=True):
@@ -122,7 +122,7 @@ def understand(
                 "relation": intent.relation,
                 "confidence": round(understood.confidence, 4),
             }
-            sys.stdout.write(json.dumps(row, ensure_ascii=plain) + "\n")
+            sys.stdout.write(json.dumps(row, ensure_ascii=ascii_only) + "\n")
 
 
 @looking

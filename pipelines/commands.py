@@ -30,14 +30,11 @@ def register(app: typer.Typer, panel: str | None = None) -> Callable[[Callable[P
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
                 function(*args, **kwargs)
-            except InputError as error:
+            except (InputError, PermissionError) as error:
+                if isinstance(error, PermissionError):
+                    found = "expected to be let in, but this user may not read or write it"
+                    error = InputError(str(error.filename), found, "change its permissions, or name another place")
                 typer.secho(str(error), fg="red", err=True)
-                raise typer.Exit(1) from None
-            except PermissionError as error:
-                refused = InputError(
-                    str(error.filename), "this user may not read or write it", "change its permissions"
-                )
-                typer.secho(str(refused), fg="red", err=True)
                 raise typer.Exit(1) from None
 
         return run

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -18,25 +17,16 @@ from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti
 from corpus.scans.orientation import from_display, resized, square_pixels, to_display
 from corpus.scans.volumes import Reject
-from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation, Segmenter
 from model.judging import judge
 from model.testing.drawing import montage
+from pipelines import doubts
 from pipelines.answers import open_folder, publish, unfinished
 from pipelines.stage import console, progress
-from prompts.intent import PAIRS, pair_of
 from prompts.pictures import picture
-from prompts.wording.cues import names, unsided
-from prompts.wording.spelling import mend
 
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
-SURELY_THERE = 0.999
-"""On held-out phantoms a structure that a volume shows has a pixel that is surer; see README "Limits"."""
-_SIDE = re.compile(r"\b(?:left|right)(?!\s+(?:now|here|away)\b)", re.IGNORECASE)
-TWO_SIDED = ("lung", "seminal vesicles")
-"""Structures that lie on both sides, under one name."""
-UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 
 
 @dataclass(frozen=True)
@@ -96,10 +86,9 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
         raise InputError(path, str(error), fix) from None
     image, own = to_display(harmonised, grid.affine)
     square, spacing = square_pixels(image, own)
-    scan = Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, grid.mended)
-    if modality == "CT":
-        scan = replace(scan, mended=(*scan.mended, *done.split(", ")[1:]))  # after "HU"
-    return scan if spacing == own else replace(scan, pixels=(image.shape[1], image.shape[2]))
+    mended = (*grid.mended, done.removeprefix("HU, ")) if done.startswith("HU, ") else grid.mended
+    pixels = None if spacing == own else (image.shape[1], image.shape[2])
+    return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, mended, pixels)
 
 
 def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path, modality: str = "CT") -> list[dict]:
@@ -118,26 +107,27 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
         pose = segmenter.pose(scan.image, scan.spacing if whole_ct else None)
         result = segmenter.segment(scan.image, request, pose, advance)
     upside_down = whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
-    doubts = _doubts(result, scan, bool(upside_down))
+    of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, bool(upside_down))
     with unfinished(out) as place:
-        answers = [_write(i, scan, result, doubts, place) for i in range(len(prompts))]
+        answers = [_write(i, scan, result, place) for i in range(len(prompts))]
         for answer in answers:
-            answer |= {key: str(out / Path(answer[key]).name) for key in ("mask", "overlay")}
+            answer["warnings"] += of_scan
         open_folder(out, path, len(prompts))  # somebody may have been at work there, too
         publish(answers, place, out)
     console.print()
     return answers
 
 
-def _write(i: int, scan: Scan, result: Segmentation, doubts: list[str], out: Path) -> dict:
+def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
+    """Write the mask and the picture of an answer to a folder; what answers.json says of it."""
     mask, understood = result.masks[i], result.request.understood[i]
     z, y, x = scan.spacing
     if scan.affine is None:
-        path = out / f"mask_{i + 1}.png"
+        path = place / f"mask_{i + 1}.png"
         Image.fromarray(mask[0].astype(np.uint8) * 255).save(path)
         size = f"{int(mask.sum())} pixels"
     else:
-        path = out / f"mask_{i + 1}.nii.gz"
+        path = place / f"mask_{i + 1}.nii.gz"
         nib.save(_nifti(mask, scan), path)
         size = f"{mask.sum() * z * y * x / 1000:.1f} ml"
     drawn = (
@@ -145,7 +135,7 @@ def _write(i: int, scan: Scan, result: Segmentation, doubts: list[str], out: Pat
         if len(mask) == 1
         else montage(scan.image, mask, (y, x), PICTURE_PX)
     )
-    drawn.save(out / f"overlay_{i + 1}.png")
+    drawn.save(place / f"overlay_{i + 1}.png")
     return {
         "prompt": result.request.prompts[i],
         "kind": understood.intent.kind,
@@ -157,9 +147,9 @@ def _write(i: int, scan: Scan, result: Segmentation, doubts: list[str], out: Pat
         "confidence": round(understood.confidence, 4),
         "surest_pixel": round(float(result.surest[i]), 4),
         "size": size,
-        "mask": str(path),
-        "overlay": str(out / f"overlay_{i + 1}.png"),
-        "warnings": [*_warnings(i, mask, result), *doubts],
+        "mask": path.name,
+        "overlay": f"overlay_{i + 1}.png",
+        "warnings": doubts.of_answer(i, result),
     }
 
 
@@ -178,53 +168,3 @@ def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
             if code:
                 getattr(image, f"set_{name}")(matrix, int(code))
     return image
-
-
-def _warnings(i: int, mask: np.ndarray, result: Segmentation) -> list[str]:
-    """What to doubt of one answer."""
-    warnings = []
-    understood, text = result.request.understood[i], mend(result.request.prompts[i])
-    if understood.intent.kind == "none":
-        warnings.append("This doesn't read as a request for a structure, so the mask is empty.")
-    elif not mask.any():
-        warnings.append("The structure was not found, so the mask is empty.")
-    elif len(mask) > 1 and result.surest[i] < SURELY_THERE:
-        warnings.append(f"It may not be there: no pixel is surer than {result.surest[i]:.1%}.")
-    if understood.confidence < 0.5:
-        warnings.append("The model is not sure what was asked for.")
-    if len(mask) > 1 and (understood.intent.attribute or understood.intent.relation) in UP_AND_DOWN:
-        warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
-    organ = str(understood.intent.organ)
-    named = [mention for mention in names(text).all if not mention.negated]
-    by_name = understood.intent.kind == "anatomy" and not (understood.intent.attribute or understood.intent.negated)
-    sides = {side.lower() for side in _SIDE.findall(text)}
-    pair = unsided(text) if by_name and len(sides) != 1 else None
-    if pair and (PAIRS.get(organ) == pair or all(mention.organ != organ for mention in named)):
-        warnings.append(f"This is the {organ} alone: ask for the left and the right {pair} one by one.")
-    if by_name and organ in TWO_SIDED and len(sides) == 1:
-        warnings.append(f"Its sides aren't told apart: this is all of the {organ}.")
-    if understood.intent.kind == "anatomy" and understood.intent.attribute and result.organs[i]:
-        side = understood.intent.attribute.removesuffix("most")
-        warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {result.organs[i]}.")
-    if understood.intent.kind in ("position", "size") and named and result.organs[i]:
-        asked = {name for m in named for name in (m.organ, *(pair_of(m.organ) or ()))}
-        if result.organs[i] not in asked:
-            warnings.append(f"The {named[0].organ} is named, but this is the one asked for among all structures.")
-    return warnings
-
-
-def _doubts(result: Segmentation, scan: Scan, upside_down: bool) -> list[str]:
-    """What to doubt of the scan, whatever was asked."""
-    warnings = [f"The scan was mended: {note}." for note in scan.mended]
-    element = int(result.pose.element)
-    if upside_down:
-        warnings.append("The pixels contradict the header: the slices seem to run from head to feet.")
-    if not bool(result.pose.sure):
-        warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")
-    elif element != IDENTITY and scan.affine is not None:
-        warnings.append(
-            f"The pixels contradict the header: the scan looks turned or mirrored ({NAMES[element]} brings it upright)."
-        )
-    if degrees := round(float(result.pose.degrees)):
-        warnings.append(f"The patient lies askew: turned by {degrees} degrees counter-clockwise to be segmented.")
-    return warnings

@@ -143,9 +143,10 @@ def run(
 
 def _code() -> dict[str, str]:
     """What the modules that the stage has imported hash to: an unfinished run doesn't go on with other code."""
-    loaded = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    specs = filter(None, (getattr(module, "__spec__", None) for module in list(sys.modules.values())))
+    files = {spec.name: spec.origin for spec in specs}  # the stage itself is loaded as __main__
     return {
-        name: file_sha256(Path(file)) for name, file in sorted(loaded.items()) if file and name.split(".")[0] in ROOMS
+        name: file_sha256(Path(file)) for name, file in sorted(files.items()) if file and name.split(".")[0] in ROOMS
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from types import MappingProxyType
@@ -12,10 +11,10 @@ import pandas as pd
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
+from corpus.scans.volumes import HASHED
 from prompts.duplicates import copies
 
 SPLITS = ("train", "val", "test")
-_HASHED = re.compile(r"[^/]+/(id-[0-9a-f]{12})")
 UNUSED = "unused"
 """Where `LimitParams` puts what it keeps from training."""
 
@@ -71,8 +70,8 @@ def _shuffled(names: Iterable[str], seed: int) -> list[str]:
 
 def _person(patient: str) -> str | None:
     """What tells a patient in any source: a hash of a PatientID. A name that a data set gives may be anybody's."""
-    found = _HASHED.fullmatch(patient)
-    return found[1] if found else None
+    name = patient.partition("/")[2]
+    return name if name.startswith(HASHED) else None
 
 
 def _deal(names: list[str], params: SplitParams) -> dict[str, str]:
@@ -119,8 +118,8 @@ def split_patients(
             if both := [person for person, split in here.items() if people.get(person, split) != split]:
                 raise InputError(
                     f"source {source}",
-                    f"expected other patients than in the sources for training alone, found {len(both)} of them",
-                    "take those scans out, or move the source to the other of dataset.out_of_domain and training_only",
+                    f"expected nobody of both dataset.out_of_domain and dataset.training_only, found {len(both)}",
+                    "take these patients' scans out of one of the sources",
                 )
             people |= here
             continue

@@ -12,6 +12,10 @@ SMALLEST_MM, LARGEST_MM = 0.01, 100.0
 """Voxels beyond these sizes are a mistake in a header."""
 
 
+HASHED = "id-"
+"""What a patient's name begins with that is a hash of the person's id, and so the same in every source."""
+
+
 class Reject(Exception):
     """One volume that can't be used; its message is the reason in the rejects table."""
 

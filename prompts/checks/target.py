@@ -67,15 +67,15 @@ def _whole(text: str, cell: Cell, context: Context) -> str | None:
     if match := pattern("lesion_asked").search(without(text, mentions_in(text), "it").lower()):
         return f"asks for a part of it or for what lies in it: {match.group()!r}"
     plain = text.lower()
-    for mention in mentions_in(text):
-        if mention.organ == organ and (match := pattern("not_it").search(plain[: mention.start])):
-            return f"asks for what isn't all of it: {match.group() + plain[mention.start : mention.end]!r}"
-        of_two = mention.organ in _ON_BOTH_SIDES and pattern("one_of_two").search(plain[: mention.start])
-        if mention.organ == organ and of_two and not pattern("product_after").match(plain[mention.end :]):
-            return f"asks for one of two: {of_two.group() + plain[mention.start : mention.end]!r}"
-        match = pattern("part_after").match(plain[mention.end :]) if mention.organ == organ else None
-        if match and pattern("direct").search(plain[: mention.start]):
-            return f"asks for a part of it: {plain[mention.start : mention.end + match.end()]!r}"
+    for mention in (m for m in mentions_in(text) if m.organ == organ):
+        before, named, after = plain[: mention.start], plain[mention.start : mention.end], plain[mention.end :]
+        if match := pattern("not_it").search(before):
+            return f"asks for what isn't all of it: {match.group() + named!r}"
+        alone = organ in _ON_BOTH_SIDES and pattern("one_of_two").search(before)
+        if alone and not pattern("product_after").match(after):
+            return f"asks for one of two: {alone.group() + named!r}"
+        if (match := pattern("part_after").match(after)) and pattern("direct").search(before):
+            return f"asks for a part of it: {named + match.group()!r}"
     return None
 
 
@@ -93,7 +93,7 @@ def _attribute(text: str, cell: Cell, context: Context) -> str | None:
         plain = without(text, mentions_in(text)).lower()
         if match := pattern("converse").search(without(text, mentions_in(text), "it").lower()):
             return f"asks for the neighbor's neighbor: {match.group()!r}"
-        if match := pattern("patients").search(plain) or pattern("not_nearest").search(plain):
+        if match := pattern("body_side").search(plain) or pattern("not_nearest").search(plain):
             return f"asks for another than the nearest in the picture: {match.group()!r}"
         return next((f"claims {name!r} of an organ" for name in claim_patterns() if name in plain), None)
     if wanted is None:

@@ -51,6 +51,9 @@ def test_every_phrase_of_an_organ_names_that_organ_alone() -> None:
         ("the kidney left in place after surgery", ["kidney"]),
         ("kidney right", ["right kidney"]),
         ("kidney (left)", ["left kidney"]),
+        ("Kidney left in axial view, outline", ["left kidney"]),
+        ("Contour kidney right on this slice", ["right kidney"]),
+        ("outline the kidney, right now", ["kidney"]),
     ],
 )
 def test_named_organs(text: str, organs: list[str]) -> None:
@@ -78,6 +81,9 @@ def test_named_organs(text: str, organs: list[str]) -> None:
         ("status post splenectomy please contour the liver", False),
         ("do not outline the liver", True),
         ("never the liver", True),
+        ("No trace of the gallbladder.", True),
+        ("No contour abnormality of the liver", True),
+        ("no need to outline the spleen", True),
     ],
 )
 def test_negation(text: str, negated: bool) -> None:

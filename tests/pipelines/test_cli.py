@@ -95,7 +95,7 @@ def test_a_file_that_may_not_be_written_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pipelines.summary.show", refuse)
     result = CliRunner().invoke(app, ["summary"])
     assert result.exit_code == 1
-    assert "report/compare/compare.csv: this user may not read or write it" in result.stderr
+    assert "report/compare/compare.csv: expected to be let in, but this user may not read or write it" in result.stderr
 
 
 def test_a_source_is_named_or_told_by_its_folder() -> None:

@@ -18,9 +18,10 @@ from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from model.intent_head import Understanding
+from pipelines import doubts
 from pipelines.answers import open_folder, publish, unfinished
 from pipelines.cli import app
-from pipelines.segment import Scan, _doubts, _nifti, _warnings, read_scan
+from pipelines.segment import Scan, _nifti, read_scan
 from pipelines.stage import make_folder
 from prompts.intent import Intent
 from tests.corpus.dicom_files import write_series
@@ -91,7 +92,7 @@ def answered(out: Path, prompts: int = 1) -> None:
     with unfinished(out) as place:
         for name in (name for pair in names for name in pair):
             (place / name).write_text(name)
-        publish([{"mask": str(out / mask), "overlay": str(out / overlay)} for mask, overlay in names], place, out)
+        publish([{"mask": mask, "overlay": overlay} for mask, overlay in names], place, out)
 
 
 def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
@@ -190,16 +191,25 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def warnings_of(
-    intent: Intent, slices: int, surest: float = 1.0, pose: Pose | None = None, found: str = "liver", prompt: str = ""
+    intent: Intent,
+    slices: int,
+    surest: float = 1.0,
+    pose: Pose | None = None,
+    found: str = "liver",
+    prompt: str = "",
+    upside_down: bool = False,
 ) -> str:
     mask = np.ones((slices, 4, 4), bool)
     request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,))
     result = SimpleNamespace(
-        request=request, pose=pose or known_pose(IDENTITY), surest=np.array([surest]), organs=(found,)
+        masks=mask[None],
+        request=request,
+        pose=pose or known_pose(IDENTITY),
+        surest=np.array([surest]),
+        organs=(found,),
     )
-    scan = Scan(np.zeros(mask.shape, np.int16), (1.0, 1.0, 1.0), affine=LPS)
     answer = cast(Segmentation, result)
-    return " ".join([*_warnings(0, mask, answer), *_doubts(answer, scan, upside_down=False)])
+    return " ".join([*doubts.of_answer(0, answer), *doubts.of_scan(answer, (), True, upside_down)])
 
 
 def test_what_a_user_should_doubt_is_said() -> None:
@@ -213,8 +223,8 @@ def test_what_a_user_should_doubt_is_said() -> None:
         shown, 3, found="right kidney"
     )
     adrenal = Intent("anatomy", "right adrenal gland", None, "patient")
-    assert "This is the right adrenal gland alone" in warnings_of(adrenal, 3, prompt="both adrenel glands")
-    assert "ask for the left and the right adrenal gland" in warnings_of(liver, 3, prompt="both adrenals")
+    for intent in (adrenal, liver, Intent("none")):
+        assert "One adrenal gland can be asked for at a time" in warnings_of(intent, 3, prompt="both adrenel glands")
     assert warnings_of(liver, 3, prompt="the liver, which pushes the adrenal down") == ""
     assert warnings_of(adrenal, 3, prompt="the right adrenal gland") == ""
     lung, largest = Intent("anatomy", "lung", None, "patient"), Intent("size", None, "largest", "image")
@@ -225,8 +235,8 @@ def test_what_a_user_should_doubt_is_said() -> None:
     spleen = Intent("anatomy", "spleen", None, "patient")
     assert warnings_of(spleen, 3, prompt="left upper quadrant lymphoid organ") == ""
     displayed = Intent("anatomy", "right adrenal gland", "leftmost", "image")
-    assert "alone" not in warnings_of(displayed, 3, prompt="the leftmost adrenal gland")
-    assert "alone" not in warnings_of(adrenal, 3, prompt="the right one of the two adrenal glands")
+    assert "at a time" not in warnings_of(displayed, 3, prompt="the leftmost adrenal gland")
+    assert "at a time" not in warnings_of(adrenal, 3, prompt="the right one of the two adrenal glands")
     assert "The kidney is named" in warnings_of(largest, 3, prompt="the largest kidney")
     assert warnings_of(largest, 3, prompt="the largest kidney", found="left kidney") == ""
     assert warnings_of(largest, 3, prompt="the largest structure") == ""
@@ -234,3 +244,4 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
     assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))
     assert "Pose unsure" in warnings_of(liver, 3, pose=known_pose(IDENTITY, sure=False))
+    assert "from head to feet" in warnings_of(liver, 3, upside_down=True)

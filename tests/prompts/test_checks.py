@@ -41,6 +41,8 @@ def failed(text: str, cell: Cell, context: Context | None = None) -> str | None:
         ("Skip the preamble, just outline the largest structure on this slice", LARGEST),
         ("Generate one liver segmentation", LIVER),
         ("this patient has one left kidney, outline it", KIDNEY),
+        ("One last thing: outline the structure just above the pancreas in the picture", ABOVE),
+        ("A second opinion on the cyst is due; outline the structure directly above the pancreas", ABOVE),
         ("In this patient, outline the structure directly above the pancreas in the image", ABOVE),
     ],
 )

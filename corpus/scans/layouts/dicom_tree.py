@@ -22,7 +22,7 @@ from corpus.scans.dicom import DICOM_ENDING, SeriesInfo, read_series, series_and
 from corpus.scans.dicom_labels import read_rtstruct, read_seg
 from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
 from corpus.scans.layouts.labels import StructureNames, gather
-from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
+from corpus.scans.volumes import HASHED, Case, Grid, LabelMap, Reject, Source
 
 KINDS = ("SEG", "RTSTRUCT")
 
@@ -88,12 +88,12 @@ def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], ro
 
 @cache
 def _hashed(tag: str) -> str:
-    """What stands for a PatientID or UID, which itself goes into no table: "id-" and 12 hexadecimal digits.
+    """What stands for a PatientID or UID, which itself goes into no table: `HASHED` and 12 hexadecimal digits.
 
     scrypt (RFC 7914) takes some 10 ms, so that trying out all numbers that a hospital gives takes days, not seconds;
     and no more than that.
     """
-    return f"id-{hashlib.scrypt(tag.strip().encode(), salt=b'FLanS', n=1 << 12, r=8, p=1, dklen=6).hex()}"
+    return HASHED + hashlib.scrypt(tag.strip().encode(), salt=b"FLanS", n=1 << 12, r=8, p=1, dklen=6).hex()
 
 
 def _study(image: SeriesInfo) -> str:

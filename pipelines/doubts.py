@@ -1,0 +1,85 @@
+"""What a user should doubt of `flans segment`'s answers."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from model.groups import IDENTITY, NAMES
+from model.inference import Segmentation
+from prompts.intent import PAIRS, Intent, pair_of
+from prompts.wording.cues import names, unsided
+from prompts.wording.spelling import mend
+
+SURELY_THERE = 0.999
+"""On held-out phantoms a structure that a volume shows has a pixel that is surer; see README "Limits"."""
+UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
+TWO_SIDED = ("lung", "seminal vesicles")
+"""Structures that lie on both sides, under one name."""
+_SIDE = re.compile(r"\b(?:left|right)(?!\s+(?:now|here|away)\b)", re.IGNORECASE)
+
+
+def of_answer(i: int, result: Segmentation) -> list[str]:
+    """What to doubt of the answer to prompt `i`."""
+    understood = result.request.understood[i]
+    warnings = _of_mask(result.masks[i], understood.intent, float(result.surest[i]))
+    if understood.confidence < 0.5:
+        warnings.append("The model is not sure what was asked for.")
+    return warnings + _of_reading(mend(result.request.prompts[i]), understood.intent, result.organs[i])
+
+
+def _of_mask(mask: np.ndarray, intent: Intent, surest: float) -> list[str]:
+    warnings = []
+    if intent.kind == "none":
+        warnings.append("This doesn't read as a request for a structure, so the mask is empty.")
+    elif not mask.any():
+        warnings.append("The structure was not found, so the mask is empty.")
+    elif len(mask) > 1 and surest < SURELY_THERE:
+        warnings.append(f"It may not be there: no pixel is surer than {surest:.1%}.")
+    if len(mask) > 1 and (intent.attribute or intent.relation) in UP_AND_DOWN:
+        warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
+    return warnings
+
+
+def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
+    """Where a text says what the model can't tell, or says it of another structure than the one that was found."""
+    warnings = []
+    named = [mention.organ for mention in names(text).all if not mention.negated]
+    sides = {side.lower() for side in _SIDE.findall(text)}
+    plainly = intent.kind in ("anatomy", "none") and not (intent.attribute or intent.negated)
+    pair = unsided(text) if plainly and len(sides) != 1 else None
+    if pair and (PAIRS.get(str(intent.organ)) == pair or intent.organ not in named):
+        warnings.append(f"One {pair} can be asked for at a time: ask for the left and the right one.")
+    if plainly and intent.organ in TWO_SIDED and len(sides) == 1:
+        warnings.append(f"Its sides aren't told apart: this is all of the {intent.organ}.")
+    if intent.kind == "anatomy" and intent.attribute and found:
+        side = intent.attribute.removesuffix("most")
+        warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {found}.")
+    meant = {name for organ in named for name in (organ, *(pair_of(organ) or ()))}
+    if intent.kind in ("position", "size") and meant and found and found not in meant:
+        warnings.append(f"The {named[0]} is named, but this is the one asked for among all structures.")
+    return warnings
+
+
+def of_scan(result: Segmentation, mended: tuple[str, ...], header: bool, upside_down: bool) -> list[str]:
+    """What to doubt of the scan, whatever was asked.
+
+    Args:
+        mended: What was put right in its files.
+        header: Whether it has one that says how it lies.
+        upside_down: Whether its slices seem to run from head to feet.
+    """
+    warnings = [f"The scan was mended: {note}." for note in mended]
+    element = int(result.pose.element)
+    if upside_down:
+        warnings.append("The pixels contradict the header: the slices seem to run from head to feet.")
+    if not bool(result.pose.sure):
+        warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")
+    elif element != IDENTITY and header:
+        warnings.append(
+            f"The pixels contradict the header: the scan looks turned or mirrored ({NAMES[element]} brings it upright)."
+        )
+    if degrees := round(float(result.pose.degrees)):
+        warnings.append(f"The patient lies askew: turned by {degrees} degrees counter-clockwise to be segmented.")
+    return warnings

@@ -81,8 +81,8 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
     try:
         harmonised, done = harmonise(grid.array, modality, path.name)
     except Reject as error:
-        ct = "give the scan itself, not a mask or label map; if it is an MR scan, add --modality MR"
-        fix = ct if "expected HU" in str(error) and not path.is_dir() else fix
+        if modality == "CT" and not path.is_dir() and np.isfinite(grid.array).all():
+            fix = "give the scan itself, not a mask or label map; if it is an MR scan, add --modality MR"
         raise InputError(path, str(error), fix) from None
     image, own = to_display(harmonised, grid.affine)
     square, spacing = square_pixels(image, own)
@@ -96,6 +96,9 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
 
     Returns:
         One dictionary a prompt: what was understood, where the files are, and warnings.
+
+    Raises:
+        InputError: The checkpoint or the scan can't be read, or answers can't go to `out`; see `open_folder`.
     """
     segmenter = Segmenter.from_pretrained(checkpoint)
     params = segmenter.model.params

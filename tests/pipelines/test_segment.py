@@ -172,6 +172,14 @@ def test_an_mr_scan_is_told_what_it_lacks(tmp_path: Path) -> None:
         read_scan(tmp_path / "mr.nii", 40, 400)
 
 
+def test_a_scan_with_a_hole_is_not_taken_for_mr(tmp_path: Path) -> None:
+    holed = ARRAY.astype(np.float32)
+    holed[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(holed, LPS), tmp_path / "nan.nii")
+    with pytest.raises(InputError, match=r"1 voxels are NaN.*\n.*give a volume"):
+        read_scan(tmp_path / "nan.nii", 40, 400)
+
+
 def test_a_header_with_an_unknown_unit_is_read_and_kept(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(ARRAY, LPS), tmp_path / "a.nii")
     content = bytearray((tmp_path / "a.nii").read_bytes())

@@ -147,9 +147,8 @@ def _is_surname(word: re.Match[str], before: list[re.Match[str]], announcement: 
     if announcement and not given and (announcement.title or before):
         return not before or lowered not in WORDS["names_too"]  # "Dr. He", but "Dr. X. He went home"
     if not before:
-        return bool(announcement and announcement.several) and (
-            ends_alike or bool(_given_after(text, word.end(), set()))
-        )
+        beside = _THEN.match(text, word.end()) or _given_after(text, word.end(), set())
+        return bool(announcement and announcement.several) and bool(ends_alike or beside)
     if _THEN.match(text, word.end()):
         return True
     # "Dr. Grace White", but "Dr. Young Free air ..." and "GRACE SMALL BOWEL ..."

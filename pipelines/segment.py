@@ -85,7 +85,10 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
             fix = "give the scan itself, not a mask or label map; if it is an MR scan, add --modality MR"
         raise InputError(path, str(error), fix) from None
     image, own = to_display(harmonised, grid.affine)
-    square, spacing = square_pixels(image, own)
+    try:
+        square, spacing = square_pixels(image, own)
+    except Reject as error:
+        raise InputError(path, str(error), "correct the voxel sizes in its header") from None
     mended = (*grid.mended, done.removeprefix("HU, ")) if done.startswith("HU, ") else grid.mended
     pixels = None if spacing == own else (image.shape[1], image.shape[2])
     return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, mended, pixels)

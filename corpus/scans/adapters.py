@@ -5,6 +5,7 @@ A dataset is one YAML in `datasets/`: `layout` names one of LAYOUTS, and the oth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -73,16 +74,18 @@ def open_source(adapter: str, root: Path) -> Source:
     if not root.is_dir():
         raise InputError(root.absolute(), "expected the source's folder, found none", MISSING_SOURCE_FIX)
     source = load_layout(ADAPTERS[adapter]).open(root)
-    seen: dict[str, Case] = {}
-    for case in source.cases:
-        other = seen.setdefault(case.volume, case)
-        if other is not case:
-            raise InputError(
-                root,
-                f"expected one scan for each name, but {other.image} and {case.image} are both {case.volume!r}",
-                "rename one, or tell them apart by `volume` in the dataset's YAML",
-            )
-    return source
+    return replace(source, cases=[_with_a_name(case) for case in source.cases])
+
+
+def _with_a_name(case: Case) -> Case:
+    """The case; where a name isn't UTF-8, which no table can hold, it is of no use, and spelt in other characters."""
+    told = (case.volume, case.patient, str(case.image), str(case.label))
+    spelt = tuple(text.encode(errors="backslashreplace").decode() for text in told)
+    if spelt == told:
+        return case
+    volume, patient, image, label = spelt
+    problem = "expected a file name in UTF-8; rename it, with `convmv -f latin1 -t utf-8` for instance"
+    return replace(case, volume=volume, patient=patient, image=Path(image), label=Path(label), problem=problem)
 
 
 def read_case(case: Case, source: Source) -> Volume:
@@ -120,5 +123,5 @@ def _read(case: Case, source: Source) -> Volume:
         case.modality,
         axis_codes(grid.affine),
         intensity,
-        grid.mended + ((resampled,) if resampled else ()),
+        grid.mended + labels.mended + ((resampled,) if resampled else ()),
     )

@@ -20,6 +20,7 @@ from pydicom import Dataset
 from pydicom import uid as uids
 from pydicom.pixels import get_decoder
 
+from corpus.errors import InputError
 from corpus.scans.dicom_planes import Plane, group, planes
 from corpus.scans.intensity import AIR_HU
 from corpus.scans.tilt import straighten
@@ -81,8 +82,27 @@ class _Slice:
     """Along the slices' normal."""
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _files(root: Path) -> list[Path]:
+    """All files under a folder that aren't hidden, those behind links to folders and links to nowhere among them.
+
+    Raises:
+        InputError: A folder can't be looked into.
+    """
+
+    def stop(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            found = f"expected a folder to look into, but {error.strerror}"
+            raise InputError(error.filename, found, "correct its permissions")
+
+    files, seen = [], set[str]()
+    for folder, inner, names in os.walk(root, followlinks=True, onerror=stop):
+        if (real := os.path.realpath(folder)) in seen:  # a link to a folder above it
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(files)
 
 
 def series_in(root: Path) -> list[SeriesInfo]:
@@ -95,10 +115,11 @@ def series_and_damaged(root: Path) -> tuple[list[SeriesInfo], list[Path]]:
     """`series_in`, and the files that are named as DICOM is and can't be read."""
     found: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
     damaged = []
-    for path in sorted(p for p in root.rglob("*") if p.is_file() and not _hidden(p.relative_to(root))):
+    for path in _files(root):
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=SERIES_TAGS)
             key = str(header.get("PatientID", "")), str(header.SeriesInstanceUID)
+            header.get("ReferencedFrameOfReferenceSequence")  # decoded here: a torn one raises
         except Exception:  # pydicom raises many kinds
             if DICOM_ENDING.search(path.name):
                 damaged.append(path)
@@ -204,7 +225,7 @@ def _values(slices: list[_Slice], modality: str, mended: list[str]) -> list[np.n
             if s.file not in files:
                 files[s.file] = _decoded(s.file, s.header)
             values.append(_rescaled(s, files[s.file][s.frame], modality, ignored))
-        except Reject:
+        except (Reject, MemoryError):
             raise
         except Exception as error:  # torn pixels, or a header that doesn't describe them
             reason = f"{type(error).__name__}: {error}"

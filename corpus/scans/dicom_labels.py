@@ -26,7 +26,7 @@ SAME_PLANE_MM = 0.01
 """Contours no further apart than this, for which the rounding of their text allows, are drawn on one plane."""
 
 
-def read_seg(path: Path, grid: Grid) -> dict[str, np.ndarray]:
+def read_seg(path: Path, grid: Grid, note: Callable[[str], object] = lambda text: None) -> dict[str, np.ndarray]:
     """The segments of a DICOM SEG (binary, fractional over one half, or label map) on an image's grid.
 
     Args:
@@ -50,18 +50,22 @@ def read_seg(path: Path, grid: Grid) -> dict[str, np.ndarray]:
         is_map = dataset.SegmentationType == "LABELMAP"
         numbers = [_segments_of(dataset, i, values if is_map else None) for i, values in enumerate(frames)]
         masks = {name: np.zeros(grid.array.shape, bool) for name in names.values()}
+    except MemoryError:
+        raise
     except Exception as error:  # torn pixels, a missing decoder, or a header that doesn't describe them
         raise Reject(f"{path.name}: the segments can't be read ({type(error).__name__}: {error})") from None
-    drawn = placed = False
+    drawn = placed = 0
     for values, plane, present in zip(frames, where, numbers, strict=True):
         for number in present:
             if number not in names:
                 raise Reject(f"{path.name}: segment {number} has no description")
             mask = values == number if is_map else values > half
-            drawn |= bool(mask.any())
-            placed |= _place(mask, plane, grid, masks[names[number]], path)
+            drawn += bool(mask.any())
+            placed += _place(mask, plane, grid, masks[names[number]], path)
     if drawn and not placed:
         raise Reject(f"{path.name}: no segment lies on the scan")
+    if placed < drawn:
+        note(f"{drawn - placed} of {drawn} drawn frames lie beyond the scan's slices and are left out")
     return masks
 
 
@@ -141,7 +145,12 @@ def _in_voxels(vectors: np.ndarray, affine: np.ndarray, points: int) -> np.ndarr
     return np.round(moved @ np.linalg.inv(affine[:3, :3]).T, 6)
 
 
-def read_rtstruct(path: Path, grid: Grid, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, np.ndarray]:
+def read_rtstruct(
+    path: Path,
+    grid: Grid,
+    wanted: Callable[[str], bool] = lambda name: True,
+    note: Callable[[str], object] = lambda text: None,
+) -> dict[str, np.ndarray]:
     """The closed planar contours of an RTSTRUCT on an image's grid.
 
     A voxel is inside if its centre is. Contours of a plane are combined by XOR, so that inner ones are holes. They may
@@ -178,6 +187,8 @@ def read_rtstruct(path: Path, grid: Grid, wanted: Callable[[str], bool] = lambda
         if any(np.ptp(places[:, 2]) > 0.5 for places in placed):
             raise Reject(f"{path.name}: a contour of {name} isn't parallel to the slices")
         heights = np.round([places[:, 2].mean() for places in placed], 6)
+        if off := int(((heights < -OFF_SLICE) | (heights > grid.array.shape[2] - 1 + OFF_SLICE)).sum()):
+            note(f"{off} of {len(heights)} contours of {name} lie beyond the scan's slices and are left out")
         for k, shown in _contours_of_slices(heights, grid, f"{path.name}: {name}").items():
             masks[name][:, :, k] |= fill([placed[i][:, :2] for i in shown], grid.array.shape[:2])
     if looked_at and not any(mask.any() for mask in masks.values()):

@@ -44,6 +44,8 @@ def read_nifti(path: Path) -> Grid:
     affine = _affine(image, path.name, mended)
     try:
         array = np.asanyarray(image.dataobj).reshape(shape)
+    except MemoryError:
+        raise
     except Exception as error:  # a torn file: zlib, EOF, OS and value errors
         raise Reject(f"{path.name}: the voxels can't be read ({type(error).__name__}: {error})") from None
     return Grid(array, affine, tuple(mended))

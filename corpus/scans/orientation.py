@@ -11,6 +11,8 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from scipy import ndimage
 
+from corpus.scans.volumes import OBLONGEST, Reject
+
 DISPLAY_AXES = ("L", "P", "S")
 SQUARE = 0.01
 """Pixels whose sides differ by no more than this share are square."""
@@ -60,8 +62,13 @@ def square_pixels(
 
     Returns:
         The array and its spacing: as they were, unless the sides differ by more than `SQUARE`.
+
+    Raises:
+        Reject: A pixel is so oblong that its header must be wrong; as squares the slices might fill the memory.
     """
     z, y, x = spacing
+    if not 1 / OBLONGEST <= y / x <= OBLONGEST:
+        raise Reject(f"pixels of {y:g} x {x:g} mm can't be right")
     if abs(y / x - 1) <= SQUARE:
         return array, spacing
     side, (_, height, width) = min(y, x), array.shape

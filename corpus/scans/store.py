@@ -15,6 +15,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 import blosc2
 import numpy as np
@@ -67,6 +68,8 @@ class ShardWriter:
     def __init__(self, directory: Path, number: int) -> None:
         self.directory, self.number = directory, number
         self._arrays: dict[str, tuple[blosc2.NDArray, blosc2.NDArray]] = {}
+        # A name of its own: on a cluster the task of a killed ingest goes on beside the one that takes its place.
+        self._ending = f".{uuid4().hex}.partial"
 
     def append(self, image: np.ndarray, label: np.ndarray) -> tuple[str, int]:
         """Write `[N, H, W]` slices; returns the shard's name and the first slice's row."""
@@ -83,8 +86,7 @@ class ShardWriter:
 
     def _create(self, name: str, kind: str, like: np.ndarray) -> blosc2.NDArray:
         shape = (1, *like.shape[1:])
-        path = self.directory / f"{name}.{kind}.b2nd.partial"
-        path.unlink(missing_ok=True)
+        path = self.directory / f"{name}.{kind}.b2nd{self._ending}"
         # The shuffle groups a number's bytes. Of one-byte ids it makes nothing better, and reading 10 times slower.
         shuffle = blosc2.Filter.SHUFFLE if like.dtype.itemsize > 1 else blosc2.Filter.NOFILTER
         return blosc2.empty(
@@ -102,8 +104,8 @@ class ShardWriter:
     def close(self) -> None:
         """Give every file its final name."""
         self._arrays.clear()
-        for path in sorted(self.directory.glob(f"{self.number:03d}-*.partial")):
-            path.replace(path.with_suffix(""))
+        for path in sorted(self.directory.glob(f"{self.number:03d}-*{self._ending}")):
+            path.replace(path.with_name(path.name.removesuffix(self._ending)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,12 @@ class SliceStore:
 
 
 def _slice(path: str, row: int) -> np.ndarray:
-    array, shape, dtype = _opened(path)
+    try:
+        about = Path(path).stat()
+    except FileNotFoundError:
+        found = "expected a shard of slices, found none"
+        raise InputError(path, found, "run `dvc repro` (stage ingest) for the cohort that params.yaml names") from None
+    array, shape, dtype = _opened(path, about.st_ino, about.st_mtime_ns)
     out = np.empty(shape, dtype)
     # A slice is a chunk: indexing the array would look for others, and take longer.
     array.schunk.decompress_chunk(int(row), dst=out)
@@ -150,15 +157,9 @@ def _slice(path: str, row: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def _opened(path: str) -> tuple[blosc2.NDArray, tuple[int, int], np.dtype]:
-    """A shard's array, and its slices' shape and dtype: asking the array for them each time takes longer.
-
-    Raises:
-        InputError: There is no such shard, though a slice table names it.
-    """
-    if not Path(path).is_file():
-        found = "expected a shard of slices, found none"
-        raise InputError(path, found, "run `dvc repro` (stage ingest) for the cohort that params.yaml names")
+def _opened(path: str, inode: int, changed_ns: int) -> tuple[blosc2.NDArray, tuple[int, int], np.dtype]:
+    """A shard's array, and its slices' shape and dtype: asking the array for them each time takes longer. A shard that
+    a later ingest put in its place is another file: a cluster's workers outlive a stage."""
     # One thread, said outright: by default every open file has a pool of as many threads as the CPU has cores.
     array = blosc2.open(path, mode="r", mmap_mode="r", dparams={"nthreads": 1})
     return array, array.shape[1:], array.dtype

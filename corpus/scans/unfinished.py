@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
@@ -42,10 +43,10 @@ def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Pa
         digest.update(path.read_bytes())
     for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
         for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
-            digest.update(f"{path}\0".encode())
+            digest.update(os.fsencode(path) + b"\0")
             if path.exists():  # a link to nowhere, as in data sets that git-annex keeps, is its volume's affair
                 stat = path.stat()
-                digest.update(f"{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+                digest.update(f"{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_mode}\n".encode())
     folder = directory / digest.hexdigest()[:16]
     for other in directory.glob("*"):
         if other != folder and other.is_dir():
@@ -97,7 +98,7 @@ class Unfinished:
         """Move the shards to `out`, and throw the rest away."""
         for shard in sorted(self.folder.glob("*.b2nd")):
             shutil.move(shard, out / shard.name)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # a cluster's worker may be writing there for a killed ingest
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:03d}.json"

@@ -10,6 +10,8 @@ import numpy as np
 
 SMALLEST_MM, LARGEST_MM = 0.01, 100.0
 """Voxels beyond these sizes are a mistake in a header."""
+OBLONGEST = 20.0
+"""So is a pixel that is longer than this times its width."""
 
 
 HASHED = "id-"
@@ -47,11 +49,13 @@ class Grid:
 @dataclass(frozen=True)
 class LabelMap:
     """A scan's labels on its image's grid: `organs` uint8 `[I, J, K]` organ ids. An organ that isn't `labelled` is
-    unknown, not absent; `dropped` names the labels that the vocabulary has no organ for."""
+    unknown, not absent; `dropped` names the labels that the vocabulary has no organ for; `mended` says what else was
+    left out."""
 
     organs: np.ndarray
     labelled: frozenset[int]
     dropped: frozenset[str] = frozenset()
+    mended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,7 @@ def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
     [
         ({"patients": {"case_0.nii.gz": "anna"}}, "expected `patients` to name volumes, such as 'case_0'"),
         ({"labels": {"background": 0, "liver": 1, "spleen": 1}}, "expected a value of its own for each label"),
+        ({"labels": {"background": 0, "liver": 1, "unknown": -1}}, "expected label values of 0 and above"),
         ({"channel_names": {"0": "image"}}, "whether channel 0 is of CT or MR, found 'image'"),
     ],
 )
@@ -390,8 +391,3 @@ def test_real_btcv_scans_lie_as_radiologists_read_them(tmp_path: Path) -> None:
             if (label == BY_NAME[name].id).any():
                 found.append(np.nonzero(label == BY_NAME[name].id)[1].mean() / row["width"])
     assert max(columns["liver"]) < 0.5 < min(columns["spleen"]), "the liver lies on the viewer's left"
-
-
-def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"hospital/000-8x8.image.b2nd: expected a shard of slices, found none"):
-        SliceStore(tmp_path / "hospital").read("000-8x8", 0)

@@ -157,3 +157,15 @@ def test_what_cannot_be_used_is_refused_with_its_reason(tmp_path: Path) -> None:
     for reason, path in bad(tmp_path).items():
         with pytest.raises(Reject, match=reason):
             read_nifti(path)
+
+
+def test_too_little_memory_is_not_the_volumes_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a store holds doesn't depend on the machine."""
+
+    def full(*_: object, **__: object) -> np.ndarray:
+        raise MemoryError
+
+    path = write(tmp_path / "a.nii", RAS, RAS)
+    monkeypatch.setattr(nib.arrayproxy.ArrayProxy, "__array__", full)
+    with pytest.raises(MemoryError):
+        read_nifti(path)

@@ -13,7 +13,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 from corpus.scans.adapters import read_case
 from corpus.scans.nifti import read_nifti
 from corpus.scans.orientation import axis_codes, from_display, resized, square_pixels, to_display
-from corpus.scans.volumes import Case, Grid, LabelMap, Source
+from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
 SPACING = (0.8, 1.5, 5.0)  # x, y, z in mm
 CODES = ["".join(code) for axes in permutations(("LR", "PA", "SI")) for code in product(*axes)]
@@ -96,6 +96,12 @@ def test_pixels_become_square_and_come_back(y: float, x: float, shape: tuple[int
     grey, _ = square_pixels(np.full((3, 6, 8), -1000, np.int16), (5.0, y, x))
     assert grey.shape == shape
     assert set(np.unique(grey)) == {-1000}
+
+
+@pytest.mark.parametrize("spacing", [(5.0, 70.0, 0.7), (5.0, 0.7, 70.0)])
+def test_a_pixel_as_no_scanner_has_it_is_refused(spacing: tuple[float, float, float]) -> None:
+    with pytest.raises(Reject, match=r"pixels of .* mm can't be right"):
+        square_pixels(np.zeros((1, 512, 512), np.int16), spacing)
 
 
 def test_a_volume_of_oblong_pixels_is_taken_in_with_square_ones(tmp_path: Path) -> None:

@@ -181,6 +181,52 @@ def test_an_annotation_that_fits_no_one_series_is_rejected(tmp_path: Path) -> No
         read_case(source.cases[0], source)
 
 
+def test_an_annotation_goes_to_no_series_but_the_one_that_it_names(tmp_path: Path) -> None:
+    """Phases of one examination share a frame of reference, and the breath was held elsewhere."""
+    image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+    arterial = write_series(tmp_path / "arterial", image, series=uid("arterial"))
+    write_series(tmp_path / "portal", image, series=uid("portal"))
+    write_seg(tmp_path / "seg.dcm", arterial, {"Liver": image > 0})
+    for file in arterial:
+        file.unlink()
+    source = open_source("dicom", tmp_path)
+    with pytest.raises(Reject, match=r"seg\.dcm: expected it to refer to one CT or MR series"):
+        read_case(source.cases[0], source)
+
+
+def test_linked_folders_are_looked_into_and_links_to_nowhere_listed(tmp_path: Path) -> None:
+    image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+    files = write_series(tmp_path / "elsewhere/ct", image)
+    write_seg(tmp_path / "elsewhere/seg.dcm", files, {"Liver": image > 0})
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "p1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/above").symlink_to(root)
+    (root / "p2.dcm").symlink_to(tmp_path / "nowhere")
+    problems = {case.volume: case.problem for case in open_source("dicom", root).cases}
+    assert problems.pop("p1-seg") == ""
+    (problem,) = problems.values()
+    assert "p2.dcm" in problem
+
+
+def test_labels_beyond_the_scan_are_told_of(tmp_path: Path) -> None:
+    """Half of a series was transferred: half an organ isn't the whole."""
+    image = scan().transpose(DISPLAY)
+    files = write_series(tmp_path / "ct", image)
+    write_seg(tmp_path / "seg.dcm", files, {"Liver": np.ones_like(image, bool)})
+    corners = ((0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (0.0, 4.0))
+    heights = [float(pydicom.dcmread(file).ImagePositionPatient[2]) for file in files]
+    origin = [float(value) for value in pydicom.dcmread(files[0]).ImagePositionPatient]
+    contours = [np.array([[origin[0] + x, origin[1] + y, z] for x, y in corners]) for z in heights]
+    write_rtstruct(tmp_path / "rt.dcm", {"Spleen": contours})
+    for file in files[2:]:
+        file.unlink()
+    source = open_source("dicom", tmp_path)
+    told = {case.volume: read_case(case, source).mended for case in source.cases}
+    assert told["seg"] == ("2 of 4 drawn frames lie beyond the scan's slices and are left out",)
+    assert told["rt"] == ("2 of 4 contours of Spleen lie beyond the scan's slices and are left out",)
+
+
 def test_a_torn_annotation_is_rejected_by_name(tmp_path: Path) -> None:
     image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
     for name in ("whole", "torn"):
@@ -239,6 +285,14 @@ def test_png(depth: type, tmp_path: Path) -> None:
     assert names(volume.labelled) == {"liver"}
     assert volume.dropped == {"tumour"}
     assert np.array_equal(volume.label == BY_NAME["liver"].id, (blocks([1, 2]) == 1).transpose(DISPLAY))
+
+
+def test_a_png_whose_ending_is_in_capitals_is_a_slice(tmp_path: Path) -> None:
+    write_png(tmp_path, {"window": [-160, 240]})
+    whole = only(open_source("png", tmp_path))[1]
+    for folder in ("images", "masks"):
+        (tmp_path / folder / "a/9.png").rename(tmp_path / folder / "a/9.PNG")
+    assert np.array_equal(only(open_source("png", tmp_path))[1].image, whole.image)
 
 
 def test_png_slices_from_the_head_down(tmp_path: Path) -> None:

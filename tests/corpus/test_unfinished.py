@@ -66,3 +66,14 @@ def test_work_under_another_vocabulary_is_stale(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "organs.yaml").write_text(unfinished.VOCABULARY.read_text() + "# one more name\n")
     monkeypatch.setattr(unfinished, "VOCABULARY", tmp_path / "organs.yaml")
     assert folder_of(*described) != begun
+
+
+def test_work_is_stale_once_a_file_may_be_read(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "b.nii").write_text("mask")
+    (root / "b.nii").chmod(0)
+    described = tmp_path / "work", source(load_layout(ADAPTERS["btcv"]), root), {"seed": 0}
+    begun = folder_of(*described)
+    (root / "b.nii").chmod(0o644)
+    assert folder_of(*described) != begun

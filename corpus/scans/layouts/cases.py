@@ -61,12 +61,12 @@ def check_patients(patients: Collection[str], volumes: Collection[str], where: P
 
 
 def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
-    """The cases of every split that is there, each split's in order of path; then, as cases with a `problem`, what lies
-    among the images and has a name that no split's `case` fits. Hidden files, such as the `._` copies in archives made
-    on a Mac, are passed over.
+    """The cases of every split that is there, each split's in order of path; then, as cases with a `problem`, labels
+    without an image, and what lies among the images and has a name that no split's `case` fits. Hidden files, such as
+    the `._` copies in archives made on a Mac, are passed over.
 
     Raises:
-        InputError: No split has an image.
+        InputError: No split has an image, or two scans have one name.
     """
     cases: list[Case] = []
     seen: set[Path] = set()
@@ -74,19 +74,38 @@ def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
         parts = split.image.split("{case}")
         again = "(?P=case)".join(re.escape(part) for part in parts[1:])
         path_of_case = re.compile(f"{re.escape(parts[0])}(?P<case>{split.case}){again}")
-        for path in sorted(root.glob("*".join(escape(part) for part in parts))):
-            relative = path.relative_to(root)
-            if any(part.startswith(".") for part in relative.parts):
-                continue
+        for path in sorted(_visible(root, "*".join(escape(part) for part in parts))):
             seen.add(path)
-            if match := path_of_case.fullmatch(relative.as_posix()):
+            if match := path_of_case.fullmatch(path.relative_to(root).as_posix()):
                 groups = match.groupdict(default="")
                 volume, patient = split.volume.format(**groups), split.patient.format(**groups)
                 cases.append(Case(volume, patient, path, root / split.label.format(**groups), split.modality))
     if not cases:
         expected = " or ".join(dict.fromkeys(split.image for split in splits))
         raise InputError(root, f"expected images {expected}, found none", MISSING_SOURCE_FIX)
+    first: dict[str, Case] = {}
+    for case in cases:
+        if (other := first.setdefault(case.volume, case)) is not case:
+            raise InputError(
+                root,
+                f"expected one scan for each name, but {other.image} and {case.image} are both {case.volume!r}",
+                "rename one, or tell them apart by `volume` in the dataset's YAML",
+            )
     known = {path for case in cases for path in (case.image, case.label)}
-    unfit = [(path, path.relative_to(root).as_posix()) for path in sorted(seen - known)]
-    problem = "its name fits no split's `case` in the dataset's YAML"
-    return cases + [Case(name, name, path, path, problem=problem) for path, name in unfit]
+    labels = {path for split in splits for path in _visible(root, _pattern(split.label))}
+    problems = dict.fromkeys(sorted(labels - known - seen), "expected an image beside this label, found none")
+    problems |= dict.fromkeys(sorted(seen - known), "its name fits no split's `case` in the dataset's YAML")
+    named = [(path, path.relative_to(root).as_posix(), problem) for path, problem in problems.items()]
+    return cases + [Case(name, name, path, path, problem=problem) for path, name, problem in named]
+
+
+def _pattern(template: str) -> str:
+    """What finds all paths of a template, "label/{case}.nii.gz" or "{patient}_{scan}": a star for each part that
+    varies."""
+    fixed = re.split(r"\{\w+\}", template)
+    return re.sub(r"\*+", "*", "*".join(map(escape, fixed)))
+
+
+def _visible(root: Path, pattern: str) -> list[Path]:
+    found = root.glob(pattern)
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]

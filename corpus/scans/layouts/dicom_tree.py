@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -72,9 +72,14 @@ def _volume(path: Path, root: Path) -> str:
 
 def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], root: Path) -> Annotation:
     volume = _volume(path, root)
-    uids = referred_series(path)
+    try:
+        uids = referred_series(path)
+    except Exception as error:  # pydicom raises many kinds for torn files
+        problem = f"{path.name}: what it refers to can't be read ({type(error).__name__}: {error})"
+        return Annotation(volume, volume, path, path, problem=problem, kind=series.modality)
+    shared = series.frame_of_reference  # by the phases of one examination, too: not where a series is named
     fitting = [image for image in images if image.uid in uids] or [
-        image for image in images if image.frame_of_reference and image.frame_of_reference == series.frame_of_reference
+        image for image in images if shared and image.frame_of_reference == shared and not uids - {""}
     ]
     if len(fitting) != 1:
         patient = _hashed(series.patient) if series.patient.strip() else volume
@@ -124,5 +129,7 @@ def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
     """The case's annotation as a label map."""
     assert isinstance(case, Annotation)
     drawn = case.kind == "RTSTRUCT"
-    masks = read_rtstruct(case.label, grid, naming.uses) if drawn else read_seg(case.label, grid)
-    return gather(masks, masks.__getitem__, naming, grid.array.shape)
+    beyond: list[str] = []
+    note = beyond.append
+    masks = read_rtstruct(case.label, grid, naming.uses, note) if drawn else read_seg(case.label, grid, note)
+    return replace(gather(masks, masks.__getitem__, naming, grid.array.shape), mended=tuple(beyond))

@@ -53,6 +53,8 @@ class NnUNet:
         names = {value: name for name, value in values.items() if value not in ignored}
         if len(names) + len(ignored) < len(values):
             raise InputError(spec, f"expected a value of its own for each label, found {values}", "correct `labels`")
+        if min(values.values(), default=0) < 0:
+            raise InputError(spec, f"expected label values of 0 and above, found {values}", "correct `labels`")
         check_any_organ(names.values(), spec)
         modality = _modality(channel, spec)
         cases = []

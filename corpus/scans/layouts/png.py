@@ -113,7 +113,7 @@ def by_number(path: Path) -> list[int | str]:
 
 def slices(folder: Path) -> list[Path]:
     """A folder's PNG files, `by_number`."""
-    return sorted(folder.glob("[!.]*.png"), key=by_number)
+    return sorted((path for path in folder.glob("[!.]*") if path.suffix.lower() == ".png"), key=by_number)
 
 
 def read_png(path: Path, palette: bool = True) -> tuple[np.ndarray, int]:

@@ -78,6 +78,7 @@ class Call:
     """One question to the model."""
 
     cell: Cell
+    number: int
     seed: int
     messages: tuple[BaseMessage, ...]
     passages: tuple[Hit, ...]
@@ -210,7 +211,7 @@ class Generator:
         messages = messages_for(cell, number, params.candidates, passages)
         key = call_key(params, seed, messages)
         described = {"provider": params.provider, "model": params.model, "cell": cell.name, "seed": seed}
-        return Call(cell, seed, tuple(messages), passages, key, described)
+        return Call(cell, number, seed, tuple(messages), passages, key, described)
 
     def _passages(self, cell: Cell, number: int) -> tuple[Hit, ...]:
         """Passages for a cell's `number`th call: the best for the first, then the next best, and round again."""
@@ -247,7 +248,7 @@ class Generator:
         progress = self.cells[call.cell]
         if response is None:
             return
-        progress.calls += 1
+        progress.calls = max(progress.calls, call.number + 1)  # of a batch an earlier call may have failed
         truncated = response.finish_reason == "length"
         candidates = parse_candidates(response.text, truncated)
         price = cost(self.params, response.tokens_in, response.tokens_out)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 _FENCE = re.compile(r"```\w*\n?")
+_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+"""What a reasoning model thinks before it answers, where the server doesn't take it out."""
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.)*)"\s*(?=[,\]]|$)')
 _BULLET = re.compile(r"^\s*(?:\(?\d+[.):]|[-*•–])\s*")
 
@@ -18,7 +20,7 @@ def parse_candidates(answer: str, truncated: bool = False) -> list[str]:
     Args:
         truncated: The answer was cut off at its longest; its last candidate, which may be half a sentence, is dropped.
     """
-    plain = _FENCE.sub("", answer).strip()
+    plain = _FENCE.sub("", _THOUGHT.sub("", answer)).strip()
     found = _from_json(plain) or ([] if plain.startswith(("[", "{")) else list(_from_lines(plain)))
     # Half of a surrogate pair, which JSON can spell, can't be written to any file.
     whole = (text.encode(errors="replace").decode() for text in found[: -1 if truncated else None])

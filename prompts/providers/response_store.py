@@ -131,7 +131,8 @@ class ResponseStore:
         self._append({"key": key, **call, "error": f"{type(error).__name__}: {error}"[:500]})
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        # Half of a surrogate pair, which a server may send, is no UTF-8; the rest of a paid answer is worth its money.
+        line = json.dumps(record, ensure_ascii=False).encode(errors="replace") + b"\n"
         if self._file is None:
             raise ValueError("the store was opened for reading")
         file = self._file.fileno()

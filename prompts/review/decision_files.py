@@ -48,7 +48,9 @@ class Decision:
 def read_decisions(folder: Path) -> list[Decision]:
     """Every row of every CSV in a folder, files in order of name; rows of no use have their outcome already.
 
-    A reviewer is known by name whatever its case, and is called as first spelt.
+    A reviewer is known by the letters and digits of the name whatever their case, and is called as first spelt. What
+    was decided on the review page, in the file of the reviewer's name (`file_stem`), comes after all sheets, whatever
+    they are called: the page shows no other file's decisions.
 
     Raises:
         InputError: A file that isn't a CSV, can't be read, or lacks a column.
@@ -63,7 +65,14 @@ def read_decisions(folder: Path) -> list[Decision]:
             )
         decisions += read_file(path)
     spelt: dict[str, str] = {}
-    return [replace(d, reviewer=spelt.setdefault(d.reviewer.casefold(), d.reviewer)) for d in decisions]
+    named = [replace(d, reviewer=spelt.setdefault(file_stem(d.reviewer) or d.reviewer, d.reviewer)) for d in decisions]
+    return sorted(named, key=lambda d: Path(d.file).stem == file_stem(d.reviewer))
+
+
+def file_stem(reviewer: str) -> str:
+    """What the review page's file of a reviewer is called, but for its ending; empty where the name has no letter or
+    digit."""
+    return re.sub(r"[\W_]+", "-", reviewer.casefold()).strip("-")
 
 
 def read_file(path: Path) -> list[Decision]:

@@ -6,7 +6,6 @@ window and a spreadsheet may work on it in turn, and the stage `review` reads wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from corpus.errors import InputError
 from prompts.checks import Verdict
-from prompts.review.decision_files import Decision, read_file, write_file
+from prompts.review.decision_files import Decision, file_stem, read_file, write_file
 from prompts.review.sheet import TextsInUse
 from prompts.sheets import read_sheet
 
@@ -81,7 +80,7 @@ def file_of(folder: Path, reviewer: str) -> Path:
     Raises:
         InputError: No letter or digit is in the name.
     """
-    stem = re.sub(r"[\W_]+", "-", reviewer.casefold()).strip("-")
+    stem = file_stem(reviewer)
     if not stem:
         raise InputError("the reviewer's name", f"expected a name or initials, found {reviewer!r}", "give a name")
     return folder / f"{stem}.csv"
@@ -126,7 +125,7 @@ class ReviewDesk:
         return read_file(self._file) if self._file.is_file() else []
 
     def _is_mine(self, decision: Decision) -> bool:
-        return decision.reviewer.casefold() in (self.reviewer.casefold(), self._file.stem)
+        return file_stem(decision.reviewer) == self._file.stem
 
     def decisions(self) -> dict[str, Decision]:
         """Prompt id -> the decision that holds: this reviewer's last that is of use."""

@@ -222,6 +222,27 @@ def test_failed_calls_are_tried_again_and_never_stored_as_results(tmp_path: Path
     assert second.summary["shortfalls"] == []
 
 
+def test_an_answer_behind_a_failed_one_is_taken_once(tmp_path: Path) -> None:
+    """Calls of one cell that go out together, as those of a batch do; the second fails for good."""
+    params = GenerateParams(per_cell={"size": 3}, candidates=1, provider="openai", model="m", max_calls_per_cell=6)
+    sets: dict[str, int] = {}
+
+    def second_fails(spec: dict[str, Any]) -> str:
+        cell = f"{spec['target']}/{spec['style']}"
+        sets[cell] = sets.get(cell, -1) + 1
+        if sets[cell] % 3 == 1:
+            raise TimeoutError("the server is busy")
+        return json.dumps([f"Outline the {spec['target']} structure, {cell} {sets[cell]}."])
+
+    model = Scripted(reply=second_fails)
+    (tmp_path / "negatives.yaml").write_text(NEGATIVES)
+    with ResponseStore(tmp_path / "r.jsonl") as store:
+        generator = Generator(params, model, store, None)
+        generator.asker.ahead = True
+        generated = generator.run(tmp_path / "negatives.yaml")
+        assert generated.summary["calls"] == len(store) == generated.asked
+
+
 def test_a_provider_that_answers_nothing_stops_the_run(tmp_path: Path) -> None:
     def down(spec: dict[str, Any]) -> str:
         raise ConnectionError("refused")
@@ -252,6 +273,7 @@ def test_passages_are_quoted_and_cannot_close_their_quotation() -> None:
         'Here they are:\n\n- "One liver"\n- "Two livers"\n\nEnjoy',
         "One liver\nTwo livers",
         '["One liver", "Two livers", "Thr',
+        '<think>Names: ["hepar",\n"jecur"].</think>\n\n["One liver", "Two livers"]',
         r'["One liver", "Two l\ivers"]',
     ],
 )

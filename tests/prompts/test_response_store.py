@@ -58,3 +58,12 @@ def test_two_processes_keep_to_one_budget(tmp_path: Path) -> None:
             askers[i % 2].ask([call])
         one.refresh()
         assert one.usage("openai", "m") == Usage(200, 60)
+
+
+def test_half_a_character_costs_no_paid_answer(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with ResponseStore(path) as store:
+        store.put("a", Response("liver \ud83d", None, 5, 1), {"provider": "p", "model": "m"})
+        assert store.get("a").text == "liver ?"
+    with ResponseStore(path) as store:
+        assert store.get("a") == Response("liver ?", None, 5, 1)

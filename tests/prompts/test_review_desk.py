@@ -84,6 +84,18 @@ def test_the_stage_settles_what_the_desk_wrote(desk: Open, bank: pd.DataFrame, t
     assert b"\"'=could" in (tmp_path / "decisions" / "anna.csv").read_bytes()
 
 
+def test_what_was_decided_on_the_page_holds_over_a_sheet(desk: Open, bank: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "decisions").mkdir()
+    rows = f"prompt_id,decision,edited_text,reviewer,comment\n{_id(0)},accept,,ANNA  Lee,\n{_id(1)},accept,,bob,\n"
+    (tmp_path / "decisions" / "review-2026.csv").write_text(rows)
+    desk("Anna Lee").decide(_id(0), "reject")
+    settled = settle(bank, read_decisions(tmp_path / "decisions"), {"p1": COPIED})
+    outcomes = settled.decisions.set_index("file").groupby("file")["outcome"].agg(list).to_dict()
+    assert outcomes == {"anna-lee.csv": ["applied"], "review-2026.csv": ["replaced", "applied"]}
+    assert _id(0) not in set(settled.accepted["prompt_id"])
+    assert settled.decisions["reviewer"].nunique() == 2
+
+
 def test_every_decision_is_in_the_file_at_once_and_another_replaces_it(desk: Open, tmp_path: Path) -> None:
     anna = desk()
     for decision in ("accept", "reject", "accept"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -92,9 +92,11 @@ class SplitData:
         self.stores = {source: SliceStore(slices / source) for source in sorted(table["source"].unique())}
         self.place = {slice_id: i for i, slice_id in enumerate(self.table["slice_id"])}
 
-    def some(self, count: int) -> list[int]:
-        """At most `count` slices that have samples, evenly spread over the split."""
+    def some(self, count: int, sources: Collection[str] | None = None) -> list[int]:
+        """At most `count` slices that have samples, evenly spread over the split, or over some of its sources."""
         asked = [i for slice_id, i in self.place.items() if slice_id in self.by_slice]
+        if sources is not None:
+            asked = [i for i in asked if self.table["source"].iloc[i] in sources]
         return [asked[c] for c in np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int))]
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:

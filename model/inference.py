@@ -159,11 +159,12 @@ class Segmenter:
         else:
             weights = one_hot_organs(torch.tensor([BY_NAME[o].id if o else 0 for o in organs]))
         # Prompts of which the decoder is told the same are answered once.
-        rows, first, place = np.unique(self._told(request, organs), return_index=True, return_inverse=True)
+        told = self._told(request, organs)
+        rows, first, place = np.unique(told, return_index=True, return_inverse=True)
         text, intent = self._spoken(request, rows)
         text, intent = text.to(self.device), intent.to(self.device)
         weights, nothing = weights[first].to(self.device), torch.from_numpy(rows == NOTHING)
-        masks = torch.zeros((len(rows), *upright.shape), dtype=torch.bool)
+        masks = torch.zeros((len(told), *image.shape), dtype=torch.bool)  # of all that is made, this alone is large
         surest = torch.full((len(rows),), NOWHERE)
         for start, encoding in zip(range(0, len(x), SLICES_AT_ONCE), encodings(), strict=True):
             part = x[start : start + SLICES_AT_ONCE]
@@ -175,18 +176,16 @@ class Segmenter:
             )
             logits[:, nothing] = NOWHERE
             surest = surest.maximum(logits.amax((0, 2, 3)).cpu())
-            masks[:, start : start + len(part)] = self._to_scan(
-                logits, frames[start : start + len(part)], pose, upright.shape[1:]
-            )
+            found = self._to_scan(logits, frames[start : start + len(part)], pose, upright.shape[1:])
+            masks[:, start : start + len(part)] = act(int(pose.back), found)[place]
             advance(len(part))
         if len(x) > 1:
             for mask in masks.numpy():
                 drop_strays(mask)
         else:
-            named = torch.from_numpy(rows < len(organs))
+            named = torch.from_numpy(told < len(organs))
             masks[named & (masks.sum((1, 2, 3)) < SPECK * _pixel(frames, self.model.params.size))] = False
-        restored = act(int(pose.back), masks).numpy()
-        return Segmentation(restored[place], tuple(organs), request, pose, surest.sigmoid().numpy()[place])
+        return Segmentation(masks.numpy(), tuple(organs), request, pose, surest.sigmoid().numpy()[place])
 
     @torch.inference_mode()
     def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None) -> Pose:

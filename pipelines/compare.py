@@ -102,7 +102,7 @@ def warning(table: pd.DataFrame) -> str | None:
 
 def _name(row: dict[str, Any]) -> str:
     name = row["stratum"]
-    return {"kind": f"asked: {asked_for().get(name)}", "transformation": f"scans: {name}"}.get(row["group"], name)
+    return {"kind": f"asked: {asked_for().get(name, name)}", "transformation": f"scans: {name}"}.get(row["group"], name)
 
 
 def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:

@@ -26,7 +26,7 @@ from model.testing.drawing import draw_examples
 from model.testing.views import ROTATED
 from pipelines.reporting import read_json, read_table
 from pipelines.runs import CASES, RUN
-from pipelines.stage import DATASET, SLICES, cohort, results
+from pipelines.stage import DATASET, SLICES, cohort, make_folder, results
 
 PICTURE_PX = 320
 PRINTED = 3
@@ -62,7 +62,7 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
             raise InputError(checkpoint, f"{run} was made with another checkpoint, {made['folder']}", "name that one")
     findings = diagnose(cases, names_known(segmenter), load_thresholds())
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    make_folder(out)
     if at_hand := _data(cases, segmenter):
         findings = [_prove(each, cases, segmenter, *at_hand) for each in findings]
     verdicts = {each.part: {"verdict": each.verdict, "evidence": each.evidence} for each in findings}

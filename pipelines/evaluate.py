@@ -93,7 +93,8 @@ def write_results(
         metrics["out_of_domain"]["volume"] = score_volumes(found.volumes[apart])
     metrics["calibration"] = {"ece": error}
     with progress("robustness", params.robustness.slices) as advance:
-        card = robustness(trial, advance)
+        known = found.cases.loc[found.cases["domain"] != OUT, "source"].unique()
+        card = robustness(trial, advance, known if len(known) else None)
 
     out.mkdir(parents=True, exist_ok=True)
     found.cases.to_parquet(out / "cases.parquet", index=False)

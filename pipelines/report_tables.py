@@ -36,6 +36,8 @@ CUTS = {
     "regions": ("region", "By place in the picture"),
 }
 """File -> the column that it cuts the cases by, and its title."""
+OUT = "out"
+"""How the tables call the domain of a source that training never saw; `model.testing.scoring` would load the model."""
 OVERALL = ("all", "anatomy")
 """The kind of request that a chart is drawn for: the first that a table has."""
 FIGURES = ("kind", "dice", "cases")
@@ -101,7 +103,7 @@ def cuts() -> dict[str, dict[str, Any]]:
     sources = _table("tables/sources", ("domain", "source", "scan", "dice_low", "dice_high", *FIGURES))
     if sources is not None:
         lying = sources[sources["scan"] == "original"]
-        apart = lying["domain"].map({"out": " (not in training)"}).fillna("")
+        apart = lying["domain"].map({OUT: " (not in training)"}).fillna("")
         found["By data set"] = (lying.assign(source=lying["source"] + apart), "source")
     return {title: _levels(table, column) for title, (table, column) in found.items() if table is not None}
 
@@ -119,9 +121,11 @@ def calibration() -> list[dict[str, Any]]:
 def volumes() -> list[dict[str, Any]]:
     """Whole volumes: each organ's mean over the volumes that show it, the best first."""
     figures = ["dice", "nsd", "hd95", "truth_ml", "answer_ml"]
-    table = _table("tables/volumes", ("volume", "organ", "kind", *figures))
+    table = _table("tables/volumes", ("volume", "organ", "kind", "domain", *figures))
     if table is None:
         return []
+    trained = table[table["domain"] != OUT]
+    table = trained if len(trained) else table
     shown = table[table["kind"] != ABSENT].assign(volumes=1)
     means = shown.groupby("organ").agg(dict.fromkeys(figures, "mean") | {"volumes": "sum"}).reset_index()
     return records(means.sort_values(["dice", "organ"], ascending=[False, True]))

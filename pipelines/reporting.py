@@ -47,7 +47,7 @@ TRANSFORMS = {
     "flip_rot270": "mirrored, then turned 90° clockwise",
 }
 """The elements of model.groups, in words."""
-FOLDERS = re.compile(r"(?<![\w.~:/])/(?:[^/\s'\"]+/)+")
+FOLDERS = re.compile(r"(?<![\w.~:/])/(?:[^/\s'\"<>:]+(?: [^/\s'\"<>:,]+)*/)+")
 """The folders of an absolute path: they name a machine and its users, and differ between machines."""
 
 

@@ -22,6 +22,8 @@ WORKSPACE = "workspace"
 CASES = "cases.parquet"
 RUN = "run.json"
 """In a folder of `flans evaluate`: what was evaluated."""
+DESCRIBED = {"source", "requests", "checkpoint", "parameters"}
+"""What it says."""
 LOCK = Path("dvc.lock")
 RESULTS = ("evaluation", "report", "models")
 """What a run makes of its data."""
@@ -57,6 +59,8 @@ def open_run(name: str) -> Run:
             described = json.loads((folder / RUN).read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(folder / RUN, f"expected JSON, but {error}", fix) from None
+        if not isinstance(described, dict) or not described.keys() >= DESCRIBED:
+            raise InputError(folder / RUN, "expected what flans evaluate writes, found something else", fix)
         source, requests = described["source"], described["requests"]
         data = {"requests": requests["sha256"], "source": json.dumps(source, sort_keys=True)}
         data |= {"checkpoint": described["checkpoint"]["sha256"]}
@@ -90,7 +94,9 @@ def _project(name: str, read: Read) -> Run:
     lock = _yaml(name, LOCK, read, "run the pipeline, and commit dvc.lock")
     fix = f"make that run's results again, or fetch them: dvc fetch {EVALUATION / CASES}"
     cases = _cases(name, _file(name, EVALUATION / CASES, read, fix))
-    parameters = flat(_yaml(name, PARAMS, read, "commit params.yaml"))
+    # As the stages used them: params.yaml may have been edited since.
+    used = [stage.get("params", {}).get(PARAMS.as_posix(), {}) for stage in lock["stages"].values()]
+    parameters = {key: value for section in used for key, value in flat(section).items()}
     hashes = {
         entry["path"]: entry["md5"].removesuffix(".dir")
         for stage in lock["stages"].values()

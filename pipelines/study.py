@@ -88,8 +88,8 @@ def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
     """
     asked = []
     for text in chosen:
-        axis, found, value = text.partition("=")
-        if axis not in study.axes or not found:
+        axis, _, value = text.partition("=")
+        if axis not in study.axes or not value.strip():
             example = next(f"{axis}={study.axes[axis].levels[0]}" for axis in study.axes)
             raise InputError(
                 "--levels", f"expected one of {', '.join(study.axes)} and a value, found {text!r}", f"such as {example}"
@@ -127,10 +127,11 @@ def run_study(name: str, chosen: list[str], repeats: int, dry_run: bool, options
         The table; None after a dry run.
 
     Raises:
-        InputError: No such study or level, or an experiment failed.
+        InputError: No such study or level, an option of another study, or an experiment failed.
     """
     if name not in studies():
         raise InputError("study", f"none is called {name}", f"choose from {', '.join(studies())}")
+    options.check(name)
     study = studies()[name]
     levels = levels_of(study, chosen, repeats)
     if dry_run:
@@ -162,7 +163,7 @@ def summarise(study: Study, cases: pd.DataFrame) -> pd.DataFrame:
     A study that is `pooled` has rows of the level `ALL` too, with the cases of all its levels.
     """
     if study.pooled:
-        cases = pd.concat([cases, cases.assign(level=ALL)], ignore_index=True)
+        cases = pd.concat([cases, cases.assign(level=ALL, read_by=cases["level"])], ignore_index=True)
     keys = ["axis", "level", "repeat", *study.by, "scan", "kind"]
     return figures(cases, keys)
 

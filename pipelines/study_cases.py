@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from corpus.scans.phantom import PhantomParams, write_cohort
 from model.data import SplitData
 from model.groups import NAMES
 from model.studies.baselines import NAMED, closed_set, replay
+from model.testing.scoring import OUT
 from pipelines.baselines import folder, unet
 from pipelines.evaluate_source import evaluate_source
 from pipelines.runs import CASES
@@ -30,6 +31,8 @@ RARE = 1 / 3
 """Share of the organs, those with the fewest masks to test on, that are called rare."""
 CASE = ["slice_id", "transform", "kind", "organ", "prompt_id"]
 """What tells cases apart."""
+LOOKED_AT_BY = {"patients": "modality", "tested": "modality", "minutes": "folds"}
+"""Option -> the one study that looks at it."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,21 @@ class Options:
             sources[adapter] = SourceParams(adapter, Path(root))
         return sources
 
+    def check(self, study: str) -> None:
+        """See that nobody expects of a study what it doesn't look at.
+
+        Raises:
+            InputError: An option is set that is another study's.
+        """
+        for option in fields(self):
+            if getattr(self, option.name) != option.default and LOOKED_AT_BY[option.name] != study:
+                found = f"only the study {LOOKED_AT_BY[option.name]} looks at it, found it beside {study}"
+                raise InputError(f"--{option.name}", found, "leave it out")
+
 
 def _cases() -> pd.DataFrame:
     cases = pd.read_parquet(EVALUATION / CASES)
-    return cases[cases["transform"].isin(NAMES)]
+    return cases[cases["transform"].isin(NAMES) & (cases["domain"] != OUT)]
 
 
 def scaling(name: str, out: Path, options: Options) -> pd.DataFrame:

@@ -166,7 +166,8 @@ def figures(cases: pd.DataFrame, by: Collection[str] = ("scan", "kind")) -> pd.D
     """Macro Dice with its 95% interval over patients, and macro NSD.
 
     Args:
-        cases: Rows of cases.parquet, and the columns of `by`; `scan` is made of `transform`.
+        cases: Rows of cases.parquet, and the columns of `by`; `scan` is made of `transform`. Where several models read
+            the requests, `read_by` tells them apart.
 
     Returns:
         The columns of `by`, and dice, dice_low, dice_high, nsd, understood (the share of the different requests; none
@@ -179,6 +180,7 @@ def figures(cases: pd.DataFrame, by: Collection[str] = ("scan", "kind")) -> pd.D
         macro = aggregate(group, []).iloc[0]
         low, high = bootstrap_interval(group["dice"], group["patient"], group["organ"])
         found = {"dice": macro["dice"], "dice_low": low, "dice_high": high, "nsd": macro["nsd"]}
-        found["understood"] = group.drop_duplicates("text")["understood_right"].astype(float).mean()
+        readings = group.drop_duplicates([column for column in ("text", "read_by") if column in group])
+        found["understood"] = readings["understood_right"].astype(float).mean()
         rows.append(dict(zip(keys, key, strict=True)) | found | {"cases": len(group)})
     return pd.DataFrame(rows).round(4)

@@ -18,7 +18,7 @@ empty masks agree.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,10 +69,13 @@ class _Slice:
     """Whose texts aren't held-out ones but were made of them."""
 
 
-def robustness(trial: Trial, advance: Callable[[int], None] = lambda n: None) -> pd.DataFrame:
+def robustness(
+    trial: Trial, advance: Callable[[int], None] = lambda n: None, sources: Collection[str] | None = None
+) -> pd.DataFrame:
     """Fill the card.
 
     Args:
+        sources: Those whose slices are changed; None: all.
         advance: Called with the number of slices done since.
 
     Returns:
@@ -80,7 +83,7 @@ def robustness(trial: Trial, advance: Callable[[int], None] = lambda n: None) ->
         patients, consistency, the share of the requests that was understood, and the number of answers.
     """
     params = trial.params.robustness
-    chosen = list(_chosen(trial))
+    chosen = list(_chosen(trial, sources))
     new = sorted({question.text for each in chosen for question in each.made})
     made = replace(trial, prompts=read_texts(trial.segmenter, new)) if new else trial
     answers: list[dict] = []
@@ -99,11 +102,11 @@ def robustness(trial: Trial, advance: Callable[[int], None] = lambda n: None) ->
     return _card(pd.DataFrame(answers), params)
 
 
-def _chosen(trial: Trial) -> Iterator[_Slice]:
+def _chosen(trial: Trial, sources: Collection[str] | None) -> Iterator[_Slice]:
     data, prompts, seed = trial.data, trial.prompts, trial.params.seed
     nothing = [p for p in prompts.pools.get(("none", "none"), ()) if prompts.text(p).endswith(".")]
     cases = [prompts.text(p) for p in nothing if complexity(prompts.text(p)) == "sentence"]
-    for row in data.some(trial.params.robustness.slices):
+    for row in data.some(trial.params.robustness.slices, sources):
         info = data.table.iloc[row]
         samples = data.by_slice[info["slice_id"]].drop_duplicates(["kind", "target"]).reset_index(drop=True)
         rng = np.random.Generator(np.random.PCG64([seed, row]))

@@ -191,6 +191,18 @@ def test_a_text_that_is_not_understood_shows() -> None:
     assert spread.loc["worst", "understood"] < 1
 
 
+def test_the_card_is_of_the_sources_that_it_is_asked_for(card: pd.DataFrame) -> None:
+    asked = trial(Oracle(texts()))
+    asked.data.table["source"] = ["here", "here", "abroad"]
+    answers = {
+        where: robustness(asked, sources=where).query("factor == 'd4' and kind == 'all'")["cases"].iloc[0]
+        for where in (("here",), ("abroad",), ("here", "abroad"))
+    }
+    assert 0 < answers["abroad",] < answers["here",]
+    assert answers["here", "abroad"] == answers["here",] + answers["abroad",]
+    assert answers["here", "abroad"] == card.query("factor == 'd4' and kind == 'all'")["cases"].iloc[0]
+
+
 def test_what_is_done_to_pictures_and_texts() -> None:
     rng = np.random.default_rng(0)
     image = np.full((40, 40), 50, np.int16)

@@ -185,10 +185,11 @@ FURTHER = {
         "keyword lookup,original,size,,,,,0,HASH",
     ),
     "tables/volumes": (
-        "volume,organ,kind,dice,nsd,hd95,truth_ml,answer_ml",
-        "v1,liver,anatomy,0.8,0.85,12.34,1500.5,1400",
-        "v2,liver,anatomy,0.9,0.85,,1500.5,1400",
-        "v1,spleen,absent,0,0,,0,99",
+        "volume,organ,kind,domain,dice,nsd,hd95,truth_ml,answer_ml",
+        "v1,liver,anatomy,in,0.8,0.85,12.34,1500.5,1400",
+        "v2,liver,anatomy,in,0.9,0.85,,1500.5,1400",
+        "v3,liver,anatomy,out,0.1,0.1,,150.5,140",
+        "v1,spleen,absent,in,0,0,,0,99",
     ),
     "tables/sources": (
         "domain,source,scan,kind,patients,dice,dice_low,dice_high,cases",

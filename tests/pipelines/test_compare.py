@@ -35,8 +35,9 @@ def write_run(folder: Path, cases: pd.DataFrame, steps: int, source: str) -> Non
     (folder / "evaluation").mkdir(exist_ok=True)
     (folder / "evaluation/cases.parquet").unlink(missing_ok=True)
     cases.to_parquet(folder / "evaluation/cases.parquet", index=False)
-    (folder / "params.yaml").write_text(yaml.safe_dump({"train": {"steps": steps, "seed": 0}}))
+    (folder / "params.yaml").write_text("train: {steps: 9999, seed: 9}  # edited since\n")
     entry = {"deps": [{"path": "data/raw", "md5": f"{source}.dir"}, {"path": "model/flans.py", "md5": source}]}
+    entry |= {"params": {"params.yaml": {"train": {"steps": steps, "seed": 0}}}}
     (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"ingest": {"cmd": "x"} | entry}}))
 
 
@@ -78,6 +79,7 @@ def test_a_revision_against_an_experiment(repository: Path, tmp_path: Path, monk
     for text in ("train.steps", ">400<", ">300<", "data/raw", "aaaa", "model/flans.py"):
         assert text in page
     assert "train.seed" not in page
+    assert "9999" not in page
 
 
 def test_another_test_set_is_refused_and_said_how(
@@ -178,6 +180,22 @@ def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:
     result = compare(run, run)
     assert result.exit_code == 1
     assert "run.json: expected JSON" in result.stderr
+    for other in ("{}", "[]"):
+        (tmp_path / "a/run.json").write_text(other)
+        result = compare(run, run)
+        assert result.exit_code == 1
+        assert "run.json: expected what flans evaluate writes" in result.stderr
+
+
+def test_a_kind_that_this_version_does_not_know_keeps_its_name(tmp_path: Path) -> None:
+    runs = [
+        folder_run(tmp_path / name, cases_of(worse=worse).replace({"kind": {"size": "weight"}}), 10)
+        for name, worse in (("a", 0.0), ("b", 0.3))
+    ]
+    result = compare(*runs, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+    assert "asked: weight" in result.stdout
+    assert "weight" in (tmp_path / "out/compare.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\nschema: '2.0'\n=======\n"])

@@ -19,6 +19,7 @@ from pipelines.reporting import (
     read_table,
     round_robin,
     ticks,
+    without_folders,
 )
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
@@ -64,3 +65,15 @@ def test_round_robin_takes_groups_in_turn() -> None:
 def test_a_small_share_keeps_its_digits() -> None:
     assert percent(0.9998, 2) == "99.98%"
     assert percent(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/data/p/My Scans/doe_john/vol.nii: bad", "…/vol.nii: bad"),
+        ("expected /data/a b/c.nii, found /home/d.nii", "expected …/c.nii, found …/d.nii"),
+        ("see https://example.org/a/b and 3/4 of a/b", "see https://example.org/a/b and 3/4 of a/b"),
+    ],
+)
+def test_no_folder_of_a_path_is_shown(text: str, shown: str) -> None:
+    assert without_folders(text) == shown

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from model.studies.baselines import NAMED
+from model.testing.scoring import OUT
 from pipelines import study, study_cases
 from pipelines.cli import app
 from pipelines.experiments import Experiment
@@ -191,6 +192,10 @@ def test_folds_are_pooled_over_all_patients() -> None:
     pooled, single = (table[table["level"] == level].set_index(["scan", "kind"]) for level in (ALL, "0"))
     assert (pooled["cases"] == 2 * single["cases"]).all()
     assert np.allclose(pooled["dice"], single["dice"], atol=1e-3)
+    folds = [fold.assign(understood_right=k == 0) for k, fold in enumerate(folds)]
+    for order in (folds, folds[::-1]):
+        table = summarise(studies()["folds"], pd.concat(order, ignore_index=True))
+        assert (table.loc[table["level"] == ALL, "understood"] == 0.5).all(), "each fold's model reads for itself"
 
 
 def test_the_unet_is_held_against_what_was_understood_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,6 +219,14 @@ def test_the_unet_is_held_against_what_was_understood_too(monkeypatch: pytest.Mo
     assert set(understood["prompt_id"]) == right
     again = flans[flans["read"] == "yes"]
     assert again["prompt_id"].tolist() == cases.loc[cases["understood_right"], "prompt_id"].tolist()
+
+
+def test_sources_that_training_never_saw_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [cases_of().assign(domain=domain, source=domain) for domain in ("in", OUT)]
+    pd.concat(both, ignore_index=True).to_parquet(tmp_path / "cases.parquet")
+    monkeypatch.setattr(study_cases, "EVALUATION", tmp_path)
+    for made in (study_cases.scaling("x", tmp_path, Options()), study_cases.prompts("x", tmp_path, Options())):
+        assert set(made["domain"]) == {"in"}
 
 
 def test_rare_organs_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,9 +345,24 @@ def test_a_further_source_is_opened_before_anything_is_trained(tested: tuple[str
         Options(tested=tested)
 
 
+@pytest.mark.parametrize(
+    ("study", "options"),
+    [("folds", Options(patients=2)), ("scaling", Options(minutes=3)), ("prompts", Options(patients=2))],
+)
+def test_an_option_of_another_study_is_refused(study: str, options: Options) -> None:
+    with pytest.raises(InputError, match=f"found it beside {study}"):
+        run_study(study, [], 1, True, options)
+
+
 def test_a_level_given_twice_is_trained_once() -> None:
     chosen = ["patients=0.5", "patients=0.50", "texts=0.5"]
     assert [level.axis for level in levels_of(studies()["scaling"], chosen, 1)] == ["patients", "texts"]
+
+
+@pytest.mark.parametrize("level", ["patients=", "patients= ", "patients", "nobody=3"])
+def test_a_level_has_an_axis_and_a_value(level: str) -> None:
+    with pytest.raises(InputError, match="and a value, found"):
+        levels_of(studies()["scaling"], [level], 1)
 
 
 def test_a_level_that_is_no_yaml_is_named() -> None:

@@ -98,7 +98,10 @@ def _announced(text: str, common: set[str]) -> Iterator[_Name]:
                 if name is None or (announcement.closed and len(words) == 1 and re.match(r"[ -]\w", text[name.end :])):
                     break
                 yield name
-                follows = _NEXT.match(text, words[-1].end()) if announcement.several else None
+                end = words[-1].end()
+                while credential := _THEN.match(text, end):
+                    end = credential.end()
+                follows = _NEXT.match(text, end) if announcement.several else None
                 at = follows.end() if follows else None
 
 

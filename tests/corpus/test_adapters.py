@@ -16,7 +16,6 @@ from corpus.errors import InputError
 from corpus.parallel import run_tasks
 from corpus.scans.adapters import ADAPTERS, load_layout, open_source, read_case
 from corpus.scans.layouts.labels import StructureNames, gather, paint
-from corpus.scans.unfinished import folder_of
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 from tests.corpus.miniature import AFFINE, DISPLAY, SHAPE, blocks, names, only, save, scan, voxels
 
@@ -146,13 +145,6 @@ def test_a_dataset_without_an_organ_says_so(adapter: str, tmp_path: Path) -> Non
         open_source(adapter, tmp_path)
 
 
-def test_copies_that_a_mac_leaves_in_archives_are_passed_over(tmp_path: Path) -> None:
-    for name in ("liver_0", "._liver_0"):
-        save(tmp_path / f"imagesTr/{name}.nii.gz", scan())
-        save(tmp_path / f"labelsTr/{name}.nii.gz", blocks([1]))
-    assert [case.volume for case in open_source("msd_liver", tmp_path).cases] == ["liver_0"]
-
-
 def test_amos_is_ct_up_to_500_and_mr_above(tmp_path: Path) -> None:
     for folder, case in (("Tr", 1), ("Va", 500), ("Tr", 501), ("Va", 600)):
         save(tmp_path / f"images{folder}/amos_{case:04d}.nii.gz", scan())
@@ -204,37 +196,6 @@ def test_a_name_that_fits_no_split_is_rejected(tmp_path: Path) -> None:
     assert "fits no split's `case`" in problems["p1_10.nii.gz"]
     with pytest.raises(Reject, match="fits no split's `case`"):
         read_case(source.cases[1], source)
-
-
-@pytest.mark.parametrize(
-    ("adapter", "image", "label"),
-    [
-        ("word", "imagesTr/{}.nii.gz", "labelsTr/{}.nii.gz"),
-        ("abdomenct1k", "AbdomenCT-1K-ImagePart1/{}_0000.nii.gz", "Mask/{}.nii.gz"),
-        ("totalsegmentator", "{}/ct.nii.gz", "{}/segmentations/liver.nii.gz"),
-    ],
-)
-def test_a_label_without_an_image_is_rejected(adapter: str, image: str, label: str, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        save(tmp_path / label.format(name), blocks([1]))
-        save(tmp_path / label.format(f"._{name}"), blocks([1]))
-    save(tmp_path / image.format("a"), scan())
-    good, alone = open_source(adapter, tmp_path).cases
-    assert (good.volume, good.problem) == ("a", "")
-    assert alone.problem == "expected an image beside this label, found none"
-    assert label.format("b").startswith(alone.volume)
-
-
-def test_a_name_that_is_not_utf_8_costs_one_scan(tmp_path: Path) -> None:
-    for name in ("word_1", os.fsdecode(b"M\xfcller")):
-        save(tmp_path / f"imagesTr/{name}.nii.gz", scan())
-        save(tmp_path / f"labelsTr/{name}.nii.gz", blocks([1]))
-    source = open_source("word", tmp_path)
-    spoilt, fine = sorted(source.cases, key=lambda case: case.volume)
-    assert (fine.volume, fine.problem) == ("word_1", "")
-    assert spoilt.volume == r"M\udcfcller"
-    assert "expected a file name in UTF-8" in spoilt.problem
-    folder_of(tmp_path / "work", source, {})
 
 
 def test_an_error_that_nobody_foresaw_is_a_reject(tmp_path: Path) -> None:

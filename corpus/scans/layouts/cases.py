@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from glob import escape
@@ -62,8 +63,8 @@ def check_patients(patients: Collection[str], volumes: Collection[str], where: P
 
 def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
     """The cases of every split that is there, each split's in order of path; then, as cases with a `problem`, labels
-    without an image, and what lies among the images and has a name that no split's `case` fits. Hidden files, such as
-    the `._` copies in archives made on a Mac, are passed over.
+    without an image, folders of cases that can't be looked into, and what lies among the images and has a name that no
+    split's `case` fits. Hidden files, such as the `._` copies in archives made on a Mac, are passed over.
 
     Raises:
         InputError: No split has an image, or two scans have one name.
@@ -83,6 +84,17 @@ def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
     if not cases:
         expected = " or ".join(dict.fromkeys(split.image for split in splits))
         raise InputError(root, f"expected images {expected}, found none", MISSING_SOURCE_FIX)
+    _told_apart(cases, root)
+    known = {path for case in cases for path in (case.image, case.label)}
+    labels = {path for split in splits for path in _visible(root, _pattern(split.label))}
+    problems = dict.fromkeys(sorted(labels - known - seen), "expected an image beside this label, found none")
+    problems |= dict.fromkeys(sorted(_closed(root, splits)), "expected a folder to look into: correct its permissions")
+    problems |= dict.fromkeys(sorted(seen - known), "its name fits no split's `case` in the dataset's YAML")
+    named = [(path, path.relative_to(root).as_posix(), problem) for path, problem in problems.items()]
+    return cases + [Case(name, name, path, path, problem=problem) for path, name, problem in named]
+
+
+def _told_apart(cases: Sequence[Case], root: Path) -> None:
     first: dict[str, Case] = {}
     for case in cases:
         if (other := first.setdefault(case.volume, case)) is not case:
@@ -91,12 +103,13 @@ def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
                 f"expected one scan for each name, but {other.image} and {case.image} are both {case.volume!r}",
                 "rename one, or tell them apart by `volume` in the dataset's YAML",
             )
-    known = {path for case in cases for path in (case.image, case.label)}
-    labels = {path for split in splits for path in _visible(root, _pattern(split.label))}
-    problems = dict.fromkeys(sorted(labels - known - seen), "expected an image beside this label, found none")
-    problems |= dict.fromkeys(sorted(seen - known), "its name fits no split's `case` in the dataset's YAML")
-    named = [(path, path.relative_to(root).as_posix(), problem) for path, problem in problems.items()]
-    return cases + [Case(name, name, path, path, problem=problem) for path, name, problem in named]
+
+
+def _closed(root: Path, splits: Sequence[Split]) -> set[Path]:
+    """Folders of cases that this user may not read: a pattern passes them over."""
+    folders = {re.sub(r"(\{case\}[^/]*)/.*", r"\1", split.image) for split in splits}
+    found = {path for folder in folders for path in _visible(root, _pattern(folder)) if path.is_dir()}
+    return {path for path in found if not os.access(path, os.R_OK | os.X_OK)}
 
 
 def _pattern(template: str) -> str:

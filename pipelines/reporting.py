@@ -47,8 +47,9 @@ TRANSFORMS = {
     "flip_rot270": "mirrored, then turned 90° clockwise",
 }
 """The elements of model.groups, in words."""
-FOLDERS = re.compile(r"(?<![\w.~:/])/(?:[^/\s'\"<>:]+(?: [^/\s'\"<>:,]+)*/)+")
-"""The folders of an absolute path: they name a machine and its users, and differ between machines."""
+FOLDERS = re.compile(r"(?<![\w.~:/])/(?:(?:[^/\s'\"<>:]|:(?=[^\s/]))+(?: [^/\s'\"<>:,]+)*/)+")
+"""The folders of an absolute path: they name a machine and its users, and differ between machines. A folder's name may
+hold spaces, so that words between a path and a later "/" may be taken for one."""
 
 
 def asked_for() -> dict[str, str]:

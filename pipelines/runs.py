@@ -94,9 +94,13 @@ def _project(name: str, read: Read) -> Run:
     lock = _yaml(name, LOCK, read, "run the pipeline, and commit dvc.lock")
     fix = f"make that run's results again, or fetch them: dvc fetch {EVALUATION / CASES}"
     cases = _cases(name, _file(name, EVALUATION / CASES, read, fix))
-    # As the stages used them: params.yaml may have been edited since.
+    # As the stages used them: params.yaml may have been edited since. Stages that are no more stay in dvc.lock.
+    written = flat(_yaml(name, PARAMS, read, "commit params.yaml"))
     used = [stage.get("params", {}).get(PARAMS.as_posix(), {}) for stage in lock["stages"].values()]
-    parameters = {key: value for section in used for key, value in flat(section).items()}
+    parameters: dict[str, Any] = {}
+    for key, value in (item for section in used for item in flat(section).items()):
+        if key not in parameters or value == written.get(key):
+            parameters[key] = value
     hashes = {
         entry["path"]: entry["md5"].removesuffix(".dir")
         for stage in lock["stages"].values()

@@ -20,10 +20,10 @@ from pydicom import Dataset
 from pydicom import uid as uids
 from pydicom.pixels import get_decoder
 
-from corpus.errors import InputError
 from corpus.scans.dicom_planes import Plane, group, planes
 from corpus.scans.intensity import AIR_HU
 from corpus.scans.tilt import straighten
+from corpus.scans.tree import files_below
 from corpus.scans.volumes import Grid, Reject
 
 IMAGE_CLASSES = {
@@ -82,51 +82,29 @@ class _Slice:
     """Along the slices' normal."""
 
 
-def _files(root: Path) -> list[Path]:
-    """All files under a folder that aren't hidden, those behind links to folders and links to nowhere among them.
-
-    Raises:
-        InputError: A folder can't be looked into.
-    """
-
-    def stop(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            found = f"expected a folder to look into, but {error.strerror}"
-            raise InputError(error.filename, found, "correct its permissions")
-
-    files, seen = [], set[str]()
-    for folder, inner, names in os.walk(root, followlinks=True, onerror=stop):
-        if (real := os.path.realpath(folder)) in seen:  # a link to a folder above it
-            inner.clear()
-            continue
-        seen.add(real)
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        files += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(files)
-
-
 def series_in(root: Path) -> list[SeriesInfo]:
     """All DICOM series under a folder, images and others alike, by patient, folder and UID; other files are skipped,
     and so is what is hidden, such as macOS's "._" copies and a project's environment, with the samples in it."""
-    return series_and_damaged(root)[0]
+    return series_and_unread(root)[0]
 
 
-def series_and_damaged(root: Path) -> tuple[list[SeriesInfo], list[Path]]:
-    """`series_in`, and the files that are named as DICOM is and can't be read."""
+def series_and_unread(root: Path) -> tuple[list[SeriesInfo], dict[Path, str]]:
+    """`series_in`; and why the files that are named as DICOM is, and folders, couldn't be read."""
     found: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
-    damaged = []
-    for path in _files(root):
+    files, closed = files_below(root)
+    unread = dict.fromkeys(closed, "may not be looked into: correct its permissions")
+    for path in files:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=SERIES_TAGS)
             key = str(header.get("PatientID", "")), str(header.SeriesInstanceUID)
             header.get("ReferencedFrameOfReferenceSequence")  # decoded here: a torn one raises
         except Exception:  # pydicom raises many kinds
             if DICOM_ENDING.search(path.name):
-                damaged.append(path)
+                unread[path] = "not readable as DICOM; were it an image, its series has a gap there"
             continue
         found.setdefault(key, []).append((path, header))
     series = [_info(patient, uid, members) for (patient, uid), members in found.items()]
-    return sorted(series, key=lambda s: (s.patient, s.folder.as_posix(), s.uid)), damaged
+    return sorted(series, key=lambda s: (s.patient, s.folder.as_posix(), s.uid)), unread
 
 
 def _info(patient: str, uid: str, members: list[tuple[Path, Dataset]]) -> SeriesInfo:

@@ -65,7 +65,7 @@ def read_seg(path: Path, grid: Grid, note: Callable[[str], object] = lambda text
     if drawn and not placed:
         raise Reject(f"{path.name}: no segment lies on the scan")
     if placed < drawn:
-        note(f"{drawn - placed} of {drawn} drawn frames lie beyond the scan's slices and are left out")
+        note(f"{drawn - placed} of {drawn} drawn frames lie beyond the scan and are left out")
     return masks
 
 
@@ -188,7 +188,7 @@ def read_rtstruct(
             raise Reject(f"{path.name}: a contour of {name} isn't parallel to the slices")
         heights = np.round([places[:, 2].mean() for places in placed], 6)
         if off := int(((heights < -OFF_SLICE) | (heights > grid.array.shape[2] - 1 + OFF_SLICE)).sum()):
-            note(f"{off} of {len(heights)} contours of {name} lie beyond the scan's slices and are left out")
+            note(f"{off} of {len(heights)} contours of {name} lie beyond the scan and are left out")
         for k, shown in _contours_of_slices(heights, grid, f"{path.name}: {name}").items():
             masks[name][:, :, k] |= fill([placed[i][:, :2] for i in shown], grid.array.shape[:2])
     if looked_at and not any(mask.any() for mask in masks.values()):

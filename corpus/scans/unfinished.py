@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,12 @@ from typing import Any
 
 from corpus.anatomy import VOCABULARY
 from corpus.files import replacing
+from corpus.scans.tree import files_below
 from corpus.scans.volumes import Source
 
 CODE = Path(__file__).parent
+ABANDONED_S = 3600.0
+"""A shard that nobody has written to for so long is a killed task's."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Pa
     for path in sorted((VOCABULARY, *CODE.rglob("*.py"), *CODE.rglob("*.yaml"))):
         digest.update(path.read_bytes())
     for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
-        for path in sorted(root.rglob("*")) if root.is_dir() else [root] * root.exists():
+        files, closed = files_below(root) if root.is_dir() else ([root] * root.exists(), [])
+        for path in (*files, *closed):
             digest.update(os.fsencode(path) + b"\0")
             if path.exists():  # a link to nowhere, as in data sets that git-annex keeps, is its volume's affair
                 stat = path.stat()
@@ -78,7 +83,11 @@ class Unfinished:
     @classmethod
     def open(cls, directory: Path, source: Source, parameters: dict[str, Any]) -> Unfinished:
         """The unfinished work of this very ingest in `directory`, new or begun before; any other is removed."""
-        return cls(folder_of(directory, source, parameters))
+        work = cls(folder_of(directory, source, parameters))
+        for path in work.folder.glob("*.partial"):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink(missing_ok=True)
+        return work
 
     def write(self, number: int, part: Part) -> None:
         """Record that the shards of `number` are complete."""

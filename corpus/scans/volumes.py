@@ -10,7 +10,7 @@ import numpy as np
 
 SMALLEST_MM, LARGEST_MM = 0.01, 100.0
 """Voxels beyond these sizes are a mistake in a header."""
-OBLONGEST = 20.0
+OBLONGEST = 50.0
 """So is a pixel that is longer than this times its width."""
 
 

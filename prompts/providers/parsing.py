@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 _FENCE = re.compile(r"```\w*\n?")
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
-"""What a reasoning model thinks before it answers, where the server doesn't take it out."""
+_THOUGHT = re.compile(r"(?:<think>|\A).*?</think>|<think>.*\Z", re.DOTALL)
+"""What a reasoning model thinks before it answers, where the server doesn't take it out; its beginning may be part of
+what the model was given."""
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.)*)"\s*(?=[,\]]|$)')
 _BULLET = re.compile(r"^\s*(?:\(?\d+[.):]|[-*•–])\s*")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,9 +49,9 @@ class Decision:
 def read_decisions(folder: Path) -> list[Decision]:
     """Every row of every CSV in a folder, files in order of name; rows of no use have their outcome already.
 
-    A reviewer is known by the letters and digits of the name whatever their case, and is called as first spelt. What
-    was decided on the review page, in the file of the reviewer's name (`file_stem`), comes after all sheets, whatever
-    they are called: the page shows no other file's decisions.
+    A reviewer is known by name whatever its case, and is called as first spelt; a row without one, in the file of a
+    reviewer's name (`file_stem`), is that reviewer's. What was decided on the review page, whose file that is, comes
+    after all sheets, whatever they are called: the page shows no other file's decisions.
 
     Raises:
         InputError: A file that isn't a CSV, can't be read, or lacks a column.
@@ -65,14 +66,21 @@ def read_decisions(folder: Path) -> list[Decision]:
             )
         decisions += read_file(path)
     spelt: dict[str, str] = {}
-    named = [replace(d, reviewer=spelt.setdefault(file_stem(d.reviewer) or d.reviewer, d.reviewer)) for d in decisions]
-    return sorted(named, key=lambda d: Path(d.file).stem == file_stem(d.reviewer))
+    for decision in decisions:
+        spelt.setdefault(decision.reviewer.casefold(), decision.reviewer)
+    pages = {file_stem(name): name for name in spelt.values() if name != file_stem(name)}
+    for place, decision in enumerate(decisions):
+        of_page = pages.get(decision.reviewer) if decision.reviewer == Path(decision.file).stem else None
+        decisions[place] = replace(decision, reviewer=of_page or spelt[decision.reviewer.casefold()])
+    return sorted(decisions, key=lambda d: Path(d.file).stem == file_stem(d.reviewer))
 
 
 def file_stem(reviewer: str) -> str:
-    """What the review page's file of a reviewer is called, but for its ending; empty where the name has no letter or
-    digit."""
-    return re.sub(r"[\W_]+", "-", reviewer.casefold()).strip("-")
+    """What the review page's file of a reviewer is called, but for its ending: the name's letters and digits, with the
+    marks that belong to them; empty where it has none."""
+    letters = unicodedata.normalize("NFC", reviewer.casefold())
+    kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in letters)
+    return re.sub("-+", "-", "".join(kept)).strip("-")
 
 
 def read_file(path: Path) -> list[Decision]:

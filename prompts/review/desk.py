@@ -125,7 +125,7 @@ class ReviewDesk:
         return read_file(self._file) if self._file.is_file() else []
 
     def _is_mine(self, decision: Decision) -> bool:
-        return file_stem(decision.reviewer) == self._file.stem
+        return decision.reviewer.casefold() in (self.reviewer.casefold(), self._file.stem)
 
     def decisions(self) -> dict[str, Decision]:
         """Prompt id -> the decision that holds: this reviewer's last that is of use."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -194,6 +195,29 @@ def test_an_annotation_goes_to_no_series_but_the_one_that_it_names(tmp_path: Pat
         read_case(source.cases[0], source)
 
 
+@pytest.mark.timeout(60)
+def test_a_tree_is_what_lies_in_it_whatever_its_links_say(tmp_path: Path) -> None:
+    """Of two ways to a file the plain one counts; what lies above isn't of the tree; and a pipe is no file."""
+    for place, name in (("mine/p1", "p1"), ("other/p9", "p9")):
+        image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+        files = write_series(tmp_path / place / "ct", image, series=uid(name))
+        write_seg(tmp_path / place / "seg.dcm", files, {"Liver": image > 0})
+    (tmp_path / "mine/latest").symlink_to(tmp_path / "mine/p1")
+    (tmp_path / "mine/up").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "mine/pipe.dcm")
+    assert [case.volume for case in open_source("dicom", tmp_path / "mine").cases] == ["p1-seg"]
+
+
+def test_a_folder_of_a_tree_that_may_not_be_read_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+    write_seg(tmp_path / "p1/seg.dcm", write_series(tmp_path / "p1/ct", image), {"Liver": image > 0})
+    (tmp_path / "lost+found").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "lost+found")
+    problems = {case.volume: case.problem for case in open_source("dicom", tmp_path).cases}
+    assert problems["p1-seg"] == ""
+    assert problems["lost+found"] == "lost+found: may not be looked into: correct its permissions"
+
+
 def test_linked_folders_are_looked_into_and_links_to_nowhere_listed(tmp_path: Path) -> None:
     image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
     files = write_series(tmp_path / "elsewhere/ct", image)
@@ -223,8 +247,8 @@ def test_labels_beyond_the_scan_are_told_of(tmp_path: Path) -> None:
         file.unlink()
     source = open_source("dicom", tmp_path)
     told = {case.volume: read_case(case, source).mended for case in source.cases}
-    assert told["seg"] == ("2 of 4 drawn frames lie beyond the scan's slices and are left out",)
-    assert told["rt"] == ("2 of 4 contours of Spleen lie beyond the scan's slices and are left out",)
+    assert told["seg"] == ("2 of 4 drawn frames lie beyond the scan and are left out",)
+    assert told["rt"] == ("2 of 4 contours of Spleen lie beyond the scan and are left out",)
 
 
 def test_a_torn_annotation_is_rejected_by_name(tmp_path: Path) -> None:

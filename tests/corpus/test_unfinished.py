@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,6 +68,28 @@ def test_work_under_another_vocabulary_is_stale(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "organs.yaml").write_text(unfinished.VOCABULARY.read_text() + "# one more name\n")
     monkeypatch.setattr(unfinished, "VOCABULARY", tmp_path / "organs.yaml")
     assert folder_of(*described) != begun
+
+
+def test_what_lies_behind_a_link_to_a_folder_counts(tmp_path: Path) -> None:
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    root.mkdir()
+    disk.mkdir()
+    (disk / "1.dcm").write_text("slice")
+    (root / "part").symlink_to(disk)
+    described = tmp_path / "work", source(load_layout(ADAPTERS["dicom"]), root), {"seed": 0}
+    begun = folder_of(*described)
+    (disk / "1.dcm").write_text("another slice")
+    assert folder_of(*described) != begun
+
+
+def test_shards_that_nobody_writes_to_are_cleared_away(tmp_path: Path) -> None:
+    described = tmp_path / "work", source(load_layout(ADAPTERS["btcv"]), tmp_path / "root"), {"seed": 0}
+    folder = unfinished.Unfinished.open(*described).folder
+    for name, age in (("old", 2 * unfinished.ABANDONED_S), ("new", 0.0)):
+        (folder / f"{name}.partial").write_text("half a shard")
+        os.utime(folder / f"{name}.partial", times=(0, time.time() - age))
+    unfinished.Unfinished.open(*described)
+    assert [path.name for path in folder.iterdir()] == ["new.partial"]
 
 
 def test_work_is_stale_once_a_file_may_be_read(tmp_path: Path) -> None:

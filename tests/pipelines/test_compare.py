@@ -38,7 +38,10 @@ def write_run(folder: Path, cases: pd.DataFrame, steps: int, source: str) -> Non
     (folder / "params.yaml").write_text("train: {steps: 9999, seed: 9}  # edited since\n")
     entry = {"deps": [{"path": "data/raw", "md5": f"{source}.dir"}, {"path": "model/flans.py", "md5": source}]}
     entry |= {"params": {"params.yaml": {"train": {"steps": steps, "seed": 0}}}}
-    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"ingest": {"cmd": "x"} | entry}}))
+    gone = {"cmd": "x", "params": {"params.yaml": {"train": {"steps": 77, "seed": 7}}}}  # of a source that was dropped
+    (folder / "dvc.lock").write_text(
+        yaml.safe_dump({"schema": "2.0", "stages": {"ingest@a": {"cmd": "x"} | entry, "ingest@b": gone}})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,7 @@ def test_a_revision_against_an_experiment(repository: Path, tmp_path: Path, monk
         assert text in page
     assert "train.seed" not in page
     assert "9999" not in page
+    assert ">77<" not in page
 
 
 def test_another_test_set_is_refused_and_said_how(

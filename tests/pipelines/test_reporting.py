@@ -71,6 +71,7 @@ def test_a_small_share_keeps_its_digits() -> None:
     ("text", "shown"),
     [
         ("/data/p/My Scans/doe_john/vol.nii: bad", "…/vol.nii: bad"),
+        ("/data/doe_john/2024-01-01T10:30/ct.nii: bad", "…/ct.nii: bad"),
         ("expected /data/a b/c.nii, found /home/d.nii", "expected …/c.nii, found …/d.nii"),
         ("see https://example.org/a/b and 3/4 of a/b", "see https://example.org/a/b and 3/4 of a/b"),
     ],

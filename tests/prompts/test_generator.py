@@ -274,6 +274,7 @@ def test_passages_are_quoted_and_cannot_close_their_quotation() -> None:
         "One liver\nTwo livers",
         '["One liver", "Two livers", "Thr',
         '<think>Names: ["hepar",\n"jecur"].</think>\n\n["One liver", "Two livers"]',
+        'Names: ["hepar"].\n</think>\n["One liver", "Two livers"]',
         r'["One liver", "Two l\ivers"]',
     ],
 )

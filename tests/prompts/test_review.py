@@ -332,6 +332,22 @@ def test_a_reviewer_is_one_person_whatever_the_case(tmp_path: Path, bank: pd.Dat
     assert settled.agreement.empty
 
 
+@pytest.mark.parametrize(("one", "other"), [("मीना", "मोना"), ("A+", "A-"), ("A. B", "A B")])
+def test_names_that_look_alike_are_two_reviewers(one: str, other: str, tmp_path: Path, bank: pd.DataFrame) -> None:
+    _write(tmp_path, "sheet.csv", [(_id(0), "accept", "", one, ""), (_id(0), "reject", "", other, "")])
+    settled = settle(bank, read_decisions(tmp_path), {})
+    assert settled.decisions["outcome"].tolist() == ["overruled", "applied"]
+    assert len(settled.conflicts) == 1
+
+
+def test_rows_without_a_name_in_a_reviewers_file_are_that_reviewers(tmp_path: Path, bank: pd.DataFrame) -> None:
+    _write(tmp_path, "a.csv", [(_id(0), "reject", "", "Anna Lee", "")])
+    _write(tmp_path, "anna-lee.csv", [(_id(0), "accept", "", "", "")])
+    settled = settle(bank, read_decisions(tmp_path), {})
+    assert settled.decisions["reviewer"].tolist() == ["Anna Lee", "Anna Lee"]
+    assert settled.decisions["outcome"].tolist() == ["replaced", "applied"]
+
+
 def test_three_reviewers_agree_in_pairs(bank: pd.DataFrame) -> None:
     votes = {"A": "accept accept reject reject", "B": "accept accept reject accept", "C": "reject accept"}
     rows = [(i, decision, "", who) for who, said in votes.items() for i, decision in enumerate(said.split())]

@@ -87,10 +87,14 @@ def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
     _told_apart(cases, root)
     known = {path for case in cases for path in (case.image, case.label)}
     labels = {path for split in splits for path in _visible(root, _pattern(split.label))}
-    problems = dict.fromkeys(sorted(labels - known - seen), "expected an image beside this label, found none")
-    problems |= dict.fromkeys(sorted(_closed(root, splits)), "expected a folder to look into: correct its permissions")
-    problems |= dict.fromkeys(sorted(seen - known), "its name fits no split's `case` in the dataset's YAML")
-    named = [(path, path.relative_to(root).as_posix(), problem) for path, problem in problems.items()]
+    read = {folder for path in seen for folder in path.parents}
+    problems = {
+        "expected an image beside this label whose name fits, found none": labels - known - seen,
+        "expected a folder to look into: correct its permissions": _closed(root, splits) - read,
+        "its name fits no split's `case` in the dataset's YAML": seen - known,
+    }
+    unfit = [(path, problem) for problem, paths in problems.items() for path in sorted(paths)]
+    named = [(path, path.relative_to(root).as_posix(), problem) for path, problem in unfit]
     return cases + [Case(name, name, path, path, problem=problem) for path, name, problem in named]
 
 
@@ -106,8 +110,9 @@ def _told_apart(cases: Sequence[Case], root: Path) -> None:
 
 
 def _closed(root: Path, splits: Sequence[Split]) -> set[Path]:
-    """Folders of cases that this user may not read: a pattern passes them over."""
+    """Folders of cases, or of a split's images, that this user may not read: a pattern passes them over."""
     folders = {re.sub(r"(\{case\}[^/]*)/.*", r"\1", split.image) for split in splits}
+    folders |= {split.image.partition("{case}")[0].rpartition("/")[0] for split in splits} - {""}
     found = {path for folder in folders for path in _visible(root, _pattern(folder)) if path.is_dir()}
     return {path for path in found if not os.access(path, os.R_OK | os.X_OK)}
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
-from corpus.scans.dicom import DICOM_ENDING, SeriesInfo, read_series, series_and_damaged
+from corpus.scans.dicom import DICOM_ENDING, SeriesInfo, read_series, series_and_unread
 from corpus.scans.dicom_labels import read_rtstruct, read_seg
 from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
 from corpus.scans.layouts.labels import StructureNames, gather
@@ -45,7 +45,7 @@ class DicomTree:
 
     def open(self, root: Path) -> Source:
         """The dataset at `root`."""
-        found, damaged = series_and_damaged(root)
+        found, unread = series_and_unread(root)
         images = [series for series in found if series.modality in ("CT", "MR")]
         cases: list[Case] = [
             _annotation(path, series, images, root)
@@ -59,10 +59,9 @@ class DicomTree:
                 f"expected DICOM SEG or RTSTRUCT files beside {len(images)} series, found none",
                 MISSING_SOURCE_FIX,
             )
-        for path in damaged:
+        for path, problem in unread.items():
             volume = _volume(path, root)
-            problem = f"{path.name}: not readable as DICOM; were it an image, its series has a gap there"
-            cases.append(Annotation(volume, volume, path, path, problem=problem))
+            cases.append(Annotation(volume, volume, path, path, problem=f"{path.name}: {problem}"))
         return Source(cases, read_image, partial(read_label, naming=self.structures))
 
 

@@ -129,6 +129,8 @@ def read_png(path: Path, palette: bool = True) -> tuple[np.ndarray, int]:
         with Image.open(path) as picture:
             mode = picture.mode
             pixels = np.asarray(picture.convert("L") if mode == "1" else picture)
+    except MemoryError:
+        raise
     except Exception as error:
         raise Reject(f"{path.name}: expected a readable PNG, but {type(error).__name__}: {error}") from None
     if pixels.ndim != 2 or (mode == "P" and not palette):

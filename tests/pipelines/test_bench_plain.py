@@ -28,7 +28,7 @@ def test_each_is_read_with_every_structure_and_what_is_misread_is_named(
     outside: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def read(segmenter: Segmenter, texts: Sequence[str]) -> list[Understanding]:
-        asked = [next((o.name for o in ORGANS if text == f"show {o.name}"), None) for text in texts]
+        asked = [next((o.name for o in ORGANS if text == f"Find {o.name}."), None) for text in texts]
         return [
             Understanding(Intent("anatomy", organ, frame="patient") if organ else Intent("none"), 0.9)
             for organ in asked
@@ -41,12 +41,12 @@ def test_each_is_read_with_every_structure_and_what_is_misread_is_named(
     assert not plain.duplicated(["form", "organ"]).any()
     assert len(plain) == plain["form"].nunique() * len(ORGANS)
     by_form = rows[rows["asks"] == "asking"].groupby("form")["right"]
-    assert by_form.all().loc[lambda right: right].index.tolist() == ["show {organ}"]
+    assert by_form.all().loc[lambda right: right].index.tolist() == ["Find {organ}."]
     assert rows.loc[rows["asks"] == "not_asking", "right"].all()
     bench_plain.show(rows)
     printed = capsys.readouterr()
     assert "mask of the {organ}" in printed.out + printed.err
-    assert "show {organ}" not in printed.out + printed.err, "nothing to tell"
+    assert "Find {organ}." not in printed.out + printed.err, "nothing to tell"
 
 
 def test_every_name_is_asked_for_and_misspelt_as_much_as_is_said(

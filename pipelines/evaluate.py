@@ -94,7 +94,7 @@ def write_results(
     metrics["calibration"] = {"ece": error}
     with progress("robustness", params.robustness.slices) as advance:
         known = found.cases.loc[found.cases["domain"] != OUT, "source"].unique()
-        card = robustness(trial, advance, known if len(known) else None)
+        card = robustness(trial, known if len(known) else None, advance)
 
     out.mkdir(parents=True, exist_ok=True)
     found.cases.to_parquet(out / "cases.parquet", index=False)

@@ -32,6 +32,7 @@ def read_seg(path: Path, grid: Grid, note: Callable[[str], object] = lambda text
     Args:
         path: The SEG object.
         grid: Of the image that it was drawn on. Frames beyond its first or last slice are left out.
+        note: Told in words what was left out.
 
     Returns:
         Segment label, or its coded meaning where it has none, to bool `[I, J, K]`; segments of one name are united.
@@ -161,6 +162,7 @@ def read_rtstruct(
         path: The RTSTRUCT object.
         grid: Of the image that it was drawn on, slices along the last axis.
         wanted: By name, the ROIs to look at: what is wrong with a couch's outline is nobody's trouble.
+        note: Told in words what was left out.
 
     Returns:
         ROI name to bool `[I, J, K]`, empty for what isn't wanted. A ROI without contours was not drawn and is left

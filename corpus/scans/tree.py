@@ -7,22 +7,24 @@ from pathlib import Path
 
 
 def files_below(root: Path) -> tuple[list[Path], list[Path]]:
-    """Every file under a folder, and the folders that may not be looked into, both sorted.
+    """Every file under a folder, and the folders that may not be looked into, both sorted; of a file, nothing.
 
-    What is hidden is left out, and what is neither a file nor a link to nowhere. A link to a folder elsewhere is
-    followed; one to a folder of this tree, or above it, isn't: what lies there has a path of its own, or is other data.
+    What is hidden is left out, and pipes and the like. Links that lead nowhere are listed: whoever opens them learns
+    so. A link to a folder elsewhere is followed; one into this tree, or to a folder above it, isn't: what lies there
+    has a path of its own, or is other data.
     """
     files: list[Path] = []
     closed: list[Path] = []
-    trees = [root.resolve()]
+    top = root.resolve()
+    entered = {top}
 
-    def unlinked(folder: Path) -> bool:
+    def leads_on(folder: Path) -> bool:
         if not folder.is_symlink():
             return True
         real = folder.resolve()
-        if any(real.is_relative_to(tree) or tree.is_relative_to(real) for tree in trees):
+        if real in top.parents or not entered.isdisjoint((real, *real.parents)):
             return False
-        trees.append(real)
+        entered.add(real)
         return True
 
     def refused(error: OSError) -> None:
@@ -35,7 +37,14 @@ def files_below(root: Path) -> tuple[list[Path], list[Path]]:
             inner.clear()
             continue
         inner[:] = sorted(name for name in inner if not name.startswith("."))
-        inner[:] = [name for name in inner if unlinked(Path(folder, name))]
+        inner[:] = [name for name in inner if leads_on(Path(folder, name))]
         files += [Path(folder, name) for name in names if not name.startswith(".")]
-    whole = [path for path in files if path.is_file() or (path.is_symlink() and not path.exists())]
-    return sorted(whole), sorted(closed)
+    return sorted(filter(_to_open, files)), sorted(closed)
+
+
+def _to_open(path: Path) -> bool:
+    """Whether a path leads to a file, or to what can't be known."""
+    try:
+        return path.is_file() or not path.exists()
+    except PermissionError:  # a link into a folder that may not be looked into
+        return True

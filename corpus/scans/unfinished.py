@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -46,10 +47,10 @@ def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Pa
     for path in sorted((VOCABULARY, *CODE.rglob("*.py"), *CODE.rglob("*.yaml"))):
         digest.update(path.read_bytes())
     for root in sorted({path for case in source.cases for path in (case.image, case.label)}):
-        files, closed = files_below(root) if root.is_dir() else ([root] * root.exists(), [])
-        for path in (*files, *closed):
+        files, closed = files_below(root)
+        for path in files + closed or [root]:
             digest.update(os.fsencode(path) + b"\0")
-            if path.exists():  # a link to nowhere, as in data sets that git-annex keeps, is its volume's affair
+            with suppress(OSError):  # a link to nowhere, as in data sets that git-annex keeps, is its volume's affair
                 stat = path.stat()
                 digest.update(f"{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_mode}\n".encode())
     folder = directory / digest.hexdigest()[:16]
@@ -82,11 +83,13 @@ class Unfinished:
 
     @classmethod
     def open(cls, directory: Path, source: Source, parameters: dict[str, Any]) -> Unfinished:
-        """The unfinished work of this very ingest in `directory`, new or begun before; any other is removed."""
+        """The unfinished work of this very ingest in `directory`, new or begun before; any other is removed, and so are
+        shards that a killed task left half written."""
         work = cls(folder_of(directory, source, parameters))
         for path in work.folder.glob("*.partial"):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # a task that lives has just completed it
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
+                    path.unlink()
         return work
 
     def write(self, number: int, part: Part) -> None:

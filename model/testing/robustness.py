@@ -70,7 +70,7 @@ class _Slice:
 
 
 def robustness(
-    trial: Trial, advance: Callable[[int], None] = lambda n: None, sources: Collection[str] | None = None
+    trial: Trial, sources: Collection[str] | None = None, advance: Callable[[int], None] = lambda n: None
 ) -> pd.DataFrame:
     """Fill the card.
 

@@ -40,13 +40,13 @@ from model.studies.baselines import (
 )
 from model.studies.lite_medsam import load_lite_medsam
 from model.studies.unet import ClosedUNet, train_unet
-from model.testing.scoring import OUT
 from model.training.params import TrainParams
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import SCANS, records
 from pipelines.runs import CASES, LOCK, flat
 from pipelines.stage import DATA, DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, results
 from pipelines.train import dataset_key
+from prompts.splits import OUT
 
 TABLE = EVALUATION / "baselines.csv"
 """Not in evaluation/tables, which is a stage's output: what lies there besides makes `dvc repro` run it again."""

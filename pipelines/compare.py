@@ -102,7 +102,8 @@ def warning(table: pd.DataFrame) -> str | None:
 
 def _name(row: dict[str, Any]) -> str:
     name = row["stratum"]
-    return {"kind": f"asked: {asked_for().get(name, name)}", "transformation": f"scans: {name}"}.get(row["group"], name)
+    groups = {"kind": f"asked: {asked_for().get(name, name)}", "transformation": f"scans: {name}"}
+    return (groups | {"sources": f"sources {name}"}).get(row["group"], name)
 
 
 def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:

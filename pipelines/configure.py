@@ -94,3 +94,5 @@ def _merge(into: Any, changes: dict, prefix: str, lines: list[str]) -> None:
                 into.insert(len(into) - 1, key, value)
             else:
                 into[key] = value
+    if not into:
+        into.fa.set_flow_style()  # "{}" behind the comment of its key; in a line below, it would be no YAML

@@ -27,11 +27,12 @@ from model.testing.views import ROTATED
 from pipelines.reporting import read_json, read_table
 from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, SLICES, cohort, make_folder, results
+from prompts.splits import OUT
 
 PICTURE_PX = 320
 PRINTED = 3
 COLUMNS = (
-    *("slice_id", "patient", "organ", "kind", "target", "transform", "prompt_id", "text", "understood"),
+    *("slice_id", "patient", "domain", "organ", "kind", "target", "transform", "prompt_id", "text", "understood"),
     *("understood_right", "confidence", "pose_right", "area_mm2", "dice", "nsd", "hd95"),
 )
 DIAGNOSIS = "diagnosis.json"
@@ -39,14 +40,16 @@ COLOURS = {"at fault": "red", "sound": "green", "can't be judged": "yellow"}
 
 
 def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
-    """Diagnose a run and write what was found.
+    """Diagnose a run and write what was found, leaving out sources that training never saw: what such a scan shows is
+    no fault of a part.
 
     Args:
         run: A folder with cases.parquet: the pipeline's evaluation/, or an output of `flans evaluate`.
         checkpoint: The model that made it.
 
     Raises:
-        InputError: There is no such run or checkpoint, the run is another checkpoint's, or `out` holds other files.
+        InputError: There is no such run or checkpoint, the run is another checkpoint's or of sources that training
+            never saw alone, or `out` holds other files.
     """
     if out.exists() and not (out / DIAGNOSIS).is_file() and (out.is_file() or any(out.iterdir())):
         raise InputError(out, "expected a folder of its own, found other files", "name another with --out")
@@ -54,7 +57,10 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
         fix = "`dvc repro evaluate` makes evaluation/, and `flans evaluate` a folder of its own; if killed, it goes on"
         raise InputError(run / CASES, "expected a finished run's cases, found none", fix)
     cases = read_table(run / CASES, "evaluate", COLUMNS)
-    cases = cases[cases["transform"] != ROTATED]
+    cases = cases[(cases["transform"] != ROTATED) & (cases["domain"] != OUT)]
+    if cases.empty:
+        fix = "`flans evaluate` that source into a folder of its own, and diagnose it"
+        raise InputError(run / CASES, "expected cases of a source that training has seen, found none", fix)
     segmenter = Segmenter.from_pretrained(checkpoint)
     if (run / RUN).is_file():
         made = read_json(run / RUN, "evaluate", ["checkpoint"])["checkpoint"]

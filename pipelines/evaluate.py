@@ -28,13 +28,14 @@ from model.testing.asked import read_prompts, reads, variants_understood
 from model.testing.drawing import draw_examples
 from model.testing.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.testing.robustness import robustness
-from model.testing.scoring import OUT, calibration, examples, score, score_volumes, tables
+from model.testing.scoring import calibration, examples, score, score_volumes, tables
 from model.training.memory import keep_memory
 from model.training.params import TrainParams
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, stage
 from prompts.dataset import DatasetParams
 from prompts.kinds import kinds
 from prompts.leaks import check_leaks
+from prompts.splits import OUT
 from prompts.targets import TargetParams
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from corpus.files import file_sha256
 from pipelines.reporting import SCANS, TRANSFORMS, read_table, records
 from pipelines.stage import EVALUATION, console
+from prompts.splits import OUT
 from prompts.targets import ABSENT
 
 FACTORS = {
@@ -36,8 +37,6 @@ CUTS = {
     "regions": ("region", "By place in the picture"),
 }
 """File -> the column that it cuts the cases by, and its title."""
-OUT = "out"
-"""How the tables call the domain of a source that training never saw; `model.testing.scoring` would load the model."""
 OVERALL = ("all", "anatomy")
 """The kind of request that a chart is drawn for: the first that a table has."""
 FIGURES = ("kind", "dice", "cases")

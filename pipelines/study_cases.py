@@ -17,12 +17,12 @@ from corpus.scans.phantom import PhantomParams, write_cohort
 from model.data import SplitData
 from model.groups import NAMES
 from model.studies.baselines import NAMED, closed_set, replay
-from model.testing.scoring import OUT
 from pipelines.baselines import folder, unet
 from pipelines.evaluate_source import evaluate_source
 from pipelines.runs import CASES
 from pipelines.stage import DATASET, EVALUATION, MODELS, SLICES, cohort, progress
 from prompts.complexity import complexity
+from prompts.splits import OUT
 from prompts.targets import ABSENT
 
 OTHER_PATIENTS = 1_000_003

@@ -17,6 +17,8 @@ from prompts.duplicates import copies
 SPLITS = ("train", "val", "test")
 UNUSED = "unused"
 """Where `LimitParams` puts what it keeps from training."""
+OUT = "out"
+"""The domain of a source that training never saw; see `dataset.out_of_domain`."""
 
 
 @params_dataclass

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from model.testing.statistics import paired_bootstrap
+from prompts.splits import OUT
 from prompts.targets import ABSENT
 
 COMPARED = ("dice", "nsd")
 CASE = ["patient", "slice_id", "transform", "organ", "kind", "target", "text"]
 """What makes two rows of two runs the same case."""
-COLUMNS = [*CASE, "truth", *COMPARED]
+COLUMNS = [*CASE, "domain", "truth", *COMPARED]
 """What `cases.parquet` must have."""
 RESULT = [
     *("group", "stratum", "metric", "patients", "cases", "a", "b"),
@@ -79,17 +80,27 @@ def _merged(a: pd.DataFrame, b: pd.DataFrame, how: Literal["inner", "outer"]) ->
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """One row a case: `CASE`, and each metric of both runs (dice_a, dice_b, ...)."""
-    return _merged(a, b, "inner").drop(columns=["_merge", "repeat", "truth_a", "truth_b"])
+    """One row a case: `CASE`, domain (`OUT` if either run's training left its source out), and each metric of both runs
+    (dice_a, dice_b, ...)."""
+    pairs = _merged(a, b, "inner").drop(columns=["_merge", "repeat", "truth_a", "truth_b"])
+    domain = pairs.pop("domain_a").where(pairs.pop("domain_b") != OUT, OUT)
+    return pairs.assign(domain=domain)
 
 
 def strata(cases: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """(group, name, cases): everything, each kind, each organ asked for by name, each transformation.
+    """(group, name, cases): everything, each kind, each organ asked for by name, each transformation; and apart from
+    these what is of sources that training never saw.
 
     An organ that the slice doesn't show is a kind of its own, and in no other stratum: its Dice is 1 for an empty
     answer and 0 for any other.
     """
     shown = cases[cases["kind"] != ABSENT]
+    foreign = shown["domain"] == OUT
+    if foreign.any():
+        yield "sources", "not in training", shown[foreign]
+    shown, cases = shown[~foreign], cases[cases["domain"] != OUT]
+    if shown.empty:
+        return
     yield "all", "everything asked for", shown
     for group, column, rows in (
         ("kind", "kind", cases),

@@ -17,6 +17,7 @@ from model.groups import NAMES
 from model.testing.metrics import METRICS
 from model.testing.statistics import aggregate, bootstrap_interval
 from model.testing.views import ROTATED
+from prompts.splits import OUT
 from prompts.targets import ABSENT
 from prompts.wording.cues import CUES, cues
 
@@ -29,8 +30,6 @@ BINS = 10
 """Of confidence, equally wide."""
 ABDOMEN = frozenset({"liver", "spleen", "left kidney", "right kidney", "pancreas", "stomach"})
 """A slice that shows one of these shows the abdomen, and not the pelvis or the thighs alone."""
-OUT = "out"
-"""The domain of a source that training never saw; see `dataset.out_of_domain`."""
 
 
 def _figures(cases: pd.DataFrame) -> dict[str, float]:

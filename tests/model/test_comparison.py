@@ -10,6 +10,7 @@ import pytest
 
 from model.studies.comparison import FEWEST, compare, holm, incomparable, paired, signed_rank, smallest_p
 from model.testing.statistics import aggregate
+from prompts.splits import OUT
 
 ORGANS = {"liver": 0.9, "spleen": 0.7}
 
@@ -24,6 +25,7 @@ def run(patients: int = 6, worse: float = 0.0, only: str | None = None) -> pd.Da
         rows.append(
             {
                 "patient": f"p{patient}",
+                "domain": "in",
                 "slice_id": f"p{patient}/0001",
                 "transform": transform,
                 "organ": organ,
@@ -61,6 +63,20 @@ def test_what_got_worse_comes_first_and_what_is_the_same_is_said() -> None:
     better = compare(paired(run(worse=0.1), run()))
     assert better["change"].iloc[0] == "same"
     assert (better.loc[(better["metric"] == "dice") & (better["stratum"] != "absent"), "change"] == "better").all()
+
+
+def test_sources_that_training_never_saw_stand_apart() -> None:
+    a = run()
+    foreign = run(worse=0.4).assign(domain=OUT, patient=lambda rows: "x" + rows["patient"])
+    b = pd.concat([run(), foreign])
+    table = compare(paired(pd.concat([a, foreign.assign(dice=1.0, domain="in")]), b)).set_index(["metric", "group"])
+    apart = table.loc[("dice", "sources")]
+    assert (apart["change"].item(), apart["patients"].item()) == ("worse", 6)  # left out by one training is enough
+    rest = table.loc["dice"].drop("sources")
+    assert set(rest["change"]) == {"same"}
+    assert set(rest["patients"]) == {6}
+    alone = compare(paired(foreign, foreign))
+    assert set(alone["group"]) == {"sources"}
 
 
 def test_too_few_patients_are_not_called_worse() -> None:

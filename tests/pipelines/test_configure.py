@@ -129,6 +129,15 @@ def test_comments_below_what_is_removed_stay(params: Path, tmp_path: Path) -> No
     assert [line for line in before.splitlines() if "max_calls_per_cell" not in line] == after.splitlines()
 
 
+def test_a_section_that_nothing_is_left_of_is_still_yaml(params: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("reports: {sources: {builtin: null}}\nembed: {threads: null}\n")
+    apply_overlay(overlay, params)
+    after = yaml.safe_load(params.read_text(encoding="utf-8"))
+    assert (after["reports"], after["embed"]) == ({"sources": {}}, {})
+    assert "  sources: {}              # name: {reader," in params.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("overlay", ["model: 5\n", "cohort: {size: 64}\n"])
 def test_a_section_stays_one(overlay: str, params: Path, tmp_path: Path) -> None:
     (tmp_path / "overlay.yaml").write_text(overlay)

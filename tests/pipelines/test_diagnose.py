@@ -18,6 +18,7 @@ from pipelines.cli import app
 from pipelines.diagnose import show
 from pipelines.evaluate_source import Protocol, prepare
 from pipelines.sources import find_source
+from prompts.splits import OUT
 
 
 def diagnose(outside: Path, folder: Path, out: Path) -> Result:
@@ -63,6 +64,22 @@ def test_without_the_data_set_the_figures_are_enough(
     assert said["canonicalizer"]["verdict"] == "at fault"
     assert not any("asked again" in sentence for sentence in said["canonicalizer"]["evidence"])
     assert (tmp_path / "out/intent_head.csv").is_file()
+
+
+def test_what_training_never_saw_is_no_fault_of_a_part(
+    outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = shutil.copytree(whole, tmp_path / "run")
+    cases = pd.read_parquet(run / "cases.parquet")
+    first = cases["patient"] == cases["patient"].iloc[0]
+    cases.assign(domain=cases["domain"].mask(first, OUT)).to_parquet(run / "cases.parquet")
+    assert diagnose(outside, run, tmp_path / "out").exit_code == 0
+    worst = pd.read_csv(tmp_path / "out/image_encoder.csv")
+    assert len(worst)
+    assert not set(worst["patient"]) & set(cases.loc[first, "patient"])
+    cases.assign(domain=OUT).to_parquet(run / "cases.parquet")
+    assert "of a source that training has seen" in diagnose(outside, run, tmp_path / "out").stderr
 
 
 def test_the_run_of_another_checkpoint_is_refused(outside: Path, whole: Path, tmp_path: Path) -> None:

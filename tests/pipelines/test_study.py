@@ -23,12 +23,12 @@ from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from model.studies.baselines import NAMED
-from model.testing.scoring import OUT
 from pipelines import study, study_cases
 from pipelines.cli import app
 from pipelines.experiments import Experiment
 from pipelines.study import ALL, levels_of, run_study, studies, summarise
 from pipelines.study_cases import COLLECTORS, Options
+from prompts.splits import OUT
 from tests.model.test_comparison import run
 
 pytestmark = pytest.mark.timeout(300)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from math import floor
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ SLICES_AT_ONCE = 16
 class CanonicalizerParams:
     """Section `canonicalizer` of params.yaml."""
 
-    kind: str
+    kind: Literal["d4", "dn", "identity"]
     """d4: quarter turns and mirrors, exact; dn: finer turns, by interpolation; identity: every slice stays as it is."""
     order: int
     """How many rotations the group of kind dn has."""
@@ -48,16 +49,14 @@ class CanonicalizerParams:
     """A pose is sure if its view's probability reaches this. From 0.6 on rounding can't swap two views."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("d4", "dn", "identity"):
-            raise ValueError(f"canonicalizer.kind must be d4, dn or identity, found {self.kind}")
         if self.kind == "dn" and (self.order <= 4 or self.order % 4):
             raise ValueError(
                 f"canonicalizer.order must be 8, 12, 16, ..., so that quarter turns are in it, found {self.order}"
             )
-        if self.size % 16:
-            raise ValueError("canonicalizer.size must be a multiple of 16")
-        if self.erased < 0:
-            raise ValueError("canonicalizer.erased must be at least 0")
+        if self.size < 16 or self.size % 16:
+            raise ValueError(f"canonicalizer.size must be a multiple of 16, found {self.size}")
+        if self.width < 1 or self.erased < 0:
+            raise ValueError("canonicalizer.width must be at least 1, and erased at least 0")
         if not 0.6 <= self.sure_probability <= 1:
             raise ValueError("canonicalizer.sure_probability must be from 0.6 to 1")
         if self.dead_zone < 0:

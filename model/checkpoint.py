@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def save_checkpoint(module: nn.Module, config: dict[str, Any], out: Path) -> Non
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, out / WEIGHTS)
     (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (out / CARD).write_text(model_card(config), encoding="utf-8")
+    shutil.copymode(out / CONFIG, out / WEIGHTS)  # which safetensors lets the owner alone read
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,45 +18,15 @@ from corpus.anatomy import BY_NAME, N_ORGANS, with_unions
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.scans.store import SliceStore
-from corpus.scans.windowing import window
 from model.flans import ModelParams
-from model.framing import Frame, find_frame
-from model.groups import pad_to_square
+from model.framing import label_to_network, to_network
 from model.texts import Texts, read_table
 from model.training.params import TrainParams
 
-VALIDATION_STEPS = 8
-CACHED_SLICES = 4096
-"""Bounds the loader's memory: about 330 MB at 128 x 128 pixels."""
-
-
-def to_network(image: np.ndarray, params: ModelParams) -> tuple[Tensor, list[Frame]]:
-    """HU `[Z, H, W]` -> windowed to [0, 1], framed, resized: float `[Z, 1, S, S]`; and each slice's frame."""
-    x = torch.from_numpy(window(image, params.level_hu, params.width_hu))
-    frames = [find_frame(slice_, params.frame) for slice_ in x]
-    framed = [frame.cut(square) for frame, square in zip(frames, pad_to_square(x), strict=True)]
-    return torch.stack([resize(square[None], params.size) for square in framed]), frames
-
-
-def resize(x: Tensor, size: int) -> Tensor:
-    """Bilinear, antialiased: `[..., C, H, W]` -> `[..., C, size, size]`."""
-    if x.shape[-2:] == (size, size):
-        return x
-    lead = x.shape[:-3]
-    y = F.interpolate(x.reshape(-1, *x.shape[-3:]), (size, size), mode="bilinear", antialias=True, align_corners=False)
-    return y.reshape(*lead, *y.shape[-3:])
-
-
-def label_to_network(label: np.ndarray, frame: Frame, size: int) -> Tensor:
-    """A label map `[H, W]` -> what of it lies in the frame: uint8 `[S, S]`, nearest neighbour."""
-    x = frame.cut(pad_to_square(torch.from_numpy(label)))[None, None].float()
-    return F.interpolate(x, (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
-
-
-def label_to_scan(label: Tensor, frame: Frame) -> Tensor:
-    """The way back: uint8 `[S, S]` -> the padded slice `[whole, whole]`, 0 outside the frame."""
-    x = F.interpolate(label[None, None].float(), (frame.side, frame.side), mode="nearest-exact")[0, 0]
-    return frame.put_back(x, 0).to(torch.uint8)
+VALIDATED, VALIDATION_STEPS = 64, 8
+"""Validation is on at least so many slices or texts, and batches."""
+CACHED_BYTES = 336_000_000
+"""Bounds the memory of a loader: some 4,000 slices of 128 x 128 pixels."""
 
 
 @dataclass
@@ -165,6 +136,11 @@ class Augmentation:
         return (image + noise).clamp(0, 1), label, degrees
 
 
+@lru_cache(maxsize=2)
+def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(count)
+
+
 class TrainingBatches(Dataset):
     """The batch of every step.
 
@@ -227,16 +203,15 @@ class TrainingBatches(Dataset):
         chosen = []
         for position in range(first, first + self.batch_size):
             epoch, offset = divmod(position, len(self.usable))
-            order = np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(len(self.usable))
-            chosen.append(int(self.usable[order[offset]]))
+            chosen.append(int(self.usable[_shuffled(len(self.usable), self.seed, epoch)[offset]]))
         return chosen
 
     def _slice(self, i: int) -> tuple[Tensor, Tensor]:
-        """Slice i as the network sees it; the last `CACHED_SLICES` that were asked for are kept."""
+        """Slice i as the network sees it; the last ones that were read, of `CACHED_BYTES`, are kept."""
         if i not in self._cache:
             image, label = self.data.read(i)
-            if len(self._cache) >= CACHED_SLICES:
-                self._cache.pop(next(iter(self._cache)))
+            if len(self._cache) >= CACHED_BYTES // (5 * self.params.size**2):  # float32 and uint8
+                self._cache.pop(next(iter(self._cache)), None)
             x, (frame,) = to_network(image[None], self.params)
             self._cache[i] = x[0], label_to_network(label, frame, self.params.size)
         return self._cache[i]
@@ -244,15 +219,17 @@ class TrainingBatches(Dataset):
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.Generator(np.random.PCG64([self.seed, 1, step]))
         slices = self._slices(step)
-        images, labels, texts, organs = [], [], [], []
+        images, labels = [], []
+        texts: list[int] = []
+        organs: list[int] = []
         for i in slices:
             image, label = self._slice(i)
             images.append(image)
             labels.append(label)
             kinds = self.choices[self.data.table["slice_id"].iloc[i]]
-            for p in range(self.prompts):
-                # Half of the prompts name an organ of the slice; the rest are spread over the kinds.
-                named = p % 2 == 0 and "anatomy" in kinds
+            for _ in range(self.prompts):
+                # Half of a batch's prompts name an organ of the slice; the rest are spread over the kinds.
+                named = len(texts) % 2 == 0 and "anatomy" in kinds
                 rows, ids = kinds["anatomy" if named else list(kinds)[rng.integers(len(kinds))]]
                 j = rng.integers(len(rows))
                 texts.append(rows[j])
@@ -275,7 +252,7 @@ class TrainingBatches(Dataset):
 def learning_batches(
     dataset: Path, slices: Path, texts: Texts | None, model: ModelParams, augment: Augmentation, params: TrainParams
 ) -> tuple[TrainingBatches, TrainingBatches]:
-    """The batches that a training learns from, and `VALIDATION_STEPS` of other patients, not augmented.
+    """The batches that a training learns from, and some of other patients (`validation_steps`), not augmented.
 
     Args:
         dataset, slices: Folders of the data set and of the cohort's slice stores.
@@ -294,4 +271,9 @@ def learning_batches(
             augment=augment,
         )
 
-    return batches("train", params.steps, augment), batches("val", VALIDATION_STEPS, None)
+    return batches("train", params.steps, augment), batches("val", validation_steps(params.batch_size), None)
+
+
+def validation_steps(batch_size: int) -> int:
+    """How many batches a validation takes."""
+    return max(VALIDATION_STEPS, VALIDATED // batch_size)

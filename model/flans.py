@@ -27,6 +27,7 @@ from model.encoders.tuned_layers import TunedLayers, TunedShape
 from model.intent_head import IntentHead, IntentLogits
 from model.mask_decoder import MaskDecoder
 from model.organ_head import OrganHead, OrganMaps
+from prompts.intent import KINDS
 
 _DIM_STEP = 8
 """Four heads share half of `dim`, see `model.attention`."""
@@ -53,14 +54,13 @@ class ModelParams:
     dim: int
     fine_dim: int
     decoder_depth: int
-    resolve: str
-    """geometric: position and size are resolved on predicted maps; learned: the decoder works them out itself."""
+    resolve: Literal["geometric", "learned"]
+    """geometric: position and size are resolved on predicted maps; learned: the decoder works them out itself, in the
+    upright picture: of how a scan was turned it isn't told, and "leftmost" is wrong where the display isn't upright."""
     frame: Literal["body", "whole"] = "body"
     """What of a slice the network sees: the square around the body (`model.framing`), or all of it."""
 
     def __post_init__(self) -> None:
-        if self.resolve not in ("geometric", "learned"):
-            raise ValueError(f"model.resolve must be geometric or learned, found {self.resolve}")
         if self.size % 2 ** len(self.widths):
             raise ValueError(f"model.size must be a multiple of {2 ** len(self.widths)}, found {self.size}")
         if min(self.decoder_depth, self.fine_dim, self.size, *self.widths) < 1 or self.width_hu <= 0:
@@ -101,6 +101,7 @@ class FLanS(nn.Module):
     ) -> None:
         super().__init__()
         self.params = params
+        self.training_record: dict[str, Any] = {}
         text_dim = name_embeddings.shape[1]
         self.canonicalizer = build_canonicalizer(canonicalizer)
         self.image_encoder = build_image_encoder(params.image_encoder, params.widths, params.fine_dim, params.dim)
@@ -141,7 +142,8 @@ class FLanS(nn.Module):
         return sum(p.numel() for name, p in named if p.requires_grad or not name.startswith("image_encoder."))
 
     def save_pretrained(self, directory: Path, training: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint: weights, how to build the model, and a card that says what `training` says."""
+        """Write a checkpoint: weights, how to build the model, and a card that says what `training` says (by default
+        what the checkpoint said that the model is from)."""
         config = {
             "model": plain(self.params),
             "canonicalizer": plain(self.canonicalizer.params),
@@ -149,7 +151,7 @@ class FLanS(nn.Module):
             "tuned": plain(self.intent_head.tuned.shape),
             "organs": _VOCABULARY,
             "parameters": self.trained_parameters,
-            "training": training or {},
+            "training": training or self.training_record,
         }
         save_checkpoint(self, config, directory)
 
@@ -174,14 +176,19 @@ class FLanS(nn.Module):
         tuned = validated(config["tuned"], TunedShape, directory / CONFIG, "tuned")
         model = cls(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]), tuned)
         load_weights(model, directory)
+        model.training_record = config.get("training", {})
         return model.eval()
+
+
+def spoken_organs(intent: IntentLogits) -> Tensor:
+    """What the decoder is told of prompts that it resolves itself: of which organ each speaks, `[..., 25]`; none (index
+    0) as far as its kind names none, for which the organ's probabilities say nothing."""
+    kind, organ = intent.kind.softmax(-1), intent.organ.softmax(-1)
+    named = sum(kind[..., KINDS.index(name)] for name in ("anatomy", "relation"))
+    organs = organ[..., 1:] * torch.as_tensor(named)[..., None]
+    return torch.cat([1 - organs.sum(-1, keepdim=True), organs], -1)
 
 
 def one_hot_organs(ids: Tensor) -> Tensor:
     """Organ ids (0: none) int64 `[...]` -> float `[..., 25]`."""
     return nn.functional.one_hot(ids, N_ORGANS + 1).float()
-
-
-def pooled_names(names: Tokens) -> Tensor:
-    """Mean token embedding of each of N names: `[N, D]`."""
-    return names.embedding.sum(1) / names.mask.sum(1, keepdim=True)

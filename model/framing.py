@@ -1,4 +1,4 @@
-"""Where the body lies in a slice: the square that the network looks at.
+"""What the network sees of a slice: the square where the body lies, windowed and resized.
 
 A scanner's field of view is wider than the patient, by more or less; what the network sees should not hang on that. The
 square is found in the slice that the network will see, so that it is the same for every turn of a scan whose pose is
@@ -10,10 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
+from corpus.scans.windowing import window
+from model.flans import ModelParams
 from model.groups import pad_to_square
 
 GRID = 96
@@ -85,3 +88,34 @@ def _off_centre(edge: slice, whole: int, low: int) -> int:
     off = whole * (edge.start + edge.stop - low)  # of 2 * low
     pixels = -((low - abs(off)) // (2 * low))
     return pixels if off > 0 else -pixels
+
+
+def to_network(image: np.ndarray, params: ModelParams) -> tuple[Tensor, list[Frame]]:
+    """HU `[Z, H, W]` -> windowed to [0, 1], framed, resized: float `[Z, 1, S, S]`; and each slice's frame."""
+    frames, framed = [], []
+    for hu in image:  # one by one: windowed, a volume would take several times its memory
+        x = torch.from_numpy(window(hu, params.level_hu, params.width_hu))
+        frames.append(find_frame(x, params.frame))
+        framed.append(resize(frames[-1].cut(pad_to_square(x))[None], params.size))
+    return torch.stack(framed), frames
+
+
+def resize(x: Tensor, size: int) -> Tensor:
+    """Bilinear, antialiased: `[..., C, H, W]` -> `[..., C, size, size]`."""
+    if x.shape[-2:] == (size, size):
+        return x
+    lead = x.shape[:-3]
+    y = F.interpolate(x.reshape(-1, *x.shape[-3:]), (size, size), mode="bilinear", antialias=True, align_corners=False)
+    return y.reshape(*lead, *y.shape[-3:])
+
+
+def label_to_network(label: np.ndarray, frame: Frame, size: int) -> Tensor:
+    """A label map `[H, W]` -> what of it lies in the frame: uint8 `[S, S]`, nearest neighbour."""
+    x = frame.cut(pad_to_square(torch.from_numpy(label)))[None, None].float()
+    return F.interpolate(x, (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
+
+
+def label_to_scan(label: Tensor, frame: Frame) -> Tensor:
+    """The way back: uint8 `[S, S]` -> the padded slice `[whole, whole]`, 0 outside the frame."""
+    x = F.interpolate(label[None, None].float(), (frame.side, frame.side), mode="nearest-exact")[0, 0]
+    return frame.put_back(x, 0).to(torch.uint8)

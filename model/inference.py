@@ -18,11 +18,10 @@ from torch.nn import functional as F
 from corpus.anatomy import BY_NAME, ORGANS
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Pose
-from model.checkpoint import read_config
-from model.data import label_to_scan, to_network
+from model.checkpoint import CONFIG, read_config
 from model.encoders.text import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
-from model.flans import FLanS, ImageEncoding, one_hot_organs
-from model.framing import Frame
+from model.flans import FLanS, ImageEncoding, one_hot_organs, spoken_organs
+from model.framing import Frame, label_to_scan, to_network
 from model.groups import IDENTITY, act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
@@ -121,7 +120,7 @@ class Segmenter:
         model = FLanS.from_pretrained(directory)
         sources = read_config(directory).get("training", {}).get("sources", {}).values()
         known = {BY_NAME[name].id for source in sources for name in source["organs"]} or EVERY_ORGAN
-        return cls(model, build_text_encoder(model.params.text_encoder), fastest_device(), known)
+        return cls(model, build_text_encoder(model.params.text_encoder, directory / CONFIG), fastest_device(), known)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
@@ -150,12 +149,11 @@ class Segmenter:
         # Turned before it is framed and resized, so that the network sees the same bits however the scan was turned;
         # and rotated at the scan's own resolution, which blurs less.
         upright = act(int(pose.element), torch.from_numpy(image))
-        square = pad_to_square(upright, AIR_HU).float()
-        x, frames = to_network(rotate(square, pose.degrees.expand(len(square)), AIR_HU).numpy(), self.model.params)
+        x, frames = self._seen(upright, pose.degrees)
         encodings = self._encodings(x)
         organs = self._resolve(encodings, request, frames, pose)
         if self.model.params.resolve == "learned":
-            weights = request.intent.organ.softmax(-1)
+            weights = spoken_organs(request.intent)
         else:
             weights = one_hot_organs(torch.tensor([BY_NAME[o].id if o else 0 for o in organs]))
         # Prompts of which the decoder is told the same are answered once.
@@ -164,7 +162,7 @@ class Segmenter:
         text, intent = self._spoken(request, rows)
         text, intent = text.to(self.device), intent.to(self.device)
         weights, nothing = weights[first].to(self.device), torch.from_numpy(rows == NOTHING)
-        masks = torch.zeros((len(told), *image.shape), dtype=torch.bool)  # of all that is made, this alone is large
+        masks = torch.zeros((len(told), *image.shape), dtype=torch.bool)
         surest = torch.full((len(rows),), NOWHERE)
         for start, encoding in zip(range(0, len(x), SLICES_AT_ONCE), encodings(), strict=True):
             part = x[start : start + SLICES_AT_ONCE]
@@ -205,6 +203,17 @@ class Segmenter:
             return to_network(act(element, torch.from_numpy(image)).numpy(), self.model.params)[0]
 
         return canonicalizer.volume_pose(turned(IDENTITY), prior, turned)
+
+    def _seen(self, upright: Tensor, degrees: Tensor) -> tuple[Tensor, list[Frame]]:
+        """What the network sees of the slices `[Z, H, W]`, rotated by `degrees` `[1]`; and the slices' frames. A few at
+        a time: at the scan's resolution all of them would take several times its memory."""
+        parts, frames = [], []
+        for part in upright.split(SLICES_AT_ONCE):
+            square = pad_to_square(part, AIR_HU).float()
+            seen, found = to_network(rotate(square, degrees.expand(len(square)), AIR_HU).numpy(), self.model.params)
+            parts.append(seen)
+            frames += found
+        return torch.cat(parts), frames
 
     def _encodings(self, x: Tensor) -> Callable[[], Iterable[ImageEncoding]]:
         """A way through the encodings of the slices `[Z, 1, S, S]`, a batch at a time. A single batch is encoded once;

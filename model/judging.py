@@ -17,8 +17,8 @@ from torch import Tensor
 
 from corpus.scans.pixel_pose import PixelPose, pixel_pose
 from model.canonicalizer import Pose
-from model.data import to_network
 from model.flans import FLanS
+from model.framing import to_network
 from model.groups import IDENTITY, ORDER, act_direction
 
 Verdict = Literal["agrees", "contradicts", "unsure"]

@@ -67,7 +67,7 @@ class Seen:
 
     def __init__(self, labels: Tensor, pixel: float, sureness: Tensor, known: Collection[int] = EVERY_ORGAN) -> None:
         self.labels, self.known = labels.cpu().numpy(), known
-        pixels = np.bincount(self.labels.ravel(), minlength=N_ORGANS + 1)
+        pixels = sum(np.bincount(label.ravel(), minlength=N_ORGANS + 1) for label in self.labels)
         self._present = set(np.flatnonzero(pixels).tolist()) - {0}
         doubtful = (pixels < MINIMUM_PIXELS * pixel) | (sureness.cpu().numpy() < SURE)
         self._doubtful = self._present & set(np.flatnonzero(doubtful).tolist())

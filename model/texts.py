@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,8 +16,7 @@ from torch.utils.data import Dataset
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
 from corpus.params import params_dataclass
-from model.encoders.text import TextEncoder, TokenEmbeddings
-from model.flans import pooled_names
+from model.encoders.text import TextEncoder, TokenEmbeddings, pooled_names
 from model.intent_head import IntentTargets
 from prompts.intent import Intent
 from prompts.wording.cues import CUES
@@ -87,6 +87,7 @@ def embed_texts(dataset: Path, encoder: TextEncoder, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save_file(vars(tokens), out / TOKENS)
     table.to_parquet(out / TABLE, index=False)
+    shutil.copymode(out / TABLE, out / TOKENS)  # which safetensors lets the owner alone read
 
 
 def load_texts(folder: Path) -> Texts:

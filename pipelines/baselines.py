@@ -130,7 +130,7 @@ def unet(out: Path, seconds: float | None = None) -> ClosedUNet:
         replace(params, steps=steps, prompts=1),
         out,
         key=dataset_key(),
-        state_dir=DATA / "unfinished",
+        state_dir=DATA / "unfinished/unet",
         seconds=seconds,
         report=console.print,
     )

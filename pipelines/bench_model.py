@@ -21,10 +21,11 @@ from rich.table import Table
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS, load_params, validated
 from model.canonicalizer import CanonicalizerParams
-from model.data import Batch, to_network
+from model.data import Batch
 from model.encoders.text import build_text_encoder
 from model.encoders.tuned_layers import load_tuned_layers
 from model.flans import FLanS, ModelParams
+from model.framing import to_network
 from model.inference import Request, Segmenter, fastest_device
 from model.intent_head import IntentTargets, Understanding
 from model.texts import Texts, name_embeddings

@@ -10,7 +10,7 @@ import pandas as pd
 from corpus.params import load_params
 from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
-from pipelines.stage import DATASET, FACTS, REVIEW, SLICES, cohort, console, stage
+from pipelines.stage import DATASET, FACTS, PHANTOM, REVIEW, SLICES, cohort, console, stage
 from prompts.dataset import DatasetParams, build_dataset
 from prompts.targets import TargetParams
 
@@ -20,14 +20,15 @@ def main() -> None:
     """Build the data set of all configured sources."""
     params = load_params("dataset", DatasetParams)
     targets = load_params("targets", TargetParams)
-    sources = sorted(load_params("ingest", IngestParams).sources)
-    slices = pd.concat([SliceStore(SLICES / cohort() / name).table for name in sources], ignore_index=True)
+    roots = {name: source.root for name, source in sorted(load_params("ingest", IngestParams).sources.items())}
+    slices = pd.concat([SliceStore(SLICES / cohort() / name).table for name in roots], ignore_index=True)
     facts, answers = (
-        pd.concat([pd.read_parquet(FACTS / cohort() / name / table) for name in sources], ignore_index=True)
+        pd.concat([pd.read_parquet(FACTS / cohort() / name / table) for name in roots], ignore_index=True)
         for table in ("slices.parquet", "answers.parquet")
     )
     accepted = pd.read_parquet(REVIEW / "accepted.parquet")
-    manifest = build_dataset(slices, facts, answers, accepted, targets, params, DATASET)
+    synthetic = [name for name, root in roots.items() if root == PHANTOM]
+    manifest = build_dataset(slices, facts, answers, accepted, targets, params, DATASET, synthetic)
     for what in ("patients", "slices", "texts"):
         console.print(f"{what}: {manifest[what]}")
     console.print(f"samples: {manifest['samples']}")

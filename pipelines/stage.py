@@ -23,6 +23,7 @@ results = Console(highlight=False, emoji=False)
 P = ParamSpec("P")
 
 DATA = Path("data")
+PHANTOM = DATA / "raw" / "phantom"
 SLICES = DATA / "slices"
 FACTS = DATA / "facts"
 PASSAGES = DATA / "passages"
@@ -69,6 +70,19 @@ def make_folder(path: Path) -> None:
         raise InputError(
             path, f"expected a folder to write to, but {error.strerror}", "name another with --out"
         ) from None
+
+
+def check_own(path: Path, mark: str) -> None:
+    """See that the folder that somebody named with --out is a command's own, or isn't there.
+
+    Args:
+        mark: The file by which the command knows a folder of its own.
+
+    Raises:
+        InputError: It holds other files.
+    """
+    if path.exists() and not (path / mark).is_file() and (path.is_file() or any(path.iterdir())):
+        raise InputError(path, "expected a folder of its own, found other files", "name another with --out")
 
 
 def cohort() -> str:

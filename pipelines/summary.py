@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import yaml
 from rich.table import Table
 
 from corpus.errors import InputError
+from corpus.params import PARAMS
 from pipelines.reporting import LYING, WORDED, about_absent, about_rotated, beside_names
-from pipelines.stage import DATA, EVALUATION, MODELS, REPORT, REVIEW, results
+from pipelines.runs import CASES, LOCK
+from pipelines.stage import EVALUATION, MODELS, PHANTOM, REPORT, REVIEW, cohort, results
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
 
-SCAN = DATA / "raw" / "phantom" / "imagesTr" / "phantom_001_0000.nii"
+SCAN = PHANTOM / "imagesTr" / "phantom_001_0000.nii"
 """Something to try the model on."""
 
 
@@ -57,7 +60,9 @@ def show() -> None:
         ("checkpoint", MODELS / "flans"),
         ("metrics", path),
     ):
-        places.add_row(what, str(where))
+        places.add_row(what, str(where) if where.exists() else f"{where} (not there)")
+    if doubt := _doubt():
+        results.print(f"[yellow]{doubt}[/]", soft_wrap=True)
     results.print(figures, f"{'; '.join(others)}.".capitalize())
     if told := beside_names(original):
         results.print(told)
@@ -72,6 +77,17 @@ def show() -> None:
     results.print(places)
     if SCAN.is_file():
         results.print(f'Try: flans segment {SCAN} "outline the liver" --out answer', soft_wrap=True)
+
+
+def _doubt() -> str | None:
+    """Why the figures may not be those of what lies here."""
+    evaluated = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"].get("evaluate", {}) if LOCK.is_file() else {}
+    of = evaluated.get("params", {}).get(PARAMS.as_posix(), {}).get("cohort")
+    if of and of != cohort():
+        return f"These are figures of the cohort {of}; params.yaml says {cohort()}, which `dvc repro` evaluates."
+    if not (EVALUATION / CASES).is_file():
+        return "These are the figures that came with the code: nothing was evaluated here yet (`make repro`)."
+    return None
 
 
 def _cell(found: dict[str, Any] | None) -> str:

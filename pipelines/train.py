@@ -29,8 +29,9 @@ Save = Callable[[dict[str, float]], None]
 
 
 def dataset_key() -> dict[str, str]:
-    """What the data set's files hash to."""
-    return _manifest()["sha256"]
+    """What the data set's files and the cohort's slices hash to: a killed training doesn't go on with other pixels."""
+    shards = sorted((SLICES / cohort()).glob("*/*.b2nd"))
+    return _manifest()["sha256"] | {f"{path.parent.name}/{path.name}": file_sha256(path) for path in shards}
 
 
 def _manifest() -> dict[str, Any]:
@@ -60,6 +61,7 @@ def learned_from_slices(stage: str, params: TrainParams, figures: dict[str, floa
             "volumes": int(rows["volume"].nunique()),
             "modality": sorted(rows["modality"].unique()),
             "organs": [names[i] for i in sorted({int(i) for organs in rows["labelled"] for i in organs})],
+            "synthetic": source in manifest["synthetic"],
         }
         for source, rows in table.groupby("source", sort=True)
     }
@@ -121,7 +123,7 @@ def run(
     """
     fabric = launch()
     key = key | {"code": _code()}
-    state: dict[str, Any] = {"state_dir": DATA / "unfinished", "key": key, "fabric": fabric, "save": save}
+    state: dict[str, Any] = {"state_dir": DATA / "unfinished" / name, "key": key, "fabric": fabric, "save": save}
     if not fabric.is_global_zero:
         fit(objective, training, validation, params, log=lambda step, values: None, **state)
         sys.exit(0)

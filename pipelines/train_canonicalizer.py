@@ -13,6 +13,7 @@ from model.checkpoint import save_checkpoint
 from model.training.loop import curves
 from model.training.objectives import CanonicalizerObjective, LossWeights
 from model.training.params import TrainParams
+from model.training.processes import launch
 from pipelines.stage import MODELS, console, stage
 from pipelines.train import learned_from_slices, train
 
@@ -27,14 +28,14 @@ def main() -> None:
     def save(figures: dict[str, float]) -> None:
         config = {
             "canonicalizer": plain(canonicalizer.params),
-            "training": learned_from_slices("canonicalizer alone", params, figures),
+            "training": learned_from_slices("canonicalizer alone", params, figures) if canonicalizer.learns else {},
         }
         save_checkpoint(canonicalizer.eval(), config, MODELS / "canonicalizer")
 
     if canonicalizer.learns:
         objective = CanonicalizerObjective(canonicalizer, load_params("loss", LossWeights))
         train("canonicalizer", objective, None, params, askew=canonicalizer.params.any_angle, save=save)
-    else:
+    elif launch().is_global_zero:
         console.print("an identity canonicalizer has nothing to learn")
         with curves(MODELS / "curves" / "canonicalizer") as log:  # DVC expects the stage's every output
             log(0, {})

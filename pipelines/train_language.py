@@ -10,7 +10,7 @@ import torch
 from corpus.files import file_sha256
 from corpus.params import load_params, plain
 from model.checkpoint import save_checkpoint
-from model.data import VALIDATION_STEPS
+from model.data import validation_steps
 from model.encoders.tuned_layers import load_tuned_layers
 from model.flans import ModelParams
 from model.intent_head import IntentHead
@@ -49,9 +49,10 @@ def main() -> None:
         "language",
         LanguageObjective(head, texts),
         TextBatches(texts, "train", params.batch_size, params.steps, params.seed),
-        TextBatches(texts, "val", params.batch_size, VALIDATION_STEPS, params.seed),
+        TextBatches(texts, "val", params.batch_size, validation_steps(params.batch_size), params.seed),
         params,
-        {path.name: file_sha256(path) for path in sorted(TOKENS.iterdir())} | {"model": plain(model_params)},
+        {path.name: file_sha256(path) for path in sorted(TOKENS.iterdir())}
+        | {"text_encoder": plain(model_params.text_encoder), "dim": model_params.dim},
         save,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -158,12 +159,16 @@ def build_dataset(
     targets: TargetParams,
     params: DatasetParams,
     out: Path,
+    synthetic: Sequence[str] = (),
 ) -> dict:
     """Split patients and texts, assign requests to masks, and write the data set.
 
     Writes slices.parquet (the slice table with its split and weight), samples.parquet (`SAMPLES`), texts.parquet
     (every accepted request with its split, "none" ones too), variants.parquet (further texts for the intent head),
     patients.csv, card.md and manifest.json (counts, and the sha256 of each file).
+
+    Args:
+        synthetic: The sources that show nobody; a model that has learned from them alone says so.
 
     Returns:
         The manifest.
@@ -216,6 +221,7 @@ def build_dataset(
         "samples": {split: _counts(group["kind"]) for split, group in samples.groupby("split", sort=True)},
         "masks": _counts(samples[samples["kind"] != ABSENT].drop_duplicates(["slice_id", "organ"])["organ"]),
         "sources": _counts(slices["source"]),
+        "synthetic": list(synthetic),
         "verified": claims,
     }
     (out / "card.md").write_text(_card(manifest, targets, params), encoding="utf-8")

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any, Literal, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
-from corpus.params import params_dataclass
+from corpus.params import PARAMS, params_dataclass
 from corpus.reports.encoder import bfloat16_is_fast, builtin_folder
 from model.encoders.ngrams import ngrams
 from model.encoders.weights import check_revision, load_transformers
@@ -24,7 +25,8 @@ from prompts.wording.cues import CUES, UNSIDED, Cue
 from prompts.wording.renaming import renamed
 
 MAX_TOKENS = 160
-"""Later tokens are cut. People put the request behind half a case history."""
+"""Of a longer text the middle is cut: people put the request before or behind half a case history."""
+T = TypeVar("T")
 CUE_CODES = 2 * len(CUES) + 1
 """A token's cue: 0 for none, then the cues as they stand, then the same negated."""
 
@@ -124,6 +126,11 @@ class TokenEmbeddings:
         return TokenEmbeddings(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
+def pooled_names(names: Tokens) -> Tensor:
+    """Mean token embedding of each of N names: `[N, D]`."""
+    return names.embedding.sum(1) / names.mask.sum(1, keepdim=True)
+
+
 def bfloat16_where_fast() -> torch.autocast:
     """Within it products of matrices are bfloat16, if this CPU computes in that: texts are read three times as fast."""
     return torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_fast())
@@ -154,13 +161,12 @@ class TransformerTextEncoder:
     @torch.inference_mode()
     @bfloat16_where_fast()
     def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
-        """Embed prompts, tokens beyond the first `MAX_TOKENS` (or the network's own limit) cut. Batches go by length,
-        for speed."""
+        """Embed prompts, each as at most `MAX_TOKENS` tokens (or the network's own limit). Batches go by length, for
+        speed."""
         limit = min(MAX_TOKENS, self.tokenizer.model_max_length)
         named = [renamed(text) for text in texts]
-        encoded = self.tokenizer(
-            [text for text, _ in named], truncation=True, max_length=limit, return_offsets_mapping=True
-        )
+        whole = self.tokenizer([text for text, _ in named], return_offsets_mapping=True, verbose=False)
+        encoded = {name: [_ends(values, limit) for values in whole[name]] for name in ("input_ids", "offset_mapping")}
         lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
         start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         embedding = torch.zeros(int(start[-1]), self.dim, dtype=torch.float16)
@@ -171,8 +177,8 @@ class TransformerTextEncoder:
             ids = torch.full(present.shape, self.tokenizer.pad_token_id or 0)
             ids[present] = torch.tensor([token for i in rows for token in encoded["input_ids"][i]])
             read = self.network(input_ids=ids, attention_mask=present.long(), output_hidden_states=True)
-            whole = self.layers == self.network.config.num_hidden_layers
-            tokens = read.last_hidden_state if whole else read.hidden_states[self.layers]
+            every = self.layers == self.network.config.num_hidden_layers
+            tokens = read.last_hidden_state if every else read.hidden_states[self.layers]
             for i, values, length in zip(rows, tokens.half(), lengths[rows].tolist(), strict=True):
                 embedding[start[i] : start[i] + length] = values[:length]
         codes = chain.from_iterable(
@@ -181,12 +187,16 @@ class TransformerTextEncoder:
         cue = torch.tensor(list(codes))
         pieces = torch.tensor(list(chain.from_iterable(encoded["input_ids"])))
         position = torch.arange(len(pieces)) - torch.repeat_interleave(start[:-1], lengths)
-        found = embedding, cue, ngrams(pieces, _NAMED[cue], position), start
-        return TokenEmbeddings(*(x.clone() for x in found))
+        return TokenEmbeddings(embedding, cue, ngrams(pieces, _NAMED[cue], position), start)
 
 
 _NAMED = torch.tensor([False] + [CUES[code % len(CUES)] in (*BY_NAME, *UNSIDED) for code in range(CUE_CODES - 1)])
 """Which cues are structures' names."""
+
+
+def _ends(tokens: list[T], limit: int) -> list[T]:
+    """The first and the last half of the tokens that the limit lets in."""
+    return tokens if len(tokens) <= limit else tokens[: limit // 2] + tokens[limit // 2 - limit :]
 
 
 def _codes(found: Sequence[Cue], offsets: list[tuple[int, int]]) -> list[int]:
@@ -227,24 +237,24 @@ class TextEncoderParams:
         check_revision(self.weights, self.revision)
 
 
-def build_text_encoder(params: TextEncoderParams) -> TransformerTextEncoder:
-    """The encoder that `params` describe, with its weights.
+def build_text_encoder(params: TextEncoderParams, file: Path = PARAMS) -> TransformerTextEncoder:
+    """The encoder that `params`, which stand in `file`, describe, with its weights.
 
     Raises:
         InputError: Its files can't be found (it says what to fetch, and where to put it), or it has fewer layers.
     """
-    network, tokenizer = load_network(params)
+    network, tokenizer = load_network(params, file)
     count = network.config.num_hidden_layers
     if params.layers is not None and not 1 <= params.layers <= count:
         found = f"must be from 1 to {count}, found {params.layers}"
-        raise InputError(f"{KEY}.layers", found, "correct it in params.yaml")
+        raise InputError(f"{KEY}.layers", found, f"correct it in {file}")
     layers = getattr(getattr(network, "encoder", None), "layer", [])
     del layers[params.layers or count :]  # no token goes through them
     return TransformerTextEncoder(tokenizer, network, params.layers)
 
 
-def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
-    """All of a text encoder's network, and its tokenizer.
+def load_network(params: TextEncoderParams, file: Path = PARAMS) -> tuple[Any, Any]:
+    """All of the network of a text encoder that `file` names, and its tokenizer.
 
     Raises:
         InputError: Its files can't be found, the tokenizer's among them.
@@ -255,7 +265,7 @@ def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
     if weights is None:
         weights, revision = CLIP if params.kind == "clip" else (str(builtin_folder()), None)
     loader = AutoModel if params.kind == "sentence" else CLIPTextModel
-    network = load_transformers(loader, KEY, params.kind, weights, revision)
+    network = load_transformers(loader, KEY, params.kind, weights, revision, file)
     tokenizer: Any = ()
     try:
         tokenizer = AutoTokenizer.from_pretrained(weights, revision=revision)
@@ -265,7 +275,7 @@ def load_network(params: TextEncoderParams) -> tuple[Any, Any]:
     # Without its files a tokenizer of a few special words comes, to which every word is unknown.
     if len(tokenizer) < network.config.vocab_size // 2:
         raise InputError(
-            f"params.yaml: {KEY}",
+            f"{file}: {KEY}",
             f"expected the tokenizer of {weights}, of {network.config.vocab_size} words, but found {found}",
             "put its files (tokenizer.json, tokenizer_config.json, or vocab.txt) beside the weights",
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
+from corpus.params import PARAMS
 
 
 def check_revision(weights: str | None, revision: str | None) -> None:
@@ -29,7 +30,7 @@ def check_revision(weights: str | None, revision: str | None) -> None:
         raise ValueError("revision must come with weights, the name on the hub that it is a commit of")
 
 
-def load_transformers(loader: Any, key: str, kind: str, weights: str, revision: str | None) -> Any:
+def load_transformers(loader: Any, key: str, kind: str, weights: str, revision: str | None, file: Path = PARAMS) -> Any:
     """A `transformers` network from a folder or from the hub (its cache, where HF_HUB_OFFLINE is set).
 
     Args:
@@ -38,6 +39,7 @@ def load_transformers(loader: Any, key: str, kind: str, weights: str, revision: 
         kind: What `key` calls this sort of network.
         weights: A folder, or a name on the hub.
         revision: Commit on the hub; None for a folder.
+        file: Where `key` stands.
 
     Raises:
         InputError: The files can't be had, aren't of such a network, or a name on the hub isn't pinned.
@@ -45,7 +47,7 @@ def load_transformers(loader: Any, key: str, kind: str, weights: str, revision: 
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a second of loading needs none, and the stages draw their own
-    where, local = f"params.yaml: {key}", Path(weights).is_dir()
+    where, local = f"{file}: {key}", Path(weights).is_dir()
     if not local and revision is None:
         raise InputError(
             where,

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from corpus.errors import InputError
 from corpus.scans.windowing import window
-from model.data import resize
 from model.encoders.image import LITE_MEDSAM, LITE_MEDSAM_SHA256
 from model.encoders.tiny_vit import CHANNELS, TinyViT, TinyViTParams
 from model.encoders.weights import load_verified, packaged_file
+from model.framing import resize
 from model.groups import crop_from_square, pad_to_square
 
 WINDOW = (40.0, 400.0)

@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from corpus.params import params_dataclass, plain, validated
-from model.checkpoint import CONFIG, WEIGHTS, load_weights
-from model.data import Augmentation, Batch, SplitData, learning_batches, to_network
+from model.checkpoint import CONFIG, WEIGHTS, load_weights, read_config
+from model.data import Augmentation, Batch, SplitData, learning_batches
 from model.flans import ModelParams
+from model.framing import to_network
 from model.groups import crop_from_square
 from model.resolve import organ_scores, predicted_labels
 from model.training.loop import fit
@@ -119,7 +120,7 @@ def train_unet(
         dataset, slices: Folders of the data set and of the cohort's slice stores.
         params: The schedule; its `steps` give way to `seconds`.
         key: What the run depends on besides parameters: hashes of the data.
-        state_dir: Where the state of an unfinished run lies.
+        state_dir: As `fit`'s.
         seconds: How long training may take: the number of steps follows from the time that the first ones take.
         report: Called with a line for people now and then.
     """
@@ -132,7 +133,7 @@ def train_unet(
 
     def run(objective: nn.Module, params: TrainParams, **more: Any) -> None:
         batches = learning_batches(dataset, slices, None, model, augment, params)
-        fit(objective, *batches, params, state_dir=state_dir, fabric=fabric, **more)
+        fit(objective, *batches, params, fabric=fabric, **more)
 
     fabric = launch(alone=True)
     torch.manual_seed(params.seed)
@@ -140,7 +141,7 @@ def train_unet(
     if seconds is not None:
         times = [time.perf_counter()]
         trial = replace(params, steps=TRIAL_STEPS)
-        again = {"key": {"trial": time.time_ns()}, "log": lambda step, values: None}
+        again = {"key": {}, "log": lambda step, values: None, "state_dir": state_dir / f"trial-{time.time_ns()}"}
         run(UNetObjective(deepcopy(network)), trial, **again, advance=lambda n: times.append(time.perf_counter()))
         steps = max(1, round(seconds / float(np.median(np.diff(times)))))
         params = replace(params, steps=steps, warmup=min(params.warmup, steps // 10))
@@ -149,7 +150,7 @@ def train_unet(
     def log(step: int, values: dict[str, float]) -> None:
         report(f"step {step} of {params.steps}: " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
 
-    run(UNetObjective(network), params, key={"unet": asked}, log=log)
+    run(UNetObjective(network), params, key={"unet": asked}, log=log, state_dir=state_dir)
     network.cpu().eval()
     out.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -167,7 +168,7 @@ def load_unet(folder: Path) -> ClosedUNet:
     """
     if not (folder / CONFIG).is_file():
         raise InputError(folder / CONFIG, "expected a U-Net's file, found none", "flans baselines trains one")
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = read_config(folder)
     params = validated(config["asked"]["unet"], UNetParams, folder / CONFIG, "asked.unet")
     model = validated(config["asked"]["model"], ModelParams, folder / CONFIG, "asked.model")
     network = ClosedUNet(params, model, tuple(config["organs"]))

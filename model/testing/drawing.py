@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,27 +45,34 @@ def draw_examples(
         truth = mask_of(label, BY_NAME[case["organ"]].id)
         info = data.table.iloc[i]
         spacing = (info["spacing_y"], info["spacing_x"])
-        sides = {act_direction(element, edge): letter for edge, letter in SIDES.items()}
         spacing = spacing if element % 2 == 0 else spacing[::-1]
-        drawn = picture(image, answer.masks[0, 0], spacing, pixels, (truth,), sides, equals=True)
+        drawn = picture(image, answer.masks[0, 0], spacing, pixels, (truth,), sides_shown(element), equals=True)
         names.append(f"{number:02d}-{case['group']}.png")
         save(drawn, out / names[-1])
     chosen.assign(picture=names).to_csv(out / "examples.csv", index=False)
 
 
-def montage(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float], pixels: int) -> Image.Image:
+def sides_shown(element: int) -> dict[str, str]:
+    """The letters of the patient's sides, by the edge of a picture of which `element` is what turned it."""
+    return {act_direction(element, edge): letter for edge, letter in SIDES.items()}
+
+
+def montage(
+    image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float], pixels: int, sides: Mapping[str, str] = SIDES
+) -> Image.Image:
     """`TILES` slices of a volume side by side, spread over the mask's extent, or over the volume if the mask is empty.
 
     Args:
         image, mask: HU and bool, `[Z, H, W]`.
         spacing: (y, x) in mm.
         pixels: The longer side of each slice's picture.
+        sides: See `picture`.
     """
     filled = np.flatnonzero(mask.any((1, 2)))
     low, high = (filled[0], filled[-1]) if len(filled) else (0, len(mask) - 1)
     # The ends of an organ show little of it: the slices lie at the middles of equal parts.
     chosen = sorted({int(low + (high - low + 1) * (2 * i + 1) / (2 * TILES)) for i in range(TILES)}, reverse=True)
-    tiles = [picture(image[z], mask[z], spacing, pixels) for z in chosen]
+    tiles = [picture(image[z], mask[z], spacing, pixels, sides=sides) for z in chosen]
     width, height = tiles[0].size
     columns = min(3, len(tiles))
     # All tiles have one palette; in it the sheet takes a third of the space.

@@ -13,6 +13,8 @@ empty masks agree.
     absent      organs that are there; organs that aren't, where only an empty mask is right
     d4, angle   the picture turned or mirrored, and rotated; places are asked for in the new picture's words
     noise, shift, resolution   HU of noise, HU added, and how many times larger a pixel is
+
+Each slice is posed by itself here, whatever `evaluate.pose` says: the card is of pictures that come alone.
 """
 
 from __future__ import annotations

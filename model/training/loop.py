@@ -63,7 +63,8 @@ def fit(
 
     Args:
         objective: From a batch to named losses, scalars.
-        state_dir: Where the state of an unfinished run lies; a run with the same `key` goes on from it.
+        state_dir: Where the states of unfinished runs of this stage lie, until one is finished; a run with the same
+            `key` goes on from its own.
         key: What the run depends on besides its parameters (hashes of data and of the weights that it starts from).
         log: Called with a step and its named values, training and validation.
         advance: Called after each step.
@@ -137,7 +138,8 @@ def fit(
     run.give()
     if fabric.is_global_zero:
         save(progress.figures)
-        run.file.unlink(missing_ok=True)
+        for state in state_dir.glob("*.pt"):  # and those of runs that were given up
+            state.unlink()
     fabric.barrier()
 
 

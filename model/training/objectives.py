@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from corpus.params import params_dataclass
 from model.canonicalizer import Canonicalizer, Pose
 from model.data import Batch
-from model.flans import FLanS, one_hot_organs
+from model.flans import FLanS, one_hot_organs, spoken_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act_batch, compose, rotate
 from model.intent_head import NO_ORGAN, IntentHead
 from model.texts import TextBatch, Texts
@@ -29,6 +29,10 @@ class LossWeights:
     presence: float = 1.0
     pose: float = 1.0
     angle: float = 2.0
+
+    def __post_init__(self) -> None:
+        if min(vars(self).values()) < 0:
+            raise ValueError("weights of losses must be at least 0")
 
 
 def pose_losses(
@@ -113,7 +117,7 @@ class SegmenterObjective(nn.Module):
         if model.params.resolve == "geometric":
             organs = one_hot_organs(batch.organ)  # what geometry will resolve the prompt to, once the maps are right
         else:
-            organs = intent.organ.softmax(-1).unflatten(0, batch.organ.shape)
+            organs = spoken_organs(intent).unflatten(0, batch.organ.shape)
         masks = model.decode(image, texts.embeddings[batch.text], intent, organs)
         wanted = targets.gather(1, (batch.organ - 1)[..., None, None].expand(-1, -1, *targets.shape[-2:]))
 

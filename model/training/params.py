@@ -42,6 +42,8 @@ class TrainParams:
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size, self.prompts, self.validate_every, self.threads, self.accumulate) < 1:
             raise ValueError("steps, batch_size, prompts, validate_every, threads and accumulate must be at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, found {self.seed}")
         if self.learning_rate <= 0 or min(self.weight_decay, self.pretrained_rate, self.warmup) < 0:
             raise ValueError("learning_rate must be above 0, and weight_decay, pretrained_rate and warmup at least 0")
         if not 0 <= self.ema < 1 or self.patience < 0:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -43,8 +44,9 @@ def launch(alone: bool = False) -> Fabric:
         InputError: A variable's value makes no sense.
     """
     accelerator = os.environ.get("FLANS_ACCELERATOR", "auto")
-    capable = torch.cuda.is_available() and accelerator != "cpu"
-    capable = capable or bfloat16_is_fast()
+    capable = bfloat16_is_fast()
+    if torch.cuda.is_available() and accelerator != "cpu":
+        capable = torch.cuda.is_bf16_supported(including_emulation=False)
     devices, nodes = (1, 1) if alone else _processes()
     precision = os.environ.get("FLANS_PRECISION", "bf16-mixed" if capable else "32-true")
     try:
@@ -55,9 +57,9 @@ def launch(alone: bool = False) -> Fabric:
             num_nodes=nodes,
             precision=precision,  # type: ignore[arg-type]
         )
-    except (ValueError, RuntimeError) as error:
-        found = f"expected an accelerator and a precision that are there, found {accelerator} and {precision}: {error}"
-        raise InputError("FLANS_ACCELERATOR, FLANS_PRECISION", found, "correct or unset them") from None
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        found = f"expected what is there, found {accelerator}, {devices} a node and {precision}: {error}"
+        raise InputError("FLANS_ACCELERATOR, FLANS_DEVICES, FLANS_PRECISION", found, "correct or unset them") from None
     fabric.launch()
     return fabric
 

@@ -52,7 +52,11 @@ class TrainingState:
         self.weights: Weights = dict(objective.state_dict())
         self.averaged = _copy(self.weights) if params.ema else self.weights
         self.best = _copy(self.weights) if params.patience else self.averaged
-        self.kept = {"weights": self.weights, "averaged": self.averaged, "best": self.best}
+        self.kept = {"weights": self.weights}  # and what isn't the same
+        if params.ema:
+            self.kept["averaged"] = self.averaged
+        if params.patience:
+            self.kept["best"] = self.best
 
     @property
     def stopped(self) -> bool:

@@ -226,7 +226,7 @@ def test_training_erases_rectangles_of_some_slices_and_use_none() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"kind": "d8"}, "d4, dn or identity"),
+        ({"kind": "d8"}, "'d4', 'dn' or 'identity'"),
         ({"kind": "dn", "order": 6}, "8, 12, 16"),
         ({"kind": "dn", "order": 4}, "8, 12, 16"),
         ({"sure_probability": 0.5}, r"0\.6"),

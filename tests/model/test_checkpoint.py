@@ -52,8 +52,9 @@ def test_the_model_comes_back_and_the_bytes_are_the_same(model: FLanS, tmp_path:
     weights, others = model.state_dict(), again.state_dict()
     assert weights.keys() == others.keys()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
-    again.save_pretrained(tmp_path / "b", TRAINING)
+    again.save_pretrained(tmp_path / "b")
     for name in (WEIGHTS, CONFIG, CARD):
+        assert (tmp_path / "a" / name).stat().st_mode == (tmp_path / "a" / CONFIG).stat().st_mode
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 

@@ -6,8 +6,10 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from corpus.errors import InputError
 from model.data import SplitData, TrainingBatches
@@ -36,6 +38,28 @@ def test_slices_are_drawn_by_weight() -> None:
     seen = Counter(i for step in drawn([1.0, 1.0, 1.0, 3.0], 500) for i in step)
     assert 900 < seen[3] < 1100
     assert all(250 < seen[i] < 420 for i in range(3))
+
+
+@pytest.mark.parametrize("prompts", [1, 2, 3])
+def test_half_of_a_batchs_prompts_name_an_organ(prompts: int) -> None:
+    kinds = ("anatomy", "position", "size", "relation")
+    samples = pd.DataFrame([{"slice_id": "0", "kind": kind, "prompt_id": kind, "organ": "liver"} for kind in kinds])
+    known = {kind: i for i, kind in enumerate(kinds)}
+    image, label = np.zeros((128, 128), np.int16), np.ones((128, 128), np.uint8)
+    data: Any = SimpleNamespace(
+        table=pd.DataFrame({"slice_id": ["0"], "weight": [1.0]}),
+        samples=samples,
+        read=lambda i: (image, label),
+        labelled=lambda i: torch.ones(24, dtype=torch.bool),
+    )
+    texts: Any = SimpleNamespace(row=known)
+    batches = TrainingBatches(
+        data, texts, PARAMS, split="train", batch_size=8, prompts=prompts, steps=50, seed=0, augment=None
+    )
+    asked = torch.cat([batches[step].text.flatten() for step in range(50)])
+    shares = torch.bincount(asked, minlength=4) / len(asked)
+    assert 0.55 < shares[0] < 0.7, "half of them, and a quarter of the rest"
+    assert (shares[1:] > 0.08).all()
 
 
 def test_a_request_that_is_not_embedded_is_missed() -> None:

@@ -100,7 +100,7 @@ def hu(height: int, width: int, slices: int = 1) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"resolve": "both"}, "must be geometric or learned, found both"),
+        ({"resolve": "both"}, "'geometric' or 'learned'"),
         ({"size": 30}, "must be a multiple of 8, found 30"),
         ({"decoder_depth": 0}, "must be above 0"),
         ({"width_hu": 0.0}, "must be above 0"),
@@ -269,7 +269,7 @@ def test_a_checkpoint_gives_the_same_answers(segmenter: Segmenter, tmp_path: Pat
 def test_structures_that_training_never_labelled_are_no_answer(
     segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.inference.build_text_encoder", lambda params: Letters())
+    monkeypatch.setattr("model.inference.build_text_encoder", lambda params, file: Letters())
     monkeypatch.setenv("FLANS_ACCELERATOR", "cpu")
     sources = {"ours": {"slices": 9, "volumes": 1, "modality": ["CT"], "organs": ["liver", "kidney"]}}
     rest: dict[str, Any] = {"patients": {}, "slices": {}, "dataset_sha256": {"samples.parquet": "0123"}}

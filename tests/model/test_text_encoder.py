@@ -36,6 +36,20 @@ def test_long_text_is_cut_and_rows_can_be_chosen() -> None:
     assert chosen.embedding.shape == (2, 1, 4, encoder.dim)
 
 
+def test_of_long_text_the_middle_is_cut() -> None:
+    encoder = build_text_encoder(TextEncoderParams("sentence"))
+    case = "The patient was seen in clinic and sent home again without any complaint. " * 20
+    pieces = encoder.encode([f"Outline the spleen. {case}", f"{case} Outline the spleen.", "Outline the spleen."])
+    first, last = pieces.ngrams[pieces.start[0] : pieces.start[1]], pieces.ngrams[pieces.start[1] : pieces.start[2]]
+    alone = pieces.ngrams[pieces.start[2] :]
+    assert len(first) == len(last) == MAX_TOKENS
+    assert torch.equal(first[: len(alone) - 1], alone[:-1])
+    assert torch.equal(last[1 - len(alone) :, 0], alone[1:, 0])
+    spleen = CUES.index("spleen") + 1
+    assert spleen in pieces.cue[pieces.start[0] : pieces.start[1]]
+    assert spleen in pieces.cue[pieces.start[1] : pieces.start[2]]
+
+
 def test_tokens_carry_what_the_vocabulary_knows_of_them() -> None:
     texts = ["not the gallbladder, the LK", "the leftmost one", "thank you"]
     read = build_text_encoder(TextEncoderParams("sentence")).encode(texts)[torch.arange(3)]

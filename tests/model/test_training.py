@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from corpus.errors import InputError
@@ -81,6 +82,7 @@ def test_an_unfinished_run_of_other_parameters_is_not_resumed(tmp_path: Path, mo
     started: list[int] = []
     run(tmp_path, replace(PARAMS, learning_rate=1e-3), advance=lambda n=1: started.append(n))
     assert started[0] == 0
+    assert not list(tmp_path.glob("*.pt")), "once the stage has a result, what was given up goes"
 
 
 def train_in_two(out: Path, launcher: list[str], *strategies: str, **env: str) -> None:
@@ -304,8 +306,27 @@ def test_a_launch_that_makes_no_sense_is_refused(
         run(tmp_path, PARAMS)
 
 
+def test_more_devices_than_there_are_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(**options: Any) -> None:
+        raise MisconfigurationException("You requested 4 GPUs, but there is 1")
+
+    monkeypatch.setattr(processes, "Fabric", without)
+    monkeypatch.setenv("FLANS_DEVICES", "4")
+    with pytest.raises(InputError, match=r"FLANS_DEVICES.*4 a node.*there is 1"):
+        processes.launch()
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"accumulate": 0}, {"ema": 1.0}, {"ema": -0.1}, {"patience": -1}, {"learning_rate": 0.0}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"accumulate": 0},
+        {"ema": 1.0},
+        {"ema": -0.1},
+        {"patience": -1},
+        {"learning_rate": 0.0},
+        {"seed": -1},
+    ],
 )
 def test_parameters_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):

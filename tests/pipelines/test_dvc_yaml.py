@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,16 @@ def test_no_modules_import_one_another() -> None:
 def test_no_file_is_too_long() -> None:
     lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for room in ROOMS for p in Path(room).rglob("*.py")}
     assert {str(path): n for path, n in lengths.items() if n > 400} == {}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_the_sections_that_it_reads(name: str) -> None:
+    stage, text = STAGES[name].get("do", STAGES[name]), Path(f"pipelines/{name}.py").read_text(encoding="utf-8")
+    if re.search(r"\btrain\(", text):
+        text += Path("pipelines/train.py").read_text(encoding="utf-8")
+    listed = {str(param).split(".")[0] for param in stage.get("params", ())}
+    unlisted = set(re.findall(r'load_params\("(\w+)"', text)) - listed
+    assert not unlisted or "params.yaml" in stage["deps"], f"dvc.yaml: {name} reads {', '.join(sorted(unlisted))}, too"
 
 
 def test_every_section_of_params_is_used_by_a_stage() -> None:

@@ -46,6 +46,19 @@ def test_figures_come_with_their_cases(said: io.StringIO) -> None:
     assert "\u2026" not in text
 
 
+def test_figures_of_another_run_are_told(said: io.StringIO) -> None:
+    Path("params.yaml").write_text(PARAMETERS, encoding="utf-8")
+    write_evaluation(cases())
+    Path("evaluation/cases.parquet").unlink()
+    summary.show()
+    assert "nothing was evaluated here yet" in said.getvalue()
+    assert "report/report.html (not there)" in " ".join(said.getvalue().split())
+    params = {"params.yaml": {"cohort": "elsewhere"}}
+    Path("dvc.lock").write_text(json.dumps({"stages": {"evaluate": {"cmd": "x", "params": params}}}))
+    summary.show()
+    assert "figures of the cohort elsewhere" in said.getvalue()
+
+
 def test_what_a_run_lacks_is_not_spoken_of(said: io.StringIO) -> None:
     write_evaluation(cases(patients=1, transforms=("identity",)))
     summary.show()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from corpus.environment import whole_number
+from corpus.errors import InputError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -42,7 +43,12 @@ def run_tasks(
         if address
         else {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     )
-    with Client(**options) as client:
+    try:
+        client = Client(**options)
+    except (OSError, ValueError) as error:
+        found = f"expected a Dask scheduler at {address}, but {error}"
+        raise InputError("FLANS_DASK_SCHEDULER", found, "start it, or correct or unset the variable") from None
+    with client:
         futures = client.map(function, tasks, pure=False)
         by_key = {future.key: task for future, task in zip(futures, tasks, strict=True)}
         for future in as_completed(futures):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -20,7 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 @dataclass_transform(frozen_default=True)
 def params_dataclass(cls: type[T]) -> type[T]:
     """Decorator of every parameter section: frozen, types checked, unknown keys refused."""
-    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
+    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)  # type: ignore[return-value]
 
 
 def read_yaml(path: Path) -> Any:
@@ -32,11 +34,8 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except FileNotFoundError:
-        raise InputError(
-            path.resolve(),
-            "the file is missing",
-            "run from the repository's root, or restore it: git checkout params.yaml",
-        ) from None
+        fix = "run from the repository's root, or restore it: git checkout params.yaml"
+        raise InputError(path.resolve(), "the file is missing", fix if path == PARAMS else "correct its name") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(path, f"expected YAML, but {error}", "correct the line that the message names") from None
 
@@ -73,10 +72,25 @@ def validated(content: Any, cls: type[T], where: Path, section: str = "") -> T:
             "missing": "the key is missing",
             "missing_argument": "the key is missing",
             "unexpected_keyword_argument": "no parameter has this name",
+            "value_error": str(first.get("ctx", {}).get("error")),  # it says what it found
         }.get(first["type"], f"{first['msg']}, found {first.get('input')!r}")
         raise InputError(
             where, f"`{key}`: {problem}", f"correct `{key}` (git diff {where} shows what changed)"
         ) from None
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """See that names of params.yaml can name folders, and stages of dvc.yaml.
+
+    Args:
+        where: The key that they stand under.
+
+    Raises:
+        InputError: One can't.
+    """
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            raise InputError("params.yaml", f"`{where}`: {name!r} can't name a folder", "use a-z, 0-9, _ and - alone")
 
 
 def plain(section: object) -> dict[str, Any]:

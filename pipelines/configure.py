@@ -9,7 +9,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from corpus.errors import InputError
-from corpus.params import PARAMS, read_yaml
+from corpus.files import replacing
+from corpus.params import PARAMS, read_yaml, validated
+from pipelines.sections import SECTIONS
 
 
 def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
@@ -20,7 +22,7 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
 
     Raises:
         InputError: A file is missing, isn't YAML or has a key twice, or the overlay has a section that params.yaml
-            lacks.
+            lacks, or what no stage would take. Nothing is written then.
     """
     if not overlay.is_file():
         raise InputError(
@@ -43,7 +45,9 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
         raise InputError(overlay, found, "see examples/btcv.yaml")
     lines: list[str] = []
     _merge(content, changes, "", lines)
-    with params.open("w", encoding="utf-8") as stream:
+    for key in changes:
+        validated(content[key], SECTIONS[key], overlay, key)
+    with replacing(params) as part, part.open("w", encoding="utf-8") as stream:
         yaml.dump(content, stream)
     return lines
 

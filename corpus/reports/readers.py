@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.errors import InputError
-from corpus.params import params_dataclass, read_yaml
+from corpus.params import check_names, params_dataclass, read_yaml
 from corpus.reports.fhir import diagnostic_reports, text_of
 
 Tag = Literal["S1", "S2", "S3"]
@@ -61,17 +61,13 @@ class ReportParams:
     """Name -> source. The name is the folder's and the passages' `source`."""
 
     def __post_init__(self) -> None:
-        for name in self.sources:
-            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-                raise InputError(
-                    "params.yaml", f"`reports.sources`: {name!r} can't name a folder", "use a-z, 0-9, _ and - alone"
-                )
-            if name == SYNTHETIC:
-                raise InputError(
-                    "params.yaml",
-                    f"`reports.sources`: {name!r} is the name of the sentences that the stage `synthesize` writes",
-                    "give the source another name",
-                )
+        check_names(self.sources, "reports.sources")
+        if SYNTHETIC in self.sources:
+            raise InputError(
+                "params.yaml",
+                f"`reports.sources`: {SYNTHETIC!r} is the name of the sentences that the stage `synthesize` writes",
+                "give the source another name",
+            )
 
 
 @dataclass(frozen=True)

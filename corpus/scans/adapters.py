@@ -67,7 +67,7 @@ def open_source(adapter: str, root: Path) -> Source:
     """
     if adapter not in ADAPTERS:
         raise InputError(
-            "params.yaml: ingest.sources",
+            "ingest.sources of params.yaml, or --adapter",
             f"expected an adapter of {', '.join(ADAPTERS)}, found {adapter!r}",
             "choose one",
         )

@@ -159,8 +159,12 @@ def read_series(folder_or_files: Path | Sequence[Path], one_series: bool = False
 def _slices(folder_or_files: Path | Sequence[Path], one_series: bool, mended: list[str]) -> tuple[list[_Slice], str]:
     """The slices of the one image series there is, in order, and its modality."""
     if isinstance(folder_or_files, Path) and not folder_or_files.is_file():
-        files = [file for series in series_in(folder_or_files) for file in series.files]
+        found, unread = series_and_unread(folder_or_files)
+        files = [file for series in found for file in series.files]
         where = folder_or_files.name
+        if unread:
+            some = ", ".join(path.name for path in list(unread)[:3]) + (", ..." if len(unread) > 3 else "")
+            mended.append(f"{len(unread)} files or folders could not be read ({some})")
     else:
         files = [folder_or_files] if isinstance(folder_or_files, Path) else sorted(folder_or_files)
         where = files[0].name if files else "the series"

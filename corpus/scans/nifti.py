@@ -54,9 +54,7 @@ def read_nifti(path: Path) -> Grid:
 def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:
     """The affine to trust, in mm; what was wrong is appended to `mended`."""
     header = image.header
-    coded = {"sform": header.get_sform(coded=True)[0], "qform": _qform(header)}
-    found = {form: matrix for form, matrix in coded.items() if matrix is not None}
-    usable = {form: matrix for form, matrix in found.items() if _is_usable(matrix)}
+    found, usable = _forms(header), usable_forms(header)
     if found and not usable:
         raise Reject(f"{name}: the affine is singular or not finite ({' and '.join(found)})")
     if not found:
@@ -84,6 +82,16 @@ def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:
     if spacing.min() < SMALLEST_MM or spacing.max() > LARGEST_MM:
         raise Reject(f"{name}: voxels of {' x '.join(f'{s:g}' for s in spacing)} mm can't be right")
     return affine
+
+
+def usable_forms(header: nib.Nifti1Header) -> dict[str, np.ndarray]:
+    """Those of a header's two affines that are coded and can be used: "sform", "qform" -> `[4, 4]`."""
+    return {form: matrix for form, matrix in _forms(header).items() if _is_usable(matrix)}
+
+
+def _forms(header: nib.Nifti1Header) -> dict[str, np.ndarray]:
+    coded = {"sform": header.get_sform(coded=True)[0], "qform": _qform(header)}
+    return {form: matrix for form, matrix in coded.items() if matrix is not None}
 
 
 def _qform(header: nib.Nifti1Header) -> np.ndarray | None:

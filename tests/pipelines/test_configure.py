@@ -10,46 +10,9 @@ import yaml
 
 from corpus.errors import InputError
 from corpus.params import load_params
-from corpus.reports.index import IndexParams
-from corpus.reports.readers import ReportParams
 from corpus.scans.ingest_params import IngestParams
-from corpus.scans.phantom import PhantomParams
-from model.canonicalizer import CanonicalizerParams
-from model.data import Augmentation
-from model.flans import ModelParams
-from model.testing.evaluation import EvaluateParams
-from model.texts import EmbedParams
-from model.training.objectives import LossWeights
-from model.training.params import TrainParams
 from pipelines.configure import apply_overlay
-from prompts.dataset import DatasetParams
-from prompts.generator import GenerateParams
-from prompts.review.sheet import ReviewParams
-from prompts.synthesis import SynthesisParams
-from prompts.targets import TargetParams
-
-SECTIONS = {
-    "cohort": str,
-    "phantom": PhantomParams,
-    "ingest": IngestParams,
-    "reports": ReportParams,
-    "synthesize": SynthesisParams,
-    "index": IndexParams,
-    "generate": GenerateParams,
-    "targets": TargetParams,
-    "review": ReviewParams,
-    "dataset": DatasetParams,
-    "model": ModelParams,
-    "canonicalizer": CanonicalizerParams,
-    "augment": Augmentation,
-    "loss": LossWeights,
-    "train_canonicalizer": TrainParams,
-    "train_segmenter": TrainParams,
-    "embed": EmbedParams,
-    "train_language": TrainParams,
-    "train_joint": TrainParams,
-    "evaluate": EvaluateParams,
-}
+from pipelines.sections import SECTIONS
 
 
 @pytest.fixture
@@ -131,10 +94,9 @@ def test_comments_below_what_is_removed_stay(params: Path, tmp_path: Path) -> No
 
 def test_a_section_that_nothing_is_left_of_is_still_yaml(params: Path, tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("reports: {sources: {builtin: null}}\nembed: {threads: null}\n")
+    overlay.write_text("reports: {sources: {builtin: null}}\n")
     apply_overlay(overlay, params)
-    after = yaml.safe_load(params.read_text(encoding="utf-8"))
-    assert (after["reports"], after["embed"]) == ({"sources": {}}, {})
+    assert yaml.safe_load(params.read_text(encoding="utf-8"))["reports"] == {"sources": {}}
     assert "  sources: {}              # name: {reader," in params.read_text(encoding="utf-8")
 
 
@@ -143,6 +105,25 @@ def test_a_section_stays_one(overlay: str, params: Path, tmp_path: Path) -> None
     (tmp_path / "overlay.yaml").write_text(overlay)
     before = params.read_text(encoding="utf-8")
     with pytest.raises(InputError, match=r"as params\.yaml has them"):
+        apply_overlay(tmp_path / "overlay.yaml", params)
+    assert params.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("overlay", "complaint"),
+    [
+        ("train_joint: {stepz: 10}", r"`train_joint\.stepz`: no parameter has this name"),
+        ("evaluate: {turned: lots}", r"`evaluate\.turned`: .*integer"),
+        ("cohort: 12", r"`cohort`: .*string"),
+        ("embed: {threads: null}", r"`embed\.threads`: the key is missing"),
+        ("canonicalizer: {dead_zone: .nan}", r"`canonicalizer\.dead_zone`: .*finite"),
+        ("ingest: {sources: {our scans: {adapter: nnunet, root: /data}}}", "'our scans' can't name a folder"),
+    ],
+)
+def test_what_no_stage_would_take_is_not_written(overlay: str, complaint: str, params: Path, tmp_path: Path) -> None:
+    (tmp_path / "overlay.yaml").write_text(overlay)
+    before = params.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match=complaint):
         apply_overlay(tmp_path / "overlay.yaml", params)
     assert params.read_text(encoding="utf-8") == before
 

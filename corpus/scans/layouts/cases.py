@@ -12,7 +12,7 @@ from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.scans.volumes import Case
 
-MISSING_SOURCE_FIX = "correct `ingest.sources` in params.yaml, or put the data there"
+MISSING_SOURCE_FIX = "correct `ingest.sources` in params.yaml (or --root), or put the data there"
 
 
 @params_dataclass

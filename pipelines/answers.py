@@ -20,16 +20,23 @@ _KINDS = (("mask", "nii.gz"), ("mask", "png"), ("overlay", "png"))
 _UNFINISHED = ".unfinished"
 
 
-def open_folder(out: Path, scan: Path, prompts: int) -> None:
+def open_folder(out: Path, scan: Path, prompts: int, pixels: str) -> None:
     """Make the folder, or see that the answers to so many prompts may go to it.
 
+    Args:
+        pixels: The sha256 of the scan's pixels, which stands in its answers.
+
     Raises:
-        InputError: It can't be made or written to, or an answer would take the place of the scan, or of a file that
-            no run wrote, or that was changed since.
+        InputError: It can't be made or written to, or an answer would take the place of the scan, of an answer on
+            another scan, or of a file that no run wrote, or that was changed since.
     """
     make_folder(out)
     if not os.access(out, os.W_OK | os.X_OK):
         raise InputError(out, "expected a folder to write to, but may not write there", "name another with --out")
+    answers = _answers(out)
+    if answers and answers[0].get("scan_sha256") != pixels:
+        found = f"{len(answers)} answers on another scan lie there"
+        raise InputError(out, found, "name another folder with --out, or remove this one")
     written = _written(out)
     places = {f"{what}_{i + 1}.{ending}" for what, ending in _KINDS for i in range(prompts)} | set(written)
     for file in (out / name for name in sorted(places)):
@@ -81,9 +88,21 @@ def publish(answers: list[dict], place: Path, out: Path) -> None:
 def _written(out: Path) -> dict[str, str]:
     """The files of the answers that lie in a folder, and their sha256; none where its answers.json isn't ours."""
     try:
-        answers = json.loads((out / ANSWERS).read_text(encoding="utf-8"))
         return {
-            name: digest for answer in answers for name, digest in answer["sha256"].items() if _WRITTEN.fullmatch(name)
+            name: digest
+            for answer in _answers(out)
+            for name, digest in answer["sha256"].items()
+            if _WRITTEN.fullmatch(name)
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (TypeError, KeyError, AttributeError):
         return {}
+
+
+def _answers(out: Path) -> list[dict]:
+    """What a folder's answers.json says; nothing where it isn't ours."""
+    try:
+        answers = json.loads((out / ANSWERS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    ours = isinstance(answers, list) and all(isinstance(each, dict) and "sha256" in each for each in answers)
+    return answers if ours else []

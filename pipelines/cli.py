@@ -64,6 +64,10 @@ def segment(
     ],
     out: Annotated[Path, typer.Option(help="Folder for masks and pictures.")] = Path("answer"),
     modality: Annotated[Modality, typer.Option(case_sensitive=False, help="What a NIfTI file is of.")] = Modality.CT,
+    series: Annotated[
+        str | None,
+        typer.Option(help="Which of a folder's DICOM series: its number or UID. Without, they are listed."),
+    ] = None,
     checkpoint: Checkpoint = CHECKPOINT,
 ) -> None:
     """Segment a scan by typing what you want.
@@ -75,14 +79,14 @@ def segment(
     from pipelines.segment import segment_scan
     from pipelines.stage import results
 
-    answers = segment_scan(scan, _typed(prompts), out, checkpoint, modality.value)
+    answers = segment_scan(scan, _typed(prompts), out, checkpoint, modality.value, series)
     of_all = [w for w in answers[0]["warnings"] if len(answers) > 1 and all(w in a["warnings"] for a in answers)]
     for answer in answers:
         asked, found = answer["asked"], answer["organ"] or "nothing"
         what = found if asked in (None, found) else f"{asked}, here {found}"
         results.print(
             f"[bold]{escape(answer['prompt'])}[/]  ->  {answer['kind']}: {what} "
-            f"(confidence {answer['confidence']:.2f}), {answer['size']}",
+            f"(read with confidence {answer['confidence']:.2f}), {answer['size']}",
             f"   {escape(answer['mask'])}\n   {escape(answer['overlay'])}",
             sep="\n",
             soft_wrap=True,
@@ -92,6 +96,8 @@ def segment(
                 results.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
     for warning in of_all:
         results.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
+    if len(prompts) > 2 and all(len(prompt.split()) == 1 for prompt in prompts):
+        results.print("[yellow]Each word was taken for a request: a request of several words wants quotes.[/]")
 
 
 @using
@@ -105,6 +111,8 @@ def understand(
     from model.inference import Segmenter
 
     segmenter = Segmenter.from_pretrained(checkpoint)
+    if not prompts and sys.stdin.isatty():
+        sys.stderr.write("Type requests, one a line; Ctrl+D ends.\n")
     texts = _typed(prompts or []) or [line for line in re.split(r"\r?\n", _piped()) if line.strip()]
     ascii_only = not codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
     for start in range(0, len(texts), 256):

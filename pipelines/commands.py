@@ -4,6 +4,8 @@ And the options that several commands have."""
 from __future__ import annotations
 
 import functools
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -28,6 +30,9 @@ def register(app: typer.Typer, panel: str | None = None) -> Callable[[Callable[P
         @app.command(rich_help_panel=panel)
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(errors="replace")  # a terminal may lack a request's letters
             try:
                 function(*args, **kwargs)
             except (InputError, PermissionError) as error:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from corpus.anatomy import BY_NAME, with_unions
+from model.encoders.text import MAX_TOKENS
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from prompts.intent import PAIRS, Intent, pair_of
@@ -26,6 +30,8 @@ def of_answer(i: int, result: Segmentation) -> list[str]:
     warnings = _of_mask(result.masks[i], understood.intent, float(result.surest[i]))
     if understood.confidence < 0.5:
         warnings.append("The model is not sure what was asked for.")
+    if int(result.request.text.start.diff()[i]) >= MAX_TOKENS:
+        warnings.append(f"Of so long a text only the beginning and the end, {MAX_TOKENS} tokens in all, were read.")
     return warnings + _of_reading(mend(result.request.prompts[i]), understood.intent, result.organs[i])
 
 
@@ -62,6 +68,30 @@ def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
     return warnings
 
 
+def of_training(sources: Mapping[str, Mapping[str, Any]], modality: str) -> list[str]:
+    """What to doubt of all answers, by what the model has learned from.
+
+    Args:
+        sources: `training.sources` of the checkpoint's configuration.
+        modality: The scan's.
+    """
+    warnings = []
+    known = sorted({each for source in sources.values() for each in source["modality"]})
+    if known and modality not in known:
+        warnings.append(f"The model has learned from {' and '.join(known)} alone; this is {modality}.")
+    if sources and all(source.get("synthetic") for source in sources.values()):
+        warnings.append("The model has learned from synthetic patients alone: on real ones it is for trying out.")
+    return warnings
+
+
+def of_organ(organ: str | None, sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What to doubt of a structure's mask, by the same."""
+    labelled = with_unions({BY_NAME[name].id for source in sources.values() for name in source["organs"]})
+    if organ is None or not labelled or BY_NAME[organ].id in labelled:
+        return []
+    return [f"In training no {organ} was labelled: this mask is a guess."]
+
+
 def of_scan(result: Segmentation, mended: tuple[str, ...], header: bool, upside_down: bool) -> list[str]:
     """What to doubt of the scan, whatever was asked.
 
@@ -76,9 +106,10 @@ def of_scan(result: Segmentation, mended: tuple[str, ...], header: bool, upside_
         warnings.append("The pixels contradict the header: the slices seem to run from head to feet.")
     if not bool(result.pose.sure):
         warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")
-    elif element != IDENTITY and header:
+    elif element != IDENTITY:
+        said = "The pixels contradict the header: the scan" if header else "The picture"
         warnings.append(
-            f"The pixels contradict the header: the scan looks turned or mirrored ({NAMES[element]} brings it upright)."
+            f"{said} looks turned or mirrored ({NAMES[element]} brings it upright); R and L are drawn accordingly."
         )
     if degrees := round(float(result.pose.degrees)):
         warnings.append(f"The patient lies askew: turned by {degrees} degrees counter-clockwise to be segmented.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import nibabel as nib
@@ -11,15 +12,18 @@ import numpy as np
 from PIL import Image
 
 from corpus.errors import InputError
-from corpus.scans.dicom import read_series, series_in
+from corpus.files import file_sha256
+from corpus.scans.dicom import IMAGE_CLASSES, SeriesInfo, read_series, series_in
 from corpus.scans.intensity import harmonise
 from corpus.scans.layouts.png import DEPTHS
-from corpus.scans.nifti import read_nifti
+from corpus.scans.nifti import read_nifti, usable_forms
 from corpus.scans.orientation import from_display, resized, square_pixels, to_display
 from corpus.scans.volumes import Reject
+from model.checkpoint import WEIGHTS, read_config
+from model.groups import INVERSE, NAMES
 from model.inference import Segmentation, Segmenter
 from model.judging import judge
-from model.testing.drawing import montage
+from model.testing.drawing import montage, sides_shown
 from pipelines import doubts
 from pipelines.answers import open_folder, publish, unfinished
 from pipelines.stage import console, progress
@@ -46,13 +50,14 @@ class Scan:
     """Rows and columns as the file has them, where they were resampled to be square."""
 
 
-def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> Scan:
+def read_scan(path: Path, level: float, width: float, modality: str = "CT", series: str | None = None) -> Scan:
     """Read a NIfTI volume, a folder with a DICOM series, or a PNG slice whose grey values span a window in HU.
 
     Args:
         level: The PNG's window in HU.
         width: The same.
         modality: What a NIfTI file is of, CT or MR; a DICOM series says so itself.
+        series: Which of a folder's image series: its number in the list that the error shows, or its UID.
 
     Raises:
         InputError: The scan is missing, unreadable, or none of these.
@@ -72,8 +77,14 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
         return Scan(hu[None], PNG_SPACING)
     try:
         if path.is_dir():
-            grid = read_series(path)
-            modality = next((s.modality for s in series_in(path) if s.modality in ("CT", "MR", "PT")), modality)
+            several = [s for s in series_in(path) if s.modality in IMAGE_CLASSES.values()]
+            if len(several) > 1:
+                fix = "choose a series with --series: " + "; ".join(_told(i, s, path) for i, s in enumerate(several, 1))
+            chosen = [s for i, s in enumerate(several, 1) if series in (str(i), s.uid)]
+            if series and not chosen:
+                raise InputError(path, f"no image series {series} is there", fix)
+            grid = read_series(chosen[0].files if chosen else path)
+            modality = next((s.modality for s in chosen or several), modality)
         else:
             grid = read_nifti(path)
     except Reject as error:
@@ -94,8 +105,14 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT") -> S
     return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, mended, pixels)
 
 
-def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path, modality: str = "CT") -> list[dict]:
-    """Answer prompts on one scan and write masks, pictures and answers.json.
+def _told(number: int, series: SeriesInfo, root: Path) -> str:
+    return f"{number} ({series.modality}, {len(series.files)} files in {series.folder.relative_to(root)})"
+
+
+def segment_scan(
+    path: Path, prompts: Sequence[str], out: Path, checkpoint: Path, modality: str = "CT", series: str | None = None
+) -> list[dict]:
+    """Answer prompts on one scan and write masks, pictures and answers.json; see `read_scan`.
 
     Returns:
         One dictionary a prompt: what was understood, where the files are, and warnings.
@@ -104,9 +121,11 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
         InputError: The checkpoint or the scan can't be read, or answers can't go to `out`; see `open_folder`.
     """
     segmenter = Segmenter.from_pretrained(checkpoint)
-    params = segmenter.model.params
-    scan = read_scan(path, params.level_hu, params.width_hu, modality)
-    open_folder(out, path, len(prompts))
+    params, sources = segmenter.model.params, read_config(checkpoint)["training"].get("sources", {})
+    scan = read_scan(path, params.level_hu, params.width_hu, modality, series)
+    pixels = sha256(scan.image.tobytes()).hexdigest()
+    origin = {"scan_sha256": pixels, "checkpoint_sha256": file_sha256(checkpoint / WEIGHTS)}
+    open_folder(out, path, len(prompts), pixels)
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
         whole_ct = scan.affine is not None and scan.modality == "CT"
@@ -114,11 +133,12 @@ def segment_scan(path: Path, prompts: Sequence[str], out: Path, checkpoint: Path
         result = segmenter.segment(scan.image, request, pose, advance)
     upside_down = whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
     of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, bool(upside_down))
+    of_scan += doubts.of_training(sources, scan.modality)
     with unfinished(out) as place:
-        answers = [_write(i, scan, result, place) for i in range(len(prompts))]
+        answers = [_write(i, scan, result, place) | origin for i in range(len(prompts))]
         for answer in answers:
-            answer["warnings"] += of_scan
-        open_folder(out, path, len(prompts))  # somebody may have been at work there, too
+            answer["warnings"] += doubts.of_organ(answer["organ"], sources) + of_scan
+        open_folder(out, path, len(prompts), pixels)  # somebody may have been at work there, too
         publish(answers, place, out)
     console.print()
     return answers
@@ -136,10 +156,12 @@ def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
         path = place / f"mask_{i + 1}.nii.gz"
         nib.save(_nifti(mask, scan), path)
         size = f"{mask.sum() * z * y * x / 1000:.1f} ml"
+    pose = result.pose
+    sides = sides_shown(INVERSE[int(pose.element)]) if bool(pose.sure) else {}
     drawn = (
-        picture(scan.image[0], mask[0], (y, x), PICTURE_PX)
+        picture(scan.image[0], mask[0], (y, x), PICTURE_PX, sides=sides)
         if len(mask) == 1
-        else montage(scan.image, mask, (y, x), PICTURE_PX)
+        else montage(scan.image, mask, (y, x), PICTURE_PX, sides)
     )
     drawn.save(place / f"overlay_{i + 1}.png")
     return {
@@ -153,6 +175,8 @@ def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
         "confidence": round(understood.confidence, 4),
         "surest_pixel": round(float(result.surest[i]), 4),
         "size": size,
+        "upright_after": NAMES[int(pose.element)],
+        "upright_sure": bool(pose.sure),
         "mask": path.name,
         "overlay": f"overlay_{i + 1}.png",
         "warnings": doubts.of_answer(i, result),
@@ -168,9 +192,9 @@ def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
     if scan.file is not None:
         reference = nib.load(scan.file)
         assert isinstance(reference, nib.Nifti1Pair)  # read_nifti saw to it
-        image.header["xyzt_units"] = reference.header["xyzt_units"]
-        for name in ("sform", "qform"):
-            matrix, code = getattr(reference, f"get_{name}")(coded=True)
-            if code:
-                getattr(image, f"set_{name}")(matrix, int(code))
+        forms = usable_forms(reference.header)
+        if forms:
+            image.header["xyzt_units"] = reference.header["xyzt_units"]
+        for name, matrix in forms.items():
+            getattr(image, f"set_{name}")(matrix, int(reference.header[f"{name}_code"]))
     return image

@@ -10,24 +10,28 @@ from typing import cast
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from model.canonicalizer import Pose, known_pose
+from model.encoders.text import MAX_TOKENS
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from model.intent_head import Understanding
+from model.testing.drawing import sides_shown
 from pipelines import doubts
 from pipelines.answers import open_folder, publish, unfinished
 from pipelines.cli import app
 from pipelines.segment import Scan, _nifti, read_scan
 from pipelines.stage import make_folder
 from prompts.intent import Intent
-from tests.corpus.dicom_files import write_series
+from tests.corpus.dicom_files import uid, write_series
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1200, (6, 5, 4)).astype(np.int16)
 LPS = np.diag([-1.5, -1.5, 4.0, 1.0])
+PIXELS = "of this scan"
 
 
 def masked(scan: Scan) -> nib.Nifti1Image:
@@ -92,12 +96,12 @@ def answered(out: Path, prompts: int = 1) -> None:
     with unfinished(out) as place:
         for name in (name for pair in names for name in pair):
             (place / name).write_text(name)
-        publish([{"mask": mask, "overlay": overlay} for mask, overlay in names], place, out)
+        publish([{"mask": mask, "overlay": overlay, "scan_sha256": PIXELS} for mask, overlay in names], place, out)
 
 
 def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
     answered(tmp_path, prompts=2)
-    open_folder(tmp_path, tmp_path / "scan.nii", 1)
+    open_folder(tmp_path, tmp_path / "scan.nii", 1, PIXELS)
     answered(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "theirs.png",
@@ -111,7 +115,7 @@ def test_a_killed_run_leaves_the_answers_that_were_there(tmp_path: Path) -> None
     answered(tmp_path)
     (tmp_path / ".unfinished").mkdir()
     (tmp_path / ".unfinished/mask_1.nii.gz").write_text("half")
-    open_folder(tmp_path, tmp_path / "scan.nii", 1)
+    open_folder(tmp_path, tmp_path / "scan.nii", 1, PIXELS)
     answered(tmp_path)
     assert (tmp_path / "mask_1.nii.gz").read_text() == "mask_1.nii.gz"
 
@@ -120,23 +124,29 @@ def test_what_another_hand_wrote_stays(tmp_path: Path) -> None:
     answered(tmp_path)
     (tmp_path / "mask_1.nii.gz").write_text("corrected")
     with pytest.raises(InputError, match=r"mask_1.nii.gz: .* isn't as an earlier run wrote it"):
-        open_folder(tmp_path, tmp_path / "scan.nii", 1)
+        open_folder(tmp_path, tmp_path / "scan.nii", 1, PIXELS)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/answers.json").write_text('[{"mask": "thesis.docx", "overlay": "data.csv"}]')
     with pytest.raises(InputError, match=r"answers.json: .* no earlier run wrote it"):
-        open_folder(tmp_path / "foreign", tmp_path / "scan.nii", 1)
+        open_folder(tmp_path / "foreign", tmp_path / "scan.nii", 1, PIXELS)
     (tmp_path / "other").mkdir()
     (tmp_path / "other/mask_3.nii.gz").touch()
-    open_folder(tmp_path / "other", tmp_path / "scan.nii", 2)
+    open_folder(tmp_path / "other", tmp_path / "scan.nii", 2, PIXELS)
     (tmp_path / "other/mask_2.png").symlink_to("/nowhere")
     with pytest.raises(InputError, match=r"mask_2.png: .* isn't as an earlier run wrote it"):
-        open_folder(tmp_path / "other", tmp_path / "scan.nii", 2)
+        open_folder(tmp_path / "other", tmp_path / "scan.nii", 2, PIXELS)
+
+
+def test_the_answers_on_another_scan_stay(tmp_path: Path) -> None:
+    answered(tmp_path, prompts=2)
+    with pytest.raises(InputError, match="2 answers on another scan lie there"):
+        open_folder(tmp_path, tmp_path / "scan.nii", 1, "of another")
 
 
 def test_the_scan_is_no_place_for_an_answer(tmp_path: Path) -> None:
     answered(tmp_path)
     with pytest.raises(InputError, match="would take the scan's place"):
-        open_folder(tmp_path, tmp_path / "mask_1.nii.gz", 1)
+        open_folder(tmp_path, tmp_path / "mask_1.nii.gz", 1, PIXELS)
 
 
 def test_oblong_pixels_are_made_square_and_masks_put_back(tmp_path: Path) -> None:
@@ -206,9 +216,12 @@ def warnings_of(
     found: str = "liver",
     prompt: str = "",
     upside_down: bool = False,
+    tokens: int = 9,
+    header: bool = True,
 ) -> str:
     mask = np.ones((slices, 4, 4), bool)
-    request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,))
+    text = SimpleNamespace(start=torch.tensor([0, tokens]))
+    request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,), text=text)
     result = SimpleNamespace(
         masks=mask[None],
         request=request,
@@ -217,7 +230,7 @@ def warnings_of(
         organs=(found,),
     )
     answer = cast(Segmentation, result)
-    return " ".join([*doubts.of_answer(0, answer), *doubts.of_scan(answer, (), True, upside_down)])
+    return " ".join([*doubts.of_answer(0, answer), *doubts.of_scan(answer, (), header, upside_down)])
 
 
 def test_what_a_user_should_doubt_is_said() -> None:
@@ -251,5 +264,72 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert "no pixel is surer than 97.5%" in warnings_of(liver, 3, surest=0.975)
     assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
     assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))
+    mirrored = warnings_of(liver, 1, pose=known_pose(NAMES.index("flip")), header=False)
+    assert "The picture looks turned or mirrored" in mirrored
+    assert "R and L are drawn accordingly" in mirrored
+    assert "only the beginning and the end" in warnings_of(liver, 3, tokens=MAX_TOKENS)
     assert "Pose unsure" in warnings_of(liver, 3, pose=known_pose(IDENTITY, sure=False))
     assert "from head to feet" in warnings_of(liver, 3, upside_down=True)
+
+
+def test_what_the_model_has_learned_from_is_said() -> None:
+    phantom = {"modality": ["CT"], "organs": ["liver", "left kidney", "right kidney"], "synthetic": True}
+    hospital = {"modality": ["CT", "MR"], "organs": ["spleen"], "synthetic": False}
+    assert doubts.of_training({}, "MR") == []
+    said = " ".join(doubts.of_training({"phantom": phantom}, "MR"))
+    assert "learned from CT alone; this is MR" in said
+    assert "synthetic patients alone" in said
+    assert doubts.of_training({"phantom": phantom, "hospital": hospital}, "MR") == []
+    assert doubts.of_organ("kidney", {"phantom": phantom}) == [], "the union of what is labelled"
+    assert "no spleen was labelled" in doubts.of_organ("spleen", {"phantom": phantom})[0]
+    assert doubts.of_organ("spleen", {"phantom": phantom, "hospital": hospital}) == doubts.of_organ(None, {}) == []
+
+
+def test_letters_lie_where_the_patients_sides_are() -> None:
+    assert sides_shown(IDENTITY) == {"leftmost": "R", "rightmost": "L"}
+    assert sides_shown(NAMES.index("flip")) == {"rightmost": "R", "leftmost": "L"}
+    assert set(sides_shown(NAMES.index("rot90"))) == {"topmost", "bottommost"}
+
+
+def test_one_of_several_series_is_chosen(tmp_path: Path) -> None:
+    slices = ARRAY.transpose(2, 1, 0)
+    write_series(tmp_path / "thick", slices, spacing=(1.5, 1.5), step=(0, 0, 4.0))
+    write_series(tmp_path / "thin", slices, spacing=(1.5, 1.5), step=(0, 0, 2.0), series=uid("thin"))
+    listed = r"with --series: 1 \(CT, 4 files in thick\); 2 \(CT, 4 files in thin\)"
+    with pytest.raises(InputError, match=listed):
+        read_scan(tmp_path, 40, 400)
+    assert read_scan(tmp_path, 40, 400, series="1").spacing[0] == 4.0
+    assert read_scan(tmp_path, 40, 400, series=uid("thin")).spacing[0] == 2.0
+    with pytest.raises(InputError, match=rf"no image series 3 is there.*\n.*{listed}"):
+        read_scan(tmp_path, 40, 400, series="3")
+
+
+def test_dicom_files_that_are_torn_are_told(tmp_path: Path) -> None:
+    write_series(tmp_path / "s", ARRAY.transpose(2, 1, 0), spacing=(1.5, 1.5), step=(0, 0, 4.0))
+    (tmp_path / "s/zz_last.dcm").write_bytes(b"torn")
+    assert any("zz_last.dcm" in note for note in read_scan(tmp_path / "s", 40, 400).mended)
+
+
+def test_a_form_that_is_broken_is_not_copied(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(ARRAY, LPS)
+    image.set_sform(LPS, 1)
+    image.set_qform(LPS, 1)
+    nib.save(image, tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[256:268] = np.array([3, 3, 3], "<f4").tobytes()  # quatern_b, c, d: no rotation
+    (tmp_path / "a.nii").write_bytes(content)
+    mask = masked(read_scan(tmp_path / "a.nii", 40, 400))
+    assert np.allclose(mask.affine, LPS)
+    assert int(mask.header["sform_code"]) == 1
+
+
+def test_a_mask_without_a_form_to_copy_is_in_mm(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(ARRAY, None)
+    image.header.set_zooms((0.0015, 0.0015, 0.004))
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "m.nii")
+    scan = read_scan(tmp_path / "m.nii", 40, 400)
+    assert scan.spacing == pytest.approx((4.0, 1.5, 1.5))
+    mask = masked(scan)
+    assert mask.header.get_xyzt_units()[0] in ("mm", "unknown")
+    assert mask.header.get_zooms() == pytest.approx((1.5, 1.5, 4.0))

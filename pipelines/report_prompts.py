@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.reporting import read_json, read_png, read_table, records, require, round_robin
-from pipelines.stage import BANK, DATASET, INDEX, REVIEW
+from pipelines.reporting import read_json, read_png, read_table, records, require, round_robin, without_folders
+from pipelines.stage import BANK, DATASET, INDEX, PASSAGES, REVIEW, cohort
 from prompts.checks import CHECKS
 from prompts.kinds import kinds, styles
 from prompts.quality import draw
@@ -40,6 +40,7 @@ def prompts() -> dict[str, Any]:
             (read_table(REVIEW / "accepted.parquet", "review", ["provider"])["provider"] == "written").sum()
         ),
         "written": read_json(BANK / "summary.json", "generate", keys),
+        "reports": reports(),
         "retrieval": retrieval(),
         "styles": {name: style.voice for name, style in styles().items()},
         "requests": {kind: {style: sample(asked[kind, style]) for style in styles()} for kind in listed},
@@ -99,6 +100,18 @@ def reviewers() -> dict[str, list[dict[str, Any]]]:
     columns = ("reviewer_a", "reviewer_b", "prompts", "agreement", "kappa")
     pairs = read_table(REVIEW / "agreement.csv", "review", columns)
     return {"pairs": records(pairs), "conflicts": records(conflicts.head(CONFLICTS))}
+
+
+def reports() -> dict[str, dict[str, Any]]:
+    """Source -> what became of its reports: how many were read, how many rejected and why, and what was replaced."""
+    keys = ("reports", "rejected", "rejected_because", "left_out", "replaced", "passages")
+    found = {path.parent.name: path for path in sorted((PASSAGES / cohort()).glob("*/rejects.csv"))}
+    summaries = {
+        name: read_json(path.with_name("summary.json"), f"passages@{name}", keys) for name, path in found.items()
+    }
+    for each in summaries.values():
+        each["rejected_because"] = {without_folders(str(reason)): n for reason, n in each["rejected_because"].items()}
+    return summaries
 
 
 def retrieval() -> dict[str, Any]:

@@ -158,6 +158,9 @@ def write_prompts() -> None:
         write_sheet(table, Path("data/review") / f"{name}.csv")
     written = {"provider": "offline", "model": "grammar-1", "language_model_used": False}
     write_json(Path("data/prompts/summary.json"), written | {"by_check": {"length": {"passed": 4, "failed": 53}}})
+    told = {"reports": 517, "rejected": 2, "rejected_because": {"empty text": 2}, "passages": 881, "left_out": {}}
+    write_json(Path("data/passages/phantom/builtin/summary.json"), told | {"replaced": {"NAME": 12}})
+    Path("data/passages/phantom/builtin/rejects.csv").write_text("report_id,reason\n", encoding="utf-8")
     write_json(Path("data/index/manifest.json"), {"n_passages": 881, "sources": {"builtin": 881}, "encoder": "builtin"})
     for name in ("anatomy-liver", "position-leftmost", "size-smallest"):
         write_png(Path("data/review/pictures") / f"{name}.png")

@@ -14,8 +14,9 @@ from corpus.errors import InputError
 from model.studies.comparison import COMPARED, FEWEST, SIGNIFICANT, compare, incomparable, paired, smallest_p
 from pipelines.reporting import asked_for, known, records, render, without_folders
 from pipelines.runs import Run, differing, open_run
-from pipelines.stage import make_folder, results
+from pipelines.stage import check_own, make_folder, results
 
+PAGE = "compare.html"
 PRINTED = 12
 WORST = 12
 """Cases shown that lost the most."""
@@ -33,8 +34,9 @@ def compare_runs(first: str, second: str, out: Path) -> pd.DataFrame:
         What `model.studies.comparison.compare` returns.
 
     Raises:
-        InputError: A run can't be opened, or their test sets differ.
+        InputError: A run can't be opened, their test sets differ, or `out` holds other files.
     """
+    check_own(out, PAGE)
     a, b = open_run(first), open_run(second)
     if differences := incomparable(a.cases, b.cases):
         raise InputError(
@@ -51,7 +53,7 @@ def compare_runs(first: str, second: str, out: Path) -> pd.DataFrame:
     changed = changed.sort_values(["change", "slice_id", "transform", "text"], ignore_index=True)
     changed.round(4).to_csv(out / "cases.csv", index=False)
     page = render(_page(a, b, table, changed), "compare.html.j2")
-    (out / "compare.html").write_text(page, encoding="utf-8", newline="\n")
+    (out / PAGE).write_text(page, encoding="utf-8", newline="\n")
     return table
 
 
@@ -60,8 +62,8 @@ def _page(a: Run, b: Run, table: pd.DataFrame, changed: pd.DataFrame) -> dict[st
     reach = max(0.01, table[["low", "high", "difference"]].abs().max().max())
     worst = changed[changed["change"] < 0].drop_duplicates(["slice_id", "kind", "organ"]).head(WORST)
     return {
-        "a": a.name,
-        "b": b.name,
+        "a": without_folders(a.name),
+        "b": without_folders(b.name),
         "patients": patients,
         "slices": int(changed["slice_id"].nunique()),
         "cases": len(changed),
@@ -126,4 +128,4 @@ def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:
     results.print(", ".join(f"{counts.get(each, 0)} {each}" for each in COLOURS) + f" of {len(rows)} strata; {asked}")
     if message := warning(table):
         results.print(f"[yellow]{message}[/]", soft_wrap=True)
-    results.print(f"{out / 'compare.html'}, {out / 'compare.csv'}", markup=False)
+    results.print(f"{out / PAGE}, {out / 'compare.csv'}", markup=False, soft_wrap=True)

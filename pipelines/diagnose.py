@@ -26,7 +26,7 @@ from model.testing.drawing import draw_examples
 from model.testing.views import ROTATED
 from pipelines.reporting import read_json, read_table
 from pipelines.runs import CASES, RUN
-from pipelines.stage import DATASET, SLICES, cohort, make_folder, results
+from pipelines.stage import DATASET, SLICES, check_own, cohort, make_folder, results
 from prompts.splits import OUT
 
 PICTURE_PX = 320
@@ -51,8 +51,7 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
         InputError: There is no such run or checkpoint, the run is another checkpoint's or of sources that training
             never saw alone, or `out` holds other files.
     """
-    if out.exists() and not (out / DIAGNOSIS).is_file() and (out.is_file() or any(out.iterdir())):
-        raise InputError(out, "expected a folder of its own, found other files", "name another with --out")
+    check_own(out, DIAGNOSIS)
     if not (run / CASES).is_file():
         fix = "`dvc repro evaluate` makes evaluation/, and `flans evaluate` a folder of its own; if killed, it goes on"
         raise InputError(run / CASES, "expected a finished run's cases, found none", fix)
@@ -67,18 +66,24 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
         if made["sha256"] != file_sha256(checkpoint / WEIGHTS):
             raise InputError(checkpoint, f"{run} was made with another checkpoint, {made['folder']}", "name that one")
     findings = diagnose(cases, names_known(segmenter), load_thresholds())
-    shutil.rmtree(out, ignore_errors=True)
     make_folder(out)
+    for finding in findings:  # an earlier run's
+        (out / f"{_file_name(finding)}.csv").unlink(missing_ok=True)
+        shutil.rmtree(out / _file_name(finding), ignore_errors=True)
     if at_hand := _data(cases, segmenter):
         findings = [_prove(each, cases, segmenter, *at_hand) for each in findings]
     verdicts = {each.part: {"verdict": each.verdict, "evidence": each.evidence} for each in findings}
     (out / DIAGNOSIS).write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
     for finding in findings:
-        name = finding.part.replace(" ", "_")
+        name = _file_name(finding)
         finding.worst.to_csv(out / f"{name}.csv", index=False)
         if at_hand and finding.verdict == "at fault" and "slice_id" in finding.worst:
             draw_examples(finding.worst.assign(group="worst"), segmenter, *at_hand, out / name, PICTURE_PX)
     return findings
+
+
+def _file_name(finding: Finding) -> str:
+    return finding.part.replace(" ", "_")
 
 
 def _data(cases: pd.DataFrame, segmenter: Segmenter) -> tuple[SplitData, HeldOutPrompts] | None:
@@ -123,7 +128,7 @@ def show(findings: list[Finding], out: Path) -> None:
         results.print("[bold green]No fault found.[/]")
     if unknown := parts["can't be judged"]:
         results.print(f"[yellow]Too few cases to judge: {', '.join(unknown)}.[/]")
-    results.print(f"{out / DIAGNOSIS}, and each part's worst cases beside it", markup=False)
+    results.print(f"{out / DIAGNOSIS}, and each part's worst cases beside it", markup=False, soft_wrap=True)
 
 
 def _example(row: dict) -> str:

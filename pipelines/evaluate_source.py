@@ -26,7 +26,7 @@ from corpus.scans.ingest import ingest
 from corpus.scans.ingest_params import IngestParams, SourceParams
 from corpus.scans.store import REJECTS, SliceStore
 from corpus.scans.unfinished import folder_of
-from model.checkpoint import WEIGHTS
+from model.checkpoint import WEIGHTS, read_config
 from model.data import SplitData
 from model.inference import Segmenter
 from model.testing.asked import read_prompts
@@ -122,7 +122,7 @@ def evaluate_source(
     (out / CASES).unlink(missing_ok=True)  # an earlier checkpoint's, perhaps: they are never beside another's run.json
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     metrics = write_results(found, trial, texts, out)
-    _report(out, requests is not None)
+    _report(out, requests is not None, _trained_on(checkpoint, data.table))
     shutil.rmtree(out / UNFINISHED)
     return metrics
 
@@ -177,7 +177,17 @@ def _evaluate_volumes(trial: Trial, parts: Path) -> Evaluated:
     return Evaluated(pd.concat(cases, ignore_index=True), pd.concat(volumes, ignore_index=True))
 
 
-def _report(out: Path, given: bool) -> None:
+def _trained_on(checkpoint: Path, table: pd.DataFrame) -> list[str]:
+    """The volumes that bear the name of one that the checkpoint has learned from, as far as its data set is at hand."""
+    manifest = DATASET / "manifest.json"
+    learned = read_config(checkpoint).get("training", {}).get("dataset_sha256")
+    if not manifest.is_file() or json.loads(manifest.read_text(encoding="utf-8"))["sha256"] != learned:
+        return []
+    split = pd.read_parquet(DATASET / "slices.parquet", columns=["volume", "split"])
+    return sorted(set(split.loc[split["split"] == "train", "volume"]) & set(table["volume"]))
+
+
+def _report(out: Path, given: bool, trained_on: list[str]) -> None:
     rejects = pd.read_csv(out / REJECTS, dtype=str, keep_default_na=False)  # a volume may be called 0005, or NA
     not_asked = pd.read_csv(out / NOT_ASKED)
     for row in rejects.to_dict("records"):
@@ -188,6 +198,14 @@ def _report(out: Path, given: bool) -> None:
         console.print(
             f"[yellow]{not_asked['masks'].sum()} masks had no request[/] ({named}); see {escape(str(out / NOT_ASKED))}"
         )
+    if trained_on:
+        console.print(
+            f"[yellow]{len(trained_on)} of the volumes bear names of volumes that the model was trained on[/] "
+            f"({escape(', '.join(trained_on[:3]))}{', ...' if len(trained_on) > 3 else ''}): these are no figures of "
+            "what it never saw."
+        )
     if given:
         console.print("These are your requests: whether training saw any of them isn't known.")
-    results.print(f"Figures: {out / 'metrics.json'}, one row a case: {out / 'cases.parquet'}", markup=False)
+    results.print(
+        f"Figures: {out / 'metrics.json'}, one row a case: {out / 'cases.parquet'}", markup=False, soft_wrap=True
+    )

@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpus.errors import InputError
+from corpus.params import PARAMS
 from pipelines.runs import LOCK
-from pipelines.stage import console
+from pipelines.stage import EVALUATION, console
+
+CHANGED = (str(PARAMS), str(LOCK), str(EVALUATION / "metrics.json"))
+"""Files of the repository that an experiment changes; DVC keeps all others that it makes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def _override(value: Any) -> str:
 
 @contextmanager
 def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
-    """Give the workspace over to experiments: tracked files and DVC's outputs are put back afterwards.
+    """Give the workspace over to experiments: what they change, `CHANGED` and DVC's outputs, is put back afterwards.
+    Other files may be edited meanwhile.
 
     Yields what runs an experiment up to a stage; its results lie in the workspace until the next one. What has been run
     with the same parameters before comes from DVC's cache.
@@ -69,10 +74,10 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
         )
     console.print(
         "Until this ends, params.yaml, models and results here are an experiment's. Should it be killed: "
-        f"git restore --source={kept} --worktree -- . && dvc checkout --force",
+        f"git restore --source={kept} --worktree -- {' '.join(CHANGED)} && dvc checkout --force",
         soft_wrap=True,
     )
-    restore = ("restore", f"--source={kept}", "--worktree", "--", ".")
+    restore = ("restore", f"--source={kept}", "--worktree", "--", *CHANGED)
 
     def run(experiment: Experiment, target: str) -> None:
         _git(*restore)  # an experiment changes the parameters that it finds

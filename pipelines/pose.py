@@ -16,21 +16,21 @@ from model.flans import FLanS
 from model.groups import NAMES, ORDER
 from model.judging import Judgement, judge
 from model.testing.drawing import montage
-from pipelines.stage import make_folder, progress, results
+from pipelines.stage import check_own, make_folder, progress, results
 from prompts.pictures import save
 
 PICTURE_PX = 320
 COLOURS = {"agrees": "green", "contradicts": "red", "unsure": "yellow", "unreadable": "yellow"}
 RULES = ["back", "right", "head"]
 """Margins of the anatomical rules."""
-TABLE = "volumes.csv"
+TABLE = "headers.csv"
 COLUMNS = ["volume", "header", "verdict", "upright", "slices", *RULES, "network", "probability", "picture"]
 
 
 def check_source(
     name: str, source: SourceParams, checkpoint: Path | None, out: Path, outside: bool = False
 ) -> pd.DataFrame:
-    """Judge every volume of a source; write volumes.csv and a picture of each volume that contradicts its header.
+    """Judge every volume of a source; write the table and a picture of each volume that contradicts its header.
 
     Args:
         checkpoint: A trained model; None judges by the anatomical rules alone.
@@ -41,11 +41,12 @@ def check_source(
         reversed, the rules' margins, and the network's view with its probability.
 
     Raises:
-        InputError: The source or the checkpoint can't be opened.
+        InputError: The source or the checkpoint can't be opened, or `out` holds other files.
     """
     opened = open_source(source.adapter, source.root)
     model = FLanS.from_pretrained(checkpoint) if checkpoint else None
     familiar = checkpoint is not None and not outside and name in _trained_on(checkpoint)
+    check_own(out, TABLE)
     make_folder(out)
     rows = []
     with progress(f"pose {name}", len(opened.cases)) as advance:
@@ -92,7 +93,7 @@ def _row(found: Judgement) -> dict:
 
 
 def show(table: pd.DataFrame, out: Path) -> None:
-    """Print the verdicts, contradictions first, and their counts; how clear the anatomy was is in volumes.csv."""
+    """Print the verdicts, contradictions first, and their counts; how clear the anatomy was is in the table."""
     shown = Table(title="Headers against pixels", title_justify="left")
     for column in ("volume", "header", "verdict", "upright after", "slices", "network"):
         shown.add_column(column, no_wrap=column in ("volume", "verdict"), overflow="fold")

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import md5
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 from corpus.errors import InputError
 from corpus.params import PARAMS
 from model.studies.comparison import COLUMNS
-from pipelines.stage import EVALUATION
+from pipelines.stage import EVALUATION, MODELS
 
 WORKSPACE = "workspace"
 CASES = "cases.parquet"
@@ -93,7 +94,10 @@ def _revision(name: str) -> Read:
 def _project(name: str, read: Read) -> Run:
     lock = _yaml(name, LOCK, read, "run the pipeline, and commit dvc.lock")
     fix = f"make that run's results again, or fetch them: dvc fetch {EVALUATION / CASES}"
-    cases = _cases(name, _file(name, EVALUATION / CASES, read, fix))
+    content = _file(name, EVALUATION / CASES, read, fix)
+    if unfinished := _unfinished(lock["stages"], content):
+        raise InputError(f"{name}: {EVALUATION / CASES}", unfinished, "finish the run: dvc repro evaluate")
+    cases = _cases(name, content)
     # As the stages used them: params.yaml may have been edited since. Stages that are no more stay in dvc.lock.
     written = flat(_yaml(name, PARAMS, read, "commit params.yaml"))
     used = [stage.get("params", {}).get(PARAMS.as_posix(), {}) for stage in lock["stages"].values()]
@@ -114,6 +118,22 @@ def _project(name: str, read: Read) -> Run:
         if path not in code and PurePosixPath(path).parts[0] not in (*RESULTS, "pipelines")
     }
     return Run(name, cases, parameters, data, code)
+
+
+def _unfinished(stages: dict[str, Any], cases: bytes) -> str | None:
+    """Why the cases aren't those of the model that dvc.lock names; None where they are."""
+    made, judged = (_hashes(stages, *which) for which in (("train_joint", "outs"), ("evaluate", "deps")))
+    model = (MODELS / "flans").as_posix()
+    if made.get(model) != judged.get(model):
+        return f"expected the cases of {model}, found those of another training: it went on and wasn't evaluated"
+    path = (EVALUATION / CASES).as_posix()
+    if _hashes(stages, "evaluate", "outs").get(path, md5(cases).hexdigest()) != md5(cases).hexdigest():
+        return f"expected the cases that {LOCK} names, found others"
+    return None
+
+
+def _hashes(stages: dict[str, Any], stage: str, what: str) -> dict[str, str]:
+    return {entry["path"]: entry["md5"] for entry in stages.get(stage, {}).get(what, ())}
 
 
 def _file(name: str, path: Path, read: Read, fix: str) -> bytes:

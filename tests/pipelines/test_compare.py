@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from hashlib import md5
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from corpus.errors import InputError
 from pipelines.cli import app
-from pipelines.runs import differing, flat
+from pipelines.runs import differing, flat, open_run
 from tests.model.test_comparison import run as cases_of
 
 HOSTILE = "<script>alert(1)</script>"
@@ -114,6 +116,39 @@ def test_a_run_that_left_the_cache_is_named(repository: Path, monkeypatch: pytes
     assert result.exit_code == 1
     assert "HEAD: evaluation/cases.parquet" in result.stderr
     assert "dvc fetch" in result.stderr
+
+
+def test_a_run_that_went_on_and_was_not_evaluated_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, cases_of(), 400, "aaaa")
+    lock = yaml.safe_load((tmp_path / "dvc.lock").read_text())
+    path = "evaluation/cases.parquet"
+    found = md5((tmp_path / path).read_bytes()).hexdigest()
+    lock["stages"]["train_joint"] = {"cmd": "x", "outs": [{"path": "models/flans", "md5": "new.dir"}]}
+    evaluate = {
+        "cmd": "x",
+        "deps": [{"path": "models/flans", "md5": "old.dir"}],
+        "outs": [{"path": path, "md5": found}],
+    }
+    for model, cases, problem in (
+        ("old.dir", found, "another training"),
+        ("new.dir", "0" * 32, "cases that dvc.lock names"),
+        ("new.dir", found, None),
+    ):
+        evaluate["deps"][0]["md5"], evaluate["outs"][0]["md5"] = model, cases
+        (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock | {"stages": lock["stages"] | {"evaluate": evaluate}}))
+        if problem:
+            with pytest.raises(InputError, match=problem):
+                open_run(str(tmp_path))
+        else:
+            assert len(open_run(str(tmp_path)).cases)
+
+
+def test_only_a_folder_of_its_own_is_written_to(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("mine")
+    result = compare("a", "b", "--out", str(tmp_path))
+    assert result.exit_code == 1
+    assert "expected a folder of its own" in result.stderr
+    assert (tmp_path / "cases.csv").read_text() == "mine"
 
 
 class Page(HTMLParser):

@@ -75,7 +75,7 @@ def test_what_training_never_saw_is_no_fault_of_a_part(
     first = cases["patient"] == cases["patient"].iloc[0]
     cases.assign(domain=cases["domain"].mask(first, OUT)).to_parquet(run / "cases.parquet")
     assert diagnose(outside, run, tmp_path / "out").exit_code == 0
-    worst = pd.read_csv(tmp_path / "out/image_encoder.csv")
+    worst = pd.read_csv(tmp_path / "out/canonicalizer.csv")
     assert len(worst)
     assert not set(worst["patient"]) & set(cases.loc[first, "patient"])
     cases.assign(domain=OUT).to_parquet(run / "cases.parquet")

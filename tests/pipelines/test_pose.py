@@ -53,10 +53,14 @@ def test_every_lie_is_found_and_no_truth_doubted(
     (tmp_path / "report/pose/small").mkdir(parents=True)
     for name in ("theirs", *(case.volume for case in open_source("nnunet", root).cases)):
         (tmp_path / f"report/pose/small/{name}.png").touch()
-    result = CliRunner().invoke(app, ["pose", "--adapter", "nnunet", "--root", str(root)], catch_exceptions=False)
+    arguments = ["pose", "--adapter", "nnunet", "--root", str(root)]
+    refused = CliRunner().invoke(app, arguments)
+    assert "expected a folder of its own" in refused.stderr
+    (tmp_path / "report/pose/small/headers.csv").touch()  # an earlier run's
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     out = tmp_path / "report/pose/small"
-    table = pd.read_csv(out / "volumes.csv", index_col="volume")
+    table = pd.read_csv(out / "headers.csv", index_col="volume")
     upright = {"mirrored": "flip", "upside down": "flip_rot180"}
     for volume, row in table.iterrows():
         lie = lies.get(str(volume))

@@ -63,6 +63,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params = {"dataset": {"limit": {"patients": 1.0, "texts": 1.0, "words": None, "seed": 0}, "fold": None}}
     Path("params.yaml").write_text(yaml.safe_dump(params | {"train_joint": {"seed": 7}}))
     Path("stage.py").write_text(STAGE)
+    Path("notes.md").touch()
     made = {"outs": ["out"], "metrics": [{"evaluation/metrics.json": {"cache": False}}]}
     entry = {"cmd": f"{sys.executable} stage.py", "deps": ["stage.py"], "params": ["dataset", "train_joint"]}
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluate": entry | made}}))
@@ -85,6 +86,7 @@ def test_levels_run_as_experiments_and_the_workspace_comes_back(
     def collect(name: str, out: Path, options: Options) -> pd.DataFrame:
         made = json.loads(Path("out/dataset.json").read_text())
         seen.append((name, made["limit"]["patients"], made["limit"]["seed"]))
+        Path("notes.md").write_text("edited meanwhile\n")
         return cases_of().assign(organs="all")
 
     monkeypatch.setitem(COLLECTORS, "scaling", collect)
@@ -96,7 +98,9 @@ def test_levels_run_as_experiments_and_the_workspace_comes_back(
         ("scaling-texts-0-25-repeat-1", 1.0, 100),
     ]
     assert {path: Path(path).read_bytes() for path in before} == before
-    assert shell(repository, "git", "status", "--porcelain").split() == ["M", "params.yaml", "??", "report/"]
+    status = shell(repository, "git", "status", "--porcelain").split()
+    assert status == ["M", "notes.md", "M", "params.yaml", "??", "report/"]
+    assert Path("notes.md").read_text() == "edited meanwhile\n"
     listed = shell(repository, sys.executable, "-m", "dvc", "exp", "list", "--name-only")
     assert {name for name, _, _ in seen} <= set(listed.split())
     assert table is not None

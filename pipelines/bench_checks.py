@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from pipelines.stage import console
+from pipelines.stage import results
 from prompts.checks.measured import GOOD, PARTS, judge_examples
 from prompts.generator import GenerateParams, Generator
 from prompts.kinds import kinds
@@ -60,10 +60,10 @@ def show(rows: pd.DataFrame) -> None:
         table.add_row(
             part, str((of["type"] != GOOD).sum()), f"{share['caught']:.1%}", f"good rejected {share['rejected']:.1%}"
         )
-    console.print(table)
+    results.print(table)
     for row in broken[broken["check"].isna()].to_dict("records"):
-        console.print(f"missed, {row['type']}: {row['text']}  [{row['cell']}]", markup=False)
+        results.print(f"missed, {row['type']}: {row['text']}  [{row['cell']}]", markup=False)
     for row in good[good["check"].notna()].to_dict("records"):
-        console.print(
+        results.print(
             f"wrongly rejected by {row['check']}: {row['text']}  [{row['cell']}] {row['reason']}", markup=False
         )

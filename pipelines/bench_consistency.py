@@ -11,7 +11,7 @@ from model.data import SplitData
 from model.inference import Segmenter
 from model.studies.consistency import ConsistencyParams, consistency
 from model.testing.asked import read_prompts
-from pipelines.stage import DATASET, SLICES, cohort, console, progress
+from pipelines.stage import DATASET, SLICES, cohort, progress, results
 
 LARGE_MM2 = 300.0
 CONSISTENT = 0.999
@@ -83,11 +83,11 @@ def show(rows: pd.DataFrame) -> None:
             share = f"{row['share_consistent']:.1%}"
             table.add_row(title, kind, str(row["answers"]), f"{row['dice']:.4f}", f"{row['least']:.4f}", share)
         table.add_section()
-    console.print(table)
-    console.print(f"prompts read right: {found['read_right']:.1%}")
+    results.print(table)
+    results.print(f"prompts read right: {found['read_right']:.1%}")
     for name, row in found["pose"].items():
         right, out = f"{row['right_where_sure']:.1%}", f"{row['degrees_out_where_sure']:g}"
-        console.print(
+        results.print(
             f"{name}: pose right in {row['right']:.1%} of {row['pictures']} pictures, sure in {row['sure']:.1%}; "
             f"where sure, right in {right} and {out} degrees out (median)"
         )

@@ -29,7 +29,7 @@ from corpus.scans.ingest import ingest
 from corpus.scans.ingest_params import IngestParams, SourceParams
 from corpus.scans.store import SliceStore
 from corpus.scans.windowing import window
-from pipelines.stage import console, progress
+from pipelines.stage import progress, results
 
 SIDE = 1024
 WARM_PASSES = 5
@@ -239,4 +239,4 @@ def show(figures: dict) -> None:
     ):
         better = " / ".join(f"{times[r][key]:,.0f}" for r in RESIZES if key in times[r])
         table.add_row(label, *(f"{way[key]:,}" for way in ways.values()), better)
-    console.print(table)
+    results.print(table)

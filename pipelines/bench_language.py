@@ -18,7 +18,7 @@ from model import testing
 from model.inference import Segmenter
 from model.intent_head import Understanding
 from model.testing.scoring import calibration
-from pipelines.stage import console
+from pipelines.stage import results
 from prompts.intent import Intent
 from prompts.wording.renaming import as_read
 from prompts.written import forms
@@ -128,10 +128,10 @@ def show(rows: pd.DataFrame) -> None:
     table.add_section()
     for name, group in (("all, wording not in forms.yaml", rows[~rows["twin"]]), ("all", rows)):
         table.add_row(name, str(len(group)), f"{group['right'].mean():.1%}")
-    console.print(table)
+    results.print(table)
     error, _ = calibration(rows["confidence"].to_numpy(), rows["right"].to_numpy())
-    console.print(f"expected calibration error {error:.3f}")
+    results.print(f"expected calibration error {error:.3f}")
     for row in rows[~rows["right"]].nlargest(10, "confidence").to_dict("records"):
-        console.print(
+        results.print(
             f"{row['confidence']:.2f}  {row['text'][:80]}  [{row['wanted']}, read as {row['understood']}]", markup=False
         )

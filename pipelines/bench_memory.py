@@ -23,7 +23,7 @@ from corpus.scans.ingest import ingest
 from corpus.scans.ingest_params import IngestParams, SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
 from corpus.scans.store import SliceStore
-from pipelines.stage import console, progress
+from pipelines.stage import progress, results
 from prompts.measure import measure
 
 SAMPLE_S = 0.01
@@ -110,4 +110,4 @@ def show(rows: list[dict]) -> None:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*(str(row[key]) for key in ("volumes", "workers", "ingest_mb", "measure_mb", "slices_mb")))
-    console.print(table)
+    results.print(table)

@@ -34,7 +34,7 @@ from model.training.objectives import LossWeights, SegmenterObjective
 from model.training.optimizer import build_optimizer
 from model.training.params import TrainParams
 from model.training.processes import launch
-from pipelines.stage import console, progress
+from pipelines.stage import progress, results
 from prompts.intent import ATTRIBUTES, SIZES, Intent
 
 
@@ -145,6 +145,6 @@ def show(figures: dict) -> None:
         times = row["train_ms"] / first["train_ms"]
         cells = (f"{row[name]:.1f}" for name in ("read_ms", "segment_ms"))
         table.add_row(str(row["prompts"]), *cells, f"{both:.2f}", f"{row['train_ms']:.1f}", f"{times:.2f}")
-    console.print(table)
+    results.print(table)
     share = figures["pose_ms"] / (first["read_ms"] + first["segment_ms"])
-    console.print(f"finding the pose: {figures['pose_ms']:.1f} ms, {share:.1%} of the first row's two")
+    results.print(f"finding the pose: {figures['pose_ms']:.1f} ms, {share:.1%} of the first row's two")

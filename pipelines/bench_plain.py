@@ -16,7 +16,7 @@ from corpus.params import params_dataclass, read_yaml, validated
 from model import testing
 from model.inference import Segmenter
 from pipelines.bench_language import read
-from pipelines.stage import console
+from pipelines.stage import results
 from prompts.variants import misspell
 from prompts.written import filled
 
@@ -102,4 +102,4 @@ def show(rows: pd.DataFrame) -> None:
         for value, share in shares[shares < 1].sort_values(kind="stable").items():
             misread = groups[by][(groups[by][by] == value) & ~groups[by]["right"]]
             table.add_row(str(value), f"{share:.1%}", f"{said} {', '.join(misread[told].unique())}")
-    console.print(table)
+    results.print(table)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from pipelines.stage import console
+from pipelines.stage import results
 from prompts.bank import read_bank
 from prompts.comparison import Side, compare
 
@@ -56,8 +56,8 @@ def show(sides: Sequence[Side]) -> None:
         table.add_row(*row)
     for column in table.columns[1:]:
         column.justify = "right"
-    console.print(table)
+    results.print(table)
     for side in sides:
-        console.print(f"\n{side.name}", style="bold", markup=False)
+        results.print(f"\n{side.name}", style="bold", markup=False)
         for text, cell in zip(side.sample["text"], side.sample["cell"], strict=True):
-            console.print(f"  {text}  [{cell}]", markup=False, soft_wrap=True)
+            results.print(f"  {text}  [{cell}]", markup=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from corpus.errors import InputError
 from corpus.params import load_params
 
 console = Console(stderr=True, highlight=False, emoji=False)
-"""How work goes on: progress, notes, what went wrong; and tables of `flans bench`, whose standard output is JSON."""
+"""How work goes on: progress, notes, what went wrong."""
 results = Console(highlight=False, emoji=False)
 """What a command was asked for."""
 P = ParamSpec("P")

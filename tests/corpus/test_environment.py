@@ -1,9 +1,10 @@
-"""Numbers from the environment."""
+"""Numbers and addresses from the environment."""
 
 import pytest
 
 from corpus.environment import positive_number, whole_number
 from corpus.errors import InputError
+from corpus.parallel import run_tasks
 
 
 def test_a_number_is_read_and_an_unset_one_has_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +21,9 @@ def test_another_value_is_named_with_its_variable(value: str, monkeypatch: pytes
         whole_number("FLANS_X", 1)
     with pytest.raises(InputError, match=f"FLANS_X: expected a positive number, found '{value}'"):
         positive_number("FLANS_X", 1)
+
+
+def test_an_address_that_is_no_schedulers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLANS_DASK_SCHEDULER", "localhost8786")
+    with pytest.raises(InputError, match=r"FLANS_DASK_SCHEDULER: expected a Dask scheduler at localhost8786"):
+        run_tasks(abs, [1])

@@ -13,6 +13,7 @@ import pipelines.evaluate_source
 from corpus.params import PARAMS
 from model.groups import NAMES, act_direction
 from model.testing.held_out import REQUESTS
+from pipelines.evaluate_source import _trained_on
 from tests.pipelines.conftest import REPOSITORY
 from tests.pipelines.outside import run
 
@@ -130,3 +131,17 @@ def test_the_pipelines_own_results_are_not_overwritten(outside: Path, tmp_path: 
     result = run(outside, tmp_path)
     assert result.exit_code == 1
     assert "expected a folder of its own, found other files" in result.stderr
+
+
+def test_volumes_that_bear_a_training_volumes_name_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset, learned = Path("data/dataset"), {"samples.parquet": "abc"}
+    dataset.mkdir(parents=True)
+    seen = pd.DataFrame({"volume": ["a", "b", "c"], "split": ["train", "train", "test"]})
+    seen.to_parquet(dataset / "slices.parquet")
+    (dataset / "manifest.json").write_text(json.dumps({"sha256": learned}))
+    Path("config.json").write_text(json.dumps({"training": {"dataset_sha256": learned}}))
+    asked = pd.DataFrame({"volume": ["b", "c", "d"]})
+    assert _trained_on(Path(), asked) == ["b"]
+    Path("config.json").write_text(json.dumps({"training": {"dataset_sha256": {"samples.parquet": "other"}}}))
+    assert _trained_on(Path(), asked) == [], "another data set trained it"

@@ -46,6 +46,8 @@ def run_tasks(
     try:
         client = Client(**options)
     except (OSError, ValueError) as error:
+        if not address:
+            raise
         found = f"expected a Dask scheduler at {address}, but {error}"
         raise InputError("FLANS_DASK_SCHEDULER", found, "start it, or correct or unset the variable") from None
     with client:

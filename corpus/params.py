@@ -89,8 +89,10 @@ def check_names(names: Iterable[str], where: str) -> None:
         InputError: One can't.
     """
     for name in names:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-            raise InputError("params.yaml", f"`{where}`: {name!r} can't name a folder", "use a-z, 0-9, _ and - alone")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise InputError(
+                "params.yaml", f"`{where}`: {name!r} can't name a folder", "use letters, digits, _ and - alone"
+            )
 
 
 def plain(section: object) -> dict[str, Any]:

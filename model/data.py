@@ -211,7 +211,7 @@ class TrainingBatches(Dataset):
         if i not in self._cache:
             image, label = self.data.read(i)
             if len(self._cache) >= CACHED_BYTES // (5 * self.params.size**2):  # float32 and uint8
-                self._cache.pop(next(iter(self._cache)), None)
+                self._cache.pop(next(iter(self._cache)))
             x, (frame,) = to_network(image[None], self.params)
             self._cache[i] = x[0], label_to_network(label, frame, self.params.size)
         return self._cache[i]
@@ -276,4 +276,4 @@ def learning_batches(
 
 def validation_steps(batch_size: int) -> int:
     """How many batches a validation takes."""
-    return max(VALIDATION_STEPS, VALIDATED // batch_size)
+    return max(VALIDATION_STEPS, -(-VALIDATED // batch_size))

@@ -57,7 +57,7 @@ class ModelParams:
     resolve: Literal["geometric", "learned"]
     """geometric: position and size are resolved on predicted maps; learned: the decoder works them out itself, in the
     upright picture: of how a scan was turned it isn't told, and "leftmost" is wrong where the display isn't upright."""
-    frame: Literal["body", "whole"] = "body"
+    frame: Literal["body", "whole"]
     """What of a slice the network sees: the square around the body (`model.framing`), or all of it."""
 
     def __post_init__(self) -> None:
@@ -183,9 +183,8 @@ class FLanS(nn.Module):
 def spoken_organs(intent: IntentLogits) -> Tensor:
     """What the decoder is told of prompts that it resolves itself: of which organ each speaks, `[..., 25]`; none (index
     0) as far as its kind names none, for which the organ's probabilities say nothing."""
-    kind, organ = intent.kind.softmax(-1), intent.organ.softmax(-1)
-    named = sum(kind[..., KINDS.index(name)] for name in ("anatomy", "relation"))
-    organs = organ[..., 1:] * torch.as_tensor(named)[..., None]
+    named = intent.kind.softmax(-1)[..., [KINDS.index("anatomy"), KINDS.index("relation")]].sum(-1, keepdim=True)
+    organs = intent.organ.softmax(-1)[..., 1:] * named
     return torch.cat([1 - organs.sum(-1, keepdim=True), organs], -1)
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from corpus.anatomy import BY_NAME, ORGANS
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Pose
-from model.checkpoint import CONFIG, read_config
+from model.checkpoint import CONFIG
 from model.encoders.text import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
 from model.flans import FLanS, ImageEncoding, one_hot_organs, spoken_organs
 from model.framing import Frame, label_to_scan, to_network
@@ -51,6 +51,8 @@ class Request:
     text: TokenEmbeddings
     intent: IntentLogits
     understood: tuple[Understanding, ...]
+    cut: tuple[bool, ...]
+    """Whether a prompt was so long that its middle wasn't read."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Segmenter:
             InputError: The checkpoint or the encoder is missing.
         """
         model = FLanS.from_pretrained(directory)
-        sources = read_config(directory).get("training", {}).get("sources", {}).values()
+        sources = model.training_record.get("sources", {}).values()
         known = {BY_NAME[name].id for source in sources for name in source["organs"]} or EVERY_ORGAN
         return cls(model, build_text_encoder(model.params.text_encoder, directory / CONFIG), fastest_device(), known)
 
@@ -128,7 +130,8 @@ class Segmenter:
         text = self.encoder.encode([mend(prompt) for prompt in prompts])
         with bfloat16_where_fast():
             intent = self.model.intent_head.by_length(text, READ_AT_ONCE)
-        return Request(tuple(prompts), text, intent, tuple(understand(intent)))
+        cut = tuple((text.start.diff() >= self.encoder.limit).tolist())
+        return Request(tuple(prompts), text, intent, tuple(understand(intent)), cut)
 
     @torch.inference_mode()
     def segment(

@@ -87,15 +87,12 @@ def publish(answers: list[dict], place: Path, out: Path) -> None:
 
 def _written(out: Path) -> dict[str, str]:
     """The files of the answers that lie in a folder, and their sha256; none where its answers.json isn't ours."""
-    try:
-        return {
-            name: digest
-            for answer in _answers(out)
-            for name, digest in answer["sha256"].items()
-            if _WRITTEN.fullmatch(name)
-        }
-    except (TypeError, KeyError, AttributeError):
-        return {}
+    return {
+        name: digest
+        for answer in _answers(out)
+        for name, digest in answer["sha256"].items()
+        if _WRITTEN.fullmatch(name)
+    }
 
 
 def _answers(out: Path) -> list[dict]:
@@ -104,5 +101,5 @@ def _answers(out: Path) -> list[dict]:
         answers = json.loads((out / ANSWERS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    ours = isinstance(answers, list) and all(isinstance(each, dict) and "sha256" in each for each in answers)
-    return answers if ours else []
+    whole = isinstance(answers, list) and all(isinstance(each, dict) for each in answers)
+    return answers if whole and all(isinstance(each.get("sha256"), dict) for each in answers) else []

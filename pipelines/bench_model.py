@@ -26,7 +26,7 @@ from model.encoders.text import build_text_encoder
 from model.encoders.tuned_layers import load_tuned_layers
 from model.flans import FLanS, ModelParams
 from model.framing import to_network
-from model.inference import Request, Segmenter, fastest_device
+from model.inference import Segmenter, fastest_device
 from model.intent_head import IntentTargets, Understanding
 from model.texts import Texts, name_embeddings
 from model.training.loop import training_step
@@ -85,7 +85,7 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
         for n in prompts:
             texts, intents = _asked(n)
             read = segmenter.read(texts)
-            request = Request(read.prompts, read.text, read.intent, tuple(Understanding(i, 1.0) for i in intents))
+            request = replace(read, understood=tuple(Understanding(i, 1.0) for i in intents))
             row = {"prompts": n, "read_ms": timed(partial(segmenter.read, texts))}
             row["segment_ms"] = timed(partial(segmenter.segment, image, request))
             rows.append(row)

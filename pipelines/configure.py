@@ -10,8 +10,7 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from corpus.errors import InputError
 from corpus.files import replacing
-from corpus.params import PARAMS, read_yaml, validated
-from pipelines.sections import SECTIONS
+from corpus.params import PARAMS, check_names, read_yaml, validated
 
 
 def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
@@ -45,11 +44,24 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
         raise InputError(overlay, found, "see examples/btcv.yaml")
     lines: list[str] = []
     _merge(content, changes, "", lines)
-    for key in changes:
-        validated(content[key], SECTIONS[key], overlay, key)
+    _check(content, changes, overlay, params)
     with replacing(params) as part, part.open("w", encoding="utf-8") as stream:
         yaml.dump(content, stream)
     return lines
+
+
+def _check(content: Any, changes: dict, overlay: Path, params: Path) -> None:
+    """See that some stage would take what the overlay makes of params.yaml; what was wrong there before is told so."""
+    from pipelines.sections import SECTIONS  # most of the project
+
+    before = read_yaml(params)
+    for key in changes.keys() & SECTIONS.keys():
+        try:
+            validated(content.get(key), SECTIONS[key], overlay, key)
+        except InputError:
+            validated(before[key], SECTIONS[key], params, key)
+            raise
+    check_names(content["ingest"]["sources"], "ingest.sources")
 
 
 def _load(yaml: YAML, path: Path) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from corpus.anatomy import BY_NAME, with_unions
-from model.encoders.text import MAX_TOKENS
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from prompts.intent import PAIRS, Intent, pair_of
@@ -30,8 +29,8 @@ def of_answer(i: int, result: Segmentation) -> list[str]:
     warnings = _of_mask(result.masks[i], understood.intent, float(result.surest[i]))
     if understood.confidence < 0.5:
         warnings.append("The model is not sure what was asked for.")
-    if int(result.request.text.start.diff()[i]) >= MAX_TOKENS:
-        warnings.append(f"Of so long a text only the beginning and the end, {MAX_TOKENS} tokens in all, were read.")
+    if result.request.cut[i]:
+        warnings.append("The text is so long that only its beginning and its end were read.")
     return warnings + _of_reading(mend(result.request.prompts[i]), understood.intent, result.organs[i])
 
 

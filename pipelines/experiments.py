@@ -23,6 +23,10 @@ CHANGED = (str(PARAMS), str(LOCK), str(EVALUATION / "metrics.json"))
 """Files of the repository that an experiment changes; DVC keeps all others that it makes."""
 
 
+MADE_OF = ("corpus", "prompts", "model", "pipelines", "dvc.yaml")
+"""What an edit of would change an experiment."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A run under another name, with other parameters: dotted name -> value of JSON types."""
@@ -50,13 +54,13 @@ def _override(value: Any) -> str:
 @contextmanager
 def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
     """Give the workspace over to experiments: what they change, `CHANGED` and DVC's outputs, is put back afterwards.
-    Other files may be edited meanwhile.
 
     Yields what runs an experiment up to a stage; its results lie in the workspace until the next one. What has been run
     with the same parameters before comes from DVC's cache.
 
     Raises:
-        InputError: This is no Git and DVC repository with a commit, an experiment failed, or DVC's cache lacks what
+        InputError: This is no Git and DVC repository with a commit, an experiment failed, what stages are made of was
+            edited meanwhile, or DVC's cache lacks what
             dvc.lock names, as in a new clone, or outputs were changed by hand: it couldn't be put back.
     """
     # `status` first: `stash create` fails where files have been written anew with what they held before.
@@ -81,6 +85,9 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
 
     def run(experiment: Experiment, target: str) -> None:
         _git(*restore)  # an experiment changes the parameters that it finds
+        if edited := _git("diff", "--name-only", kept, "--", *MADE_OF).splitlines():
+            found = f"{len(edited)} files were edited since the first experiment began: they would not be comparable"
+            raise InputError(edited[0], found, "run the same command again: it begins with what lies here")
         console.print(f"[bold]{experiment.command(target)}[/]", soft_wrap=True)
         _dvc("exp", "remove", "-q", experiment.name, check=False)  # of an earlier time
         _dvc(*experiment.arguments(target), said=True)

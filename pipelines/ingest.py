@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from corpus.errors import InputError
-from corpus.params import PARAMS, load_params
+from corpus.params import PARAMS, check_names, load_params
 from corpus.scans.ingest import ingest
 from corpus.scans.ingest_params import IngestParams
 from pipelines.stage import DATA, SLICES, cohort, console, progress, stage
@@ -18,6 +18,7 @@ from pipelines.stage import DATA, SLICES, cohort, console, progress, stage
 def main(name: str = "") -> None:
     """Ingest the source that params.yaml calls `name`."""
     params = load_params("ingest", IngestParams)
+    check_names(params.sources, "ingest.sources")
     if name not in params.sources:
         found = f"`ingest.sources` has no {name!r}"
         raise InputError(PARAMS, found, f"use one of: {', '.join(params.sources)}")

@@ -43,11 +43,12 @@ def check_source(
     Raises:
         InputError: The source or the checkpoint can't be opened, or `out` holds other files.
     """
+    check_own(out, TABLE)
     opened = open_source(source.adapter, source.root)
     model = FLanS.from_pretrained(checkpoint) if checkpoint else None
     familiar = checkpoint is not None and not outside and name in _trained_on(checkpoint)
-    check_own(out, TABLE)
     make_folder(out)
+    pd.DataFrame(columns=COLUMNS).to_csv(out / TABLE, index=False)  # by it the folder is known, should it be killed
     rows = []
     with progress(f"pose {name}", len(opened.cases)) as advance:
         for case in opened.cases:

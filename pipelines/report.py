@@ -35,17 +35,7 @@ from pipelines.reporting import (
     require,
     without_folders,
 )
-from pipelines.stage import (
-    DATA,
-    DATASET,
-    EVALUATION,
-    MODELS,
-    REPORT,
-    SLICES,
-    cohort,
-    console,
-    stage,
-)
+from pipelines.stage import DATASET, EVALUATION, MODELS, PHANTOM, REPORT, SLICES, cohort, console, stage
 from prompts.kinds import kinds, styles
 from prompts.targets import ABSENT
 
@@ -88,7 +78,7 @@ def collect(cohort_name: str, ingest: IngestParams) -> dict[str, Any]:
         "about_absent": about_absent(metrics["volume"]) if ABSENT in metrics.get("volume", {}) else "",
         "tested_kinds": [kind for kind in kinds() if kind in metrics["original"]],
         "few_patients": metrics["patients"] < FEW_PATIENTS,
-        "phantoms": [name for name in sources if ingest.sources[name].root == DATA / "raw" / "phantom"],
+        "phantoms": [name for name in sources if ingest.sources[name].root == PHANTOM],
         "sources": sources,
         "opening": {
             # A reader who opens the page should not have to turn the head.

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from corpus.params import load_params
 from pipelines.reporting import read_json, read_png, read_table, records, require, round_robin, without_folders
 from pipelines.stage import BANK, DATASET, INDEX, PASSAGES, REVIEW, cohort
 from prompts.checks import CHECKS
@@ -105,9 +106,9 @@ def reviewers() -> dict[str, list[dict[str, Any]]]:
 def reports() -> dict[str, dict[str, Any]]:
     """Source -> what became of its reports: how many were read, how many rejected and why, and what was replaced."""
     keys = ("reports", "rejected", "rejected_because", "left_out", "replaced", "passages")
-    found = {path.parent.name: path for path in sorted((PASSAGES / cohort()).glob("*/rejects.csv"))}
+    sources = load_params("reports", dict)["sources"]
     summaries = {
-        name: read_json(path.with_name("summary.json"), f"passages@{name}", keys) for name, path in found.items()
+        name: read_json(PASSAGES / cohort() / name / "summary.json", f"passages@{name}", keys) for name in sources
     }
     for each in summaries.values():
         each["rejected_because"] = {without_folders(str(reason)): n for reason, n in each["rejected_because"].items()}

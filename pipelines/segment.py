@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from PIL import Image
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
-from corpus.scans.dicom import IMAGE_CLASSES, SeriesInfo, read_series, series_in
+from corpus.scans.dicom import IMAGE_CLASSES, SeriesInfo, read_series, series_and_unread, told_unread
 from corpus.scans.intensity import harmonise
 from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti, usable_forms
 from corpus.scans.orientation import from_display, resized, square_pixels, to_display
 from corpus.scans.volumes import Reject
-from model.checkpoint import WEIGHTS, read_config
+from model.checkpoint import WEIGHTS
 from model.groups import INVERSE, NAMES
 from model.inference import Segmentation, Segmenter
 from model.judging import judge
@@ -64,6 +64,8 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
     """
     fix = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
     path = path.absolute()  # "." has no name to speak of
+    if series and not path.is_dir():
+        raise InputError("--series", f"expected it with a folder, found it with {path.name}", "leave it out")
     if not path.exists():
         raise InputError(path, "expected a scan, found no such file", fix)
     if path.suffix.lower() == ".png":
@@ -77,13 +79,16 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
         return Scan(hu[None], PNG_SPACING)
     try:
         if path.is_dir():
-            several = [s for s in series_in(path) if s.modality in IMAGE_CLASSES.values()]
+            found, unread = series_and_unread(path)
+            several = [s for s in found if s.modality in IMAGE_CLASSES.values()]
             if len(several) > 1:
                 fix = "choose a series with --series: " + "; ".join(_told(i, s, path) for i, s in enumerate(several, 1))
             chosen = [s for i, s in enumerate(several, 1) if series in (str(i), s.uid)]
             if series and not chosen:
                 raise InputError(path, f"no image series {series} is there", fix)
             grid = read_series(chosen[0].files if chosen else path)
+            if chosen and unread:
+                grid = replace(grid, mended=(*grid.mended, told_unread(unread)))
             modality = next((s.modality for s in chosen or several), modality)
         else:
             grid = read_nifti(path)
@@ -106,7 +111,7 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
 
 
 def _told(number: int, series: SeriesInfo, root: Path) -> str:
-    return f"{number} ({series.modality}, {len(series.files)} files in {series.folder.relative_to(root)})"
+    return f"{number} ({series.modality}, {len(series.files)} files in {series.folder.relative_to(root)}, {series.uid})"
 
 
 def segment_scan(
@@ -121,9 +126,9 @@ def segment_scan(
         InputError: The checkpoint or the scan can't be read, or answers can't go to `out`; see `open_folder`.
     """
     segmenter = Segmenter.from_pretrained(checkpoint)
-    params, sources = segmenter.model.params, read_config(checkpoint)["training"].get("sources", {})
+    params, sources = segmenter.model.params, segmenter.model.training_record.get("sources", {})
     scan = read_scan(path, params.level_hu, params.width_hu, modality, series)
-    pixels = sha256(scan.image.tobytes()).hexdigest()
+    pixels = file_sha256(path) if path.is_file() else sha256(scan.image).hexdigest()  # type: ignore[arg-type]
     origin = {"scan_sha256": pixels, "checkpoint_sha256": file_sha256(checkpoint / WEIGHTS)}
     open_folder(out, path, len(prompts), pixels)
     request = segmenter.read(prompts)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import yaml
 from rich.table import Table
 
 from corpus.errors import InputError
-from corpus.params import PARAMS
+from corpus.params import PARAMS, read_yaml
 from pipelines.reporting import LYING, WORDED, about_absent, about_rotated, beside_names
 from pipelines.runs import CASES, LOCK
 from pipelines.stage import EVALUATION, MODELS, PHANTOM, REPORT, REVIEW, cohort, results
@@ -81,7 +80,7 @@ def show() -> None:
 
 def _doubt() -> str | None:
     """Why the figures may not be those of what lies here."""
-    evaluated = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"].get("evaluate", {}) if LOCK.is_file() else {}
+    evaluated = ((read_yaml(LOCK) if LOCK.is_file() else None) or {}).get("stages", {}).get("evaluate", {})
     of = evaluated.get("params", {}).get(PARAMS.as_posix(), {}).get("cohort")
     if of and of != cohort():
         return f"These are figures of the cohort {of}; params.yaml says {cohort()}, which `dvc repro` evaluates."

@@ -16,6 +16,7 @@ from torch import nn
 from corpus.anatomy import ORGANS
 from corpus.files import file_sha256
 from corpus.params import load_params, plain
+from corpus.scans.store import SHA256
 from model.data import Augmentation, learning_batches
 from model.flans import ModelParams
 from model.texts import Texts
@@ -29,9 +30,9 @@ Save = Callable[[dict[str, float]], None]
 
 
 def dataset_key() -> dict[str, str]:
-    """What the data set's files and the cohort's slices hash to: a killed training doesn't go on with other pixels."""
-    shards = sorted((SLICES / cohort()).glob("*/*.b2nd"))
-    return _manifest()["sha256"] | {f"{path.parent.name}/{path.name}": file_sha256(path) for path in shards}
+    """What the data set's files and its sources' slices hash to: a killed training doesn't go on with other pixels."""
+    manifest = _manifest()
+    return manifest["sha256"] | {name: file_sha256(SLICES / cohort() / name / SHA256) for name in manifest["sources"]}
 
 
 def _manifest() -> dict[str, Any]:

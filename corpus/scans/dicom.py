@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -107,6 +107,12 @@ def series_and_unread(root: Path) -> tuple[list[SeriesInfo], dict[Path, str]]:
     return sorted(series, key=lambda s: (s.patient, s.folder.as_posix(), s.uid)), unread
 
 
+def told_unread(unread: Collection[Path]) -> str:
+    """What is said of files that couldn't be read."""
+    some = ", ".join(path.name for path in list(unread)[:3]) + (", ..." if len(unread) > 3 else "")
+    return f"{len(unread)} files or folders could not be read ({some})"
+
+
 def _info(patient: str, uid: str, members: list[tuple[Path, Dataset]]) -> SeriesInfo:
     files, header = tuple(path for path, _ in members), members[0][1]
     reference = header.get("FrameOfReferenceUID")
@@ -163,8 +169,7 @@ def _slices(folder_or_files: Path | Sequence[Path], one_series: bool, mended: li
         files = [file for series in found for file in series.files]
         where = folder_or_files.name
         if unread:
-            some = ", ".join(path.name for path in list(unread)[:3]) + (", ..." if len(unread) > 3 else "")
-            mended.append(f"{len(unread)} files or folders could not be read ({some})")
+            mended.append(told_unread(unread))
     else:
         files = [folder_or_files] if isinstance(folder_or_files, Path) else sorted(folder_or_files)
         where = files[0].name if files else "the series"

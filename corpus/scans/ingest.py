@@ -18,7 +18,7 @@ from corpus.parallel import run_tasks
 from corpus.params import plain
 from corpus.scans.adapters import open_source, read_case
 from corpus.scans.ingest_params import IngestParams
-from corpus.scans.store import REJECTS, SLICES, TABLE, ShardWriter, shard_of
+from corpus.scans.store import REJECTS, SHA256, SLICES, TABLE, ShardWriter, shard_of
 from corpus.scans.unfinished import Part, Unfinished
 from corpus.scans.volumes import Case, Reject, Source, Volume
 
@@ -70,8 +70,7 @@ def _write_shard(task: _Task) -> None:
             dropped |= volume.dropped
         except Reject as reason:
             rejects.append({"source": task.name, "volume": case.volume, "file": str(case.image), "reason": str(reason)})
-    writer.close()
-    task.unfinished.write(task.number, Part(rows, rejects, sorted(dropped)))
+    task.unfinished.write(task.number, Part(rows, rejects, sorted(dropped), writer.close()))
 
 
 def _named_apart(cases: list[Case]) -> Iterator[Case]:
@@ -162,12 +161,14 @@ def ingest(
     advance(len(source.cases) - sum(len(task.cases) for task in todo), total=len(source.cases))
     run_tasks(_write_shard, todo, lambda task: advance(len(task.cases)))
     tables, rejected, dropped = [], [], set()
+    hashes: dict[str, str] = {}
     for task in tasks:
         part = work.read(task.number)
         if part is None:
             raise InputError(
                 work.folder, "shards vanished while the others were made", "run it again; only it may write there"
             )
+        hashes |= part.sha256
         rejected += part.rejects
         dropped |= set(part.dropped)
         if part.rows:
@@ -195,6 +196,7 @@ def ingest(
         "dropped_labels": sorted(dropped),
         "labelled_organs": [BY_ID[i].name for i in sorted({i for each in table["labelled"] for i in each})],
     }
+    (out / SHA256).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     work.publish(out)
     return summary

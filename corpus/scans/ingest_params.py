@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus.params import check_names, params_dataclass
+from corpus.params import params_dataclass
 
 
 @params_dataclass
@@ -31,7 +31,6 @@ class IngestParams:
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("expected at least one source")
-        check_names(self.sources, "ingest.sources")
         if not 1 <= self.shards <= 999:
             raise ValueError("shards must be from 1 to 999")
         if not 0 <= self.negatives <= 1:

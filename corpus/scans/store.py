@@ -23,8 +23,9 @@ import pandas as pd
 import pandera.pandas as pa
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 
-TABLE, REJECTS = "slices.parquet", "rejects.csv"
+TABLE, REJECTS, SHA256 = "slices.parquet", "rejects.csv", "sha256.json"
 
 SLICES = pa.DataFrameSchema(
     {
@@ -101,11 +102,15 @@ class ShardWriter:
             dparams={"nthreads": 1},
         )
 
-    def close(self) -> None:
-        """Give every file its final name."""
+    def close(self) -> dict[str, str]:
+        """Give every file its final name; name -> sha256."""
         self._arrays.clear()
+        found = {}
         for path in sorted(self.directory.glob(f"{self.number:03d}-*{self._ending}")):
-            path.replace(path.with_name(path.name.removesuffix(self._ending)))
+            final = path.with_name(path.name.removesuffix(self._ending))
+            found[final.name] = file_sha256(path)
+            path.replace(final)
+        return found
 
 
 @dataclass(frozen=True)

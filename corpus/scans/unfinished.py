@@ -32,11 +32,13 @@ ABANDONED_S = 3600.0
 
 @dataclass(frozen=True)
 class Part:
-    """What one task of an ingest found out: rows of the slice table and of the rejects, and labels without an organ."""
+    """What one task of an ingest found out: rows of the slice table and of the rejects, labels without an organ, and
+    what its shards' files hash to."""
 
     rows: list[dict[str, Any]]
     rejects: list[dict[str, str]]
     dropped: list[str]
+    sha256: dict[str, str]
 
 
 def folder_of(directory: Path, source: Source, parameters: dict[str, Any]) -> Path:

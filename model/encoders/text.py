@@ -140,6 +140,8 @@ class TextEncoder(Protocol):
     """What every text encoder offers."""
 
     dim: int
+    limit: int
+    """Tokens that are read of a text, at most."""
 
     def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
         """Embed prompts, without gradients."""
@@ -156,17 +158,18 @@ class TransformerTextEncoder:
     def __init__(self, tokenizer: Any, network: Any, layers: int | None = None, batch_size: int = 64) -> None:
         self.tokenizer, self.network, self.dim = tokenizer, network.eval(), network.config.hidden_size
         self.layers = network.config.num_hidden_layers if layers is None else layers
+        self.limit = min(MAX_TOKENS, tokenizer.model_max_length)
         self.batch_size = batch_size
 
     @torch.inference_mode()
     @bfloat16_where_fast()
     def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
-        """Embed prompts, each as at most `MAX_TOKENS` tokens (or the network's own limit). Batches go by length, for
-        speed."""
-        limit = min(MAX_TOKENS, self.tokenizer.model_max_length)
+        """Embed prompts. Batches go by length, for speed."""
         named = [renamed(text) for text in texts]
         whole = self.tokenizer([text for text, _ in named], return_offsets_mapping=True, verbose=False)
-        encoded = {name: [_ends(values, limit) for values in whole[name]] for name in ("input_ids", "offset_mapping")}
+        encoded = {
+            name: [_ends(values, self.limit) for values in whole[name]] for name in ("input_ids", "offset_mapping")
+        }
         lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
         start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         embedding = torch.zeros(int(start[-1]), self.dim, dtype=torch.float16)

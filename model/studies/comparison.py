@@ -94,13 +94,13 @@ def strata(cases: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     An organ that the slice doesn't show is a kind of its own, and in no other stratum: its Dice is 1 for an empty
     answer and 0 for any other.
     """
+    foreign = cases["domain"] == OUT
     shown = cases[cases["kind"] != ABSENT]
-    foreign = shown["domain"] == OUT
     if foreign.any():
-        yield "sources", "not in training", shown[foreign]
-    shown, cases = shown[~foreign], cases[cases["domain"] != OUT]
-    if shown.empty:
+        yield "sources", "not in training", shown[foreign.reindex(shown.index)]
+    if foreign.all():
         return
+    cases, shown = cases[~foreign], shown[~foreign.reindex(shown.index)]
     yield "all", "everything asked for", shown
     for group, column, rows in (
         ("kind", "kind", cases),

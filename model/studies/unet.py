@@ -12,6 +12,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -141,8 +142,9 @@ def train_unet(
     if seconds is not None:
         times = [time.perf_counter()]
         trial = replace(params, steps=TRIAL_STEPS)
-        again = {"key": {}, "log": lambda step, values: None, "state_dir": state_dir / f"trial-{time.time_ns()}"}
-        run(UNetObjective(deepcopy(network)), trial, **again, advance=lambda n: times.append(time.perf_counter()))
+        with TemporaryDirectory() as nowhere:
+            again = {"key": {}, "log": lambda step, values: None, "state_dir": Path(nowhere)}
+            run(UNetObjective(deepcopy(network)), trial, **again, advance=lambda n: times.append(time.perf_counter()))
         steps = max(1, round(seconds / float(np.median(np.diff(times)))))
         params = replace(params, steps=steps, warmup=min(params.warmup, steps // 10))
         report(f"{steps} steps in {seconds:.0f} s")

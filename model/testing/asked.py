@@ -39,6 +39,7 @@ class HeldOutPrompts:
             whole.text.take(rows),
             whole.intent[rows],
             tuple(whole.understood[i] for i in rows),
+            tuple(whole.cut[i] for i in rows),
         )
 
 

@@ -75,6 +75,8 @@ def test_sources_that_training_never_saw_stand_apart() -> None:
     rest = table.loc["dice"].drop("sources")
     assert set(rest["change"]) == {"same"}
     assert set(rest["patients"]) == {6}
+    absent = run()[lambda rows: rows["kind"] == "absent"]
+    assert set(compare(paired(absent, absent)).query("cases > 0")["stratum"]) == {"absent"}
     alone = compare(paired(foreign, foreign))
     assert set(alone["group"]) == {"sources"}
 

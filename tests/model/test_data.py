@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from corpus.errors import InputError
-from model.data import SplitData, TrainingBatches
+from model.data import SplitData, TrainingBatches, validation_steps
 from tests.model.test_flans import PARAMS
 
 
@@ -68,3 +68,7 @@ def test_a_request_that_is_not_embedded_is_missed() -> None:
     texts: Any = SimpleNamespace(row={"old": 0})
     with pytest.raises(InputError, match="1 samples whose request isn't embedded"):
         TrainingBatches(data, texts, PARAMS, split="train", batch_size=4, prompts=1, steps=1, seed=0, augment=None)
+
+
+def test_few_slices_a_batch_are_validated_on_in_more_batches() -> None:
+    assert [validation_steps(size) for size in (1, 3, 8, 64)] == [64, 22, 8, 8]

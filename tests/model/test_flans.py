@@ -23,14 +23,14 @@ from model.canonicalizer import SLICES_AT_ONCE, CanonicalizerParams, Pose, known
 from model.data import SplitData
 from model.encoders.ngrams import BUCKETS, NGRAMS, ngrams
 from model.encoders.text import TokenEmbeddings, Tokens
-from model.flans import FLanS, ModelParams, one_hot_organs
+from model.flans import FLanS, ModelParams, one_hot_organs, spoken_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act, compose
 from model.inference import SPECK, Request, Segmenter, fastest_device
 from model.intent_head import Understanding
 from model.studies.consistency import ConsistencyParams, consistency
 from model.testing import evaluation
 from model.testing.asked import variants_understood
-from prompts.intent import Intent
+from prompts.intent import KINDS, Intent
 from prompts.targets import intent_of
 
 SIZE, TEXT_DIM = 32, 12
@@ -45,6 +45,7 @@ PARAMS = ModelParams(
     fine_dim=8,
     decoder_depth=2,
     resolve="geometric",
+    frame="body",
 )
 D4 = CanonicalizerParams(
     kind="d4", order=8, residual=True, dead_zone=5.0, size=16, width=4, erased=0, sure_probability=0.9
@@ -54,7 +55,7 @@ D4 = CanonicalizerParams(
 class Letters:
     """A text encoder of one random vector a letter."""
 
-    dim = TEXT_DIM
+    dim, limit = TEXT_DIM, 10_000
 
     def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
         table = torch.randn(256, TEXT_DIM, generator=torch.Generator().manual_seed(1))
@@ -90,7 +91,7 @@ def segmenter() -> Segmenter:
 def asked(segmenter: Segmenter, *intents: Intent) -> Request:
     """Prompts that are understood as told, whatever the untrained intent head makes of them."""
     read = segmenter.read([f"prompt {i}" for i in range(len(intents))])
-    return Request(read.prompts, read.text, read.intent, tuple(Understanding(i, 1.0) for i in intents))
+    return replace(read, understood=tuple(Understanding(i, 1.0) for i in intents))
 
 
 def hu(height: int, width: int, slices: int = 1) -> np.ndarray:
@@ -327,3 +328,15 @@ def test_a_gpu_answers_as_the_cpu_does(segmenter: Segmenter) -> None:
     assert found.organs == expected.organs
     assert expected.masks.any()
     assert (found.masks == expected.masks).mean() > 0.999, "but for rounding"
+
+
+def test_a_request_that_names_no_organ_speaks_of_none() -> None:
+    kinds = torch.full((3, len(KINDS)), -20.0)
+    for row, kind in enumerate(("anatomy", "position", "relation")):
+        kinds[row, KINDS.index(kind)] = 20.0
+    organ = torch.full((3, 25), -20.0)
+    organ[:, 7] = 20.0
+    intent: Any = SimpleNamespace(kind=kinds, organ=organ)
+    spoken = spoken_organs(intent)
+    assert torch.allclose(spoken.sum(-1), torch.ones(3))
+    assert spoken.argmax(-1).tolist() == [7, 0, 7]

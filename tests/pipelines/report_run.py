@@ -33,6 +33,7 @@ PARAMETERS = """
 cohort: phantom
 ingest: {sources: {phantom: {adapter: nnunet, root: ROOT}}, shards: 1, speck_mm2: 20.0, negatives: 0.5}
 generate: {seed: 4711}
+reports: {sources: {builtin: {reader: builtin, path: corpus/reports/builtin}}}
 evaluate: {rotated: 0.25, degrees: 30.0}
 """
 
@@ -160,7 +161,6 @@ def write_prompts() -> None:
     write_json(Path("data/prompts/summary.json"), written | {"by_check": {"length": {"passed": 4, "failed": 53}}})
     told = {"reports": 517, "rejected": 2, "rejected_because": {"empty text": 2}, "passages": 881, "left_out": {}}
     write_json(Path("data/passages/phantom/builtin/summary.json"), told | {"replaced": {"NAME": 12}})
-    Path("data/passages/phantom/builtin/rejects.csv").write_text("report_id,reason\n", encoding="utf-8")
     write_json(Path("data/index/manifest.json"), {"n_passages": 881, "sources": {"builtin": 881}, "encoder": "builtin"})
     for name in ("anatomy-liver", "position-leftmost", "size-smallest"):
         write_png(Path("data/review/pictures") / f"{name}.png")

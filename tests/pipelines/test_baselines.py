@@ -62,6 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         split = table["patient"].map(dict(zip(sorted(set(table["patient"])), ("train", "val", "test"), strict=True)))
         table.assign(split=split, weight=1.0).to_parquet(dataset / f"{name}.parquet", index=False)
     manifest = {"sha256": {name: file_sha256(dataset / name) for name in ("slices.parquet", "samples.parquet")}}
+    manifest["sources"] = {"phantom": 1}
     (dataset / "manifest.json").write_text(json.dumps(manifest))
     (folder / "models").mkdir()
     (folder / "m").rename(folder / "models/flans")

@@ -117,6 +117,7 @@ def test_a_section_stays_one(overlay: str, params: Path, tmp_path: Path) -> None
         ("cohort: 12", r"`cohort`: .*string"),
         ("embed: {threads: null}", r"`embed\.threads`: the key is missing"),
         ("canonicalizer: {dead_zone: .nan}", r"`canonicalizer\.dead_zone`: .*finite"),
+        ("cohort: null", r"`cohort`: .*string"),
         ("ingest: {sources: {our scans: {adapter: nnunet, root: /data}}}", "'our scans' can't name a folder"),
     ],
 )
@@ -135,3 +136,12 @@ def test_an_unknown_section_is_refused(params: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no section modle"):
         apply_overlay(overlay, params)
     assert params.read_text(encoding="utf-8") == before
+
+
+def test_what_was_wrong_before_is_not_blamed_on_the_overlay(params: Path, tmp_path: Path) -> None:
+    params.write_text(params.read_text(encoding="utf-8").replace("  size: 128\n", "  size: 130\n"), encoding="utf-8")
+    (tmp_path / "overlay.yaml").write_text("model: {dim: 64}\n")
+    with pytest.raises(InputError, match=r"params\.yaml: `model`: .*found 130"):
+        apply_overlay(tmp_path / "overlay.yaml", params)
+    (tmp_path / "overlay.yaml").write_text("model: {size: 64}\n")
+    assert apply_overlay(tmp_path / "overlay.yaml", params)

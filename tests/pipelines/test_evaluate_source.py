@@ -11,9 +11,10 @@ import yaml
 
 import pipelines.evaluate_source
 from corpus.params import PARAMS
+from corpus.scans.ingest_params import SourceParams
 from model.groups import NAMES, act_direction
 from model.testing.held_out import REQUESTS
-from pipelines.evaluate_source import _trained_on
+from pipelines.evaluate_source import Protocol, _trained_on
 from tests.pipelines.conftest import REPOSITORY
 from tests.pipelines.outside import run
 
@@ -145,3 +146,9 @@ def test_volumes_that_bear_a_training_volumes_name_are_told(tmp_path: Path, monk
     assert _trained_on(Path(), asked) == ["b"]
     Path("config.json").write_text(json.dumps({"training": {"dataset_sha256": {"samples.parquet": "other"}}}))
     assert _trained_on(Path(), asked) == [], "another data set trained it"
+
+
+def test_a_source_from_outside_may_be_called_anything() -> None:
+    source = SourceParams("nnunet", Path("raw/my scans"))
+    for name in ("CT", "FLARE22", "my scans"):
+        assert list(Protocol.load(REPOSITORY / PARAMS, name, source).ingest.sources) == [name]

@@ -10,13 +10,11 @@ from typing import cast
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from model.canonicalizer import Pose, known_pose
-from model.encoders.text import MAX_TOKENS
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from model.intent_head import Understanding
@@ -216,12 +214,11 @@ def warnings_of(
     found: str = "liver",
     prompt: str = "",
     upside_down: bool = False,
-    tokens: int = 9,
+    cut: bool = False,
     header: bool = True,
 ) -> str:
     mask = np.ones((slices, 4, 4), bool)
-    text = SimpleNamespace(start=torch.tensor([0, tokens]))
-    request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,), text=text)
+    request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,), cut=(cut,))
     result = SimpleNamespace(
         masks=mask[None],
         request=request,
@@ -267,7 +264,7 @@ def test_what_a_user_should_doubt_is_said() -> None:
     mirrored = warnings_of(liver, 1, pose=known_pose(NAMES.index("flip")), header=False)
     assert "The picture looks turned or mirrored" in mirrored
     assert "R and L are drawn accordingly" in mirrored
-    assert "only the beginning and the end" in warnings_of(liver, 3, tokens=MAX_TOKENS)
+    assert "only its beginning and its end" in warnings_of(liver, 3, cut=True)
     assert "Pose unsure" in warnings_of(liver, 3, pose=known_pose(IDENTITY, sure=False))
     assert "from head to feet" in warnings_of(liver, 3, upside_down=True)
 
@@ -295,11 +292,16 @@ def test_one_of_several_series_is_chosen(tmp_path: Path) -> None:
     slices = ARRAY.transpose(2, 1, 0)
     write_series(tmp_path / "thick", slices, spacing=(1.5, 1.5), step=(0, 0, 4.0))
     write_series(tmp_path / "thin", slices, spacing=(1.5, 1.5), step=(0, 0, 2.0), series=uid("thin"))
-    listed = r"with --series: 1 \(CT, 4 files in thick\); 2 \(CT, 4 files in thin\)"
+    (tmp_path / "thin/torn.dcm").write_bytes(b"torn")
+    listed = rf"with --series: 1 \(CT, 4 files in thick, .*\); 2 \(CT, 4 files in thin, {uid('thin')}\)"
     with pytest.raises(InputError, match=listed):
         read_scan(tmp_path, 40, 400)
     assert read_scan(tmp_path, 40, 400, series="1").spacing[0] == 4.0
-    assert read_scan(tmp_path, 40, 400, series=uid("thin")).spacing[0] == 2.0
+    thin = read_scan(tmp_path, 40, 400, series=uid("thin"))
+    assert thin.spacing[0] == 2.0
+    assert any("torn.dcm" in note for note in thin.mended)
+    with pytest.raises(InputError, match="expected it with a folder"):
+        read_scan(tmp_path / "thin/torn.dcm", 40, 400, series="1")
     with pytest.raises(InputError, match=rf"no image series 3 is there.*\n.*{listed}"):
         read_scan(tmp_path, 40, 400, series="3")
 

@@ -64,6 +64,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("params.yaml").write_text(yaml.safe_dump(params | {"train_joint": {"seed": 7}}))
     Path("stage.py").write_text(STAGE)
     Path("notes.md").touch()
+    Path("model").mkdir()
+    Path("model/code.py").touch()
     made = {"outs": ["out"], "metrics": [{"evaluation/metrics.json": {"cache": False}}]}
     entry = {"cmd": f"{sys.executable} stage.py", "deps": ["stage.py"], "params": ["dataset", "train_joint"]}
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"evaluate": entry | made}}))
@@ -112,6 +114,19 @@ def test_levels_run_as_experiments_and_the_workspace_comes_back(
     runs = Path("../runs").read_text().count("\n")
     run_study("scaling", ["patients=0.5"], 1, False, Options())
     assert Path("../runs").read_text().count("\n") == runs, "what has run before comes from the cache"
+
+
+def test_code_that_is_edited_meanwhile_stops_a_study_and_stays(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect(name: str, out: Path, options: Options) -> pd.DataFrame:
+        Path("model/code.py").write_text("edited = True\n")
+        return cases_of().assign(organs="all")
+
+    monkeypatch.setitem(COLLECTORS, "scaling", collect)
+    with pytest.raises(InputError, match=r"model/code\.py: 1 files were edited since"):
+        run_study("scaling", ["patients=0.5", "texts=0.25"], 1, False, Options())
+    assert Path("model/code.py").read_text() == "edited = True\n"
 
 
 def test_a_file_that_was_written_anew_is_no_change(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

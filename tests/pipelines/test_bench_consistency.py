@@ -67,4 +67,4 @@ def test_unsure_poses_misread_prompts_and_small_rotated_answers_are_left_out(
         },
     }
     show(rows)
-    assert "83.3%" in capsys.readouterr().err
+    assert "83.3%" in capsys.readouterr().out

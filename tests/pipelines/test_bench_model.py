@@ -22,7 +22,7 @@ def test_more_prompts_are_measured_on_one_slice(capsys: pytest.CaptureFixture[st
     assert figures["pose_ms"] > 0
     assert all(row[name] > 0 for row in figures["rows"] for name in ("read_ms", "segment_ms", "train_ms"))
     show(figures)
-    assert "% of the first row" in capsys.readouterr().err
+    assert "% of the first row" in capsys.readouterr().out
 
 
 def test_requests_are_of_every_kind() -> None:

@@ -20,11 +20,11 @@ _KINDS = (("mask", "nii.gz"), ("mask", "png"), ("overlay", "png"))
 _UNFINISHED = ".unfinished"
 
 
-def open_folder(out: Path, scan: Path, prompts: int, pixels: str) -> None:
+def open_folder(out: Path, scan: Path, prompts: int, scan_sha256: str) -> None:
     """Make the folder, or see that the answers to so many prompts may go to it.
 
     Args:
-        pixels: The sha256 of the scan's pixels, which stands in its answers.
+        scan_sha256: Of the scan, as it stands in answers on it.
 
     Raises:
         InputError: It can't be made or written to, or an answer would take the place of the scan, of an answer on
@@ -34,7 +34,7 @@ def open_folder(out: Path, scan: Path, prompts: int, pixels: str) -> None:
     if not os.access(out, os.W_OK | os.X_OK):
         raise InputError(out, "expected a folder to write to, but may not write there", "name another with --out")
     answers = _answers(out)
-    if answers and answers[0].get("scan_sha256") != pixels:
+    if answers and answers[0].get("scan_sha256") != scan_sha256:
         found = f"{len(answers)} answers on another scan lie there"
         raise InputError(out, found, "name another folder with --out, or remove this one")
     written = _written(out)

@@ -66,7 +66,7 @@ def segment(
     modality: Annotated[Modality, typer.Option(case_sensitive=False, help="What a NIfTI file is of.")] = Modality.CT,
     series: Annotated[
         str | None,
-        typer.Option(help="Which of a folder's DICOM series: its number or UID. Without, they are listed."),
+        typer.Option(help="Which of a folder's DICOM series: its number or UID; the error without it lists them."),
     ] = None,
     checkpoint: Checkpoint = CHECKPOINT,
 ) -> None:
@@ -96,7 +96,8 @@ def segment(
                 results.print(f"   [yellow]{escape(warning)}[/]", soft_wrap=True)
     for warning in of_all:
         results.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
-    if len(prompts) > 2 and all(len(prompt.split()) == 1 for prompt in prompts):
+    single = len(prompts) > 2 and all(len(prompt.split()) == 1 for prompt in prompts)
+    if single and any(answer["kind"] == "none" for answer in answers):
         results.print("[yellow]Each word was taken for a request: a request of several words wants quotes.[/]")
 
 

@@ -55,7 +55,7 @@ def _check(content: Any, changes: dict, overlay: Path, params: Path) -> None:
     from pipelines.sections import SECTIONS  # most of the project
 
     before = read_yaml(params)
-    for key in changes.keys() & SECTIONS.keys():
+    for key in (key for key in changes if key in SECTIONS):
         try:
             validated(content.get(key), SECTIONS[key], overlay, key)
         except InputError:

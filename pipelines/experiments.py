@@ -21,8 +21,6 @@ from pipelines.stage import EVALUATION, console
 
 CHANGED = (str(PARAMS), str(LOCK), str(EVALUATION / "metrics.json"))
 """Files of the repository that an experiment changes; DVC keeps all others that it makes."""
-
-
 MADE_OF = ("corpus", "prompts", "model", "pipelines", "dvc.yaml")
 """What an edit of would change an experiment."""
 
@@ -60,8 +58,8 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
 
     Raises:
         InputError: This is no Git and DVC repository with a commit, an experiment failed, what stages are made of was
-            edited meanwhile, or DVC's cache lacks what
-            dvc.lock names, as in a new clone, or outputs were changed by hand: it couldn't be put back.
+            edited meanwhile, or DVC's cache lacks what dvc.lock names, as in a new clone, or outputs were changed by
+            hand: it couldn't be put back.
     """
     # `status` first: `stash create` fails where files have been written anew with what they held before.
     changed = _git("status", "--porcelain", "--untracked-files=no")

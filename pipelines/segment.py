@@ -18,7 +18,7 @@ from corpus.scans.intensity import harmonise
 from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti, usable_forms
 from corpus.scans.orientation import from_display, resized, square_pixels, to_display
-from corpus.scans.volumes import Reject
+from corpus.scans.volumes import Grid, Reject
 from model.checkpoint import WEIGHTS
 from model.groups import INVERSE, NAMES
 from model.inference import Segmentation, Segmenter
@@ -79,17 +79,7 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
         return Scan(hu[None], PNG_SPACING)
     try:
         if path.is_dir():
-            found, unread = series_and_unread(path)
-            several = [s for s in found if s.modality in IMAGE_CLASSES.values()]
-            if len(several) > 1:
-                fix = "choose a series with --series: " + "; ".join(_told(i, s, path) for i, s in enumerate(several, 1))
-            chosen = [s for i, s in enumerate(several, 1) if series in (str(i), s.uid)]
-            if series and not chosen:
-                raise InputError(path, f"no image series {series} is there", fix)
-            grid = read_series(chosen[0].files if chosen else path)
-            if chosen and unread:
-                grid = replace(grid, mended=(*grid.mended, told_unread(unread)))
-            modality = next((s.modality for s in chosen or several), modality)
+            grid, modality = _read_folder(path, series, modality)
         else:
             grid = read_nifti(path)
     except Reject as error:
@@ -110,6 +100,25 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
     return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, mended, pixels)
 
 
+def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, str]:
+    """A folder's image series, the one that is wanted where there are several, and what it is of."""
+    found, unread = series_and_unread(path)
+    images = [series for series in found if series.modality in IMAGE_CLASSES.values()]
+    chosen = [series for i, series in enumerate(images, 1) if wanted in (str(i), series.uid)]
+    fix = "choose a series with --series: " + "; ".join(_told(i, each, path) for i, each in enumerate(images, 1))
+    if wanted and not chosen:
+        raise InputError(path, f"no image series {wanted} is there", fix)
+    if chosen:
+        grid = read_series(chosen[0].files)
+        return replace(grid, mended=(*grid.mended, *([told_unread(unread)] if unread else ()))), chosen[0].modality
+    try:
+        return read_series(path), next((series.modality for series in images), modality)
+    except Reject as error:
+        if len(images) < 2:
+            raise
+        raise InputError(path, str(error), fix) from None
+
+
 def _told(number: int, series: SeriesInfo, root: Path) -> str:
     return f"{number} ({series.modality}, {len(series.files)} files in {series.folder.relative_to(root)}, {series.uid})"
 
@@ -128,9 +137,9 @@ def segment_scan(
     segmenter = Segmenter.from_pretrained(checkpoint)
     params, sources = segmenter.model.params, segmenter.model.training_record.get("sources", {})
     scan = read_scan(path, params.level_hu, params.width_hu, modality, series)
-    pixels = file_sha256(path) if path.is_file() else sha256(scan.image).hexdigest()  # type: ignore[arg-type]
-    origin = {"scan_sha256": pixels, "checkpoint_sha256": file_sha256(checkpoint / WEIGHTS)}
-    open_folder(out, path, len(prompts), pixels)
+    scan_sha256 = file_sha256(path) if path.is_file() else sha256(scan.image).hexdigest()  # type: ignore[arg-type]
+    origin = {"scan_sha256": scan_sha256, "checkpoint_sha256": file_sha256(checkpoint / WEIGHTS)}
+    open_folder(out, path, len(prompts), scan_sha256)
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
         whole_ct = scan.affine is not None and scan.modality == "CT"
@@ -143,7 +152,7 @@ def segment_scan(
         answers = [_write(i, scan, result, place) | origin for i in range(len(prompts))]
         for answer in answers:
             answer["warnings"] += doubts.of_organ(answer["organ"], sources) + of_scan
-        open_folder(out, path, len(prompts), pixels)  # somebody may have been at work there, too
+        open_folder(out, path, len(prompts), scan_sha256)  # somebody may have been at work there, too
         publish(answers, place, out)
     console.print()
     return answers

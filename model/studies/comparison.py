@@ -95,12 +95,12 @@ def strata(cases: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     answer and 0 for any other.
     """
     foreign = cases["domain"] == OUT
-    shown = cases[cases["kind"] != ABSENT]
-    if foreign.any():
-        yield "sources", "not in training", shown[foreign.reindex(shown.index)]
-    if foreign.all():
+    apart, cases = cases[foreign], cases[~foreign]
+    if len(apart):
+        yield "sources", "not in training", apart[apart["kind"] != ABSENT]
+    if cases.empty:
         return
-    cases, shown = cases[~foreign], shown[~foreign.reindex(shown.index)]
+    shown = cases[cases["kind"] != ABSENT]
     yield "all", "everything asked for", shown
     for group, column, rows in (
         ("kind", "kind", cases),

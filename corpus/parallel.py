@@ -27,6 +27,9 @@ def run_tasks(
 
     Args:
         done: Called with each task as it ends, for progress.
+
+    Raises:
+        InputError: There is no scheduler where FLANS_DASK_SCHEDULER says.
     """
     address = os.environ.get("FLANS_DASK_SCHEDULER")
     count = min(workers(), len(tasks))

@@ -52,7 +52,7 @@ class TrainingState:
         self.weights: Weights = dict(objective.state_dict())
         self.averaged = _copy(self.weights) if params.ema else self.weights
         self.best = _copy(self.weights) if params.patience else self.averaged
-        self.kept = {"weights": self.weights}  # and what isn't the same
+        self.kept = {"weights": self.weights}  # and the average and the best ones where they are others
         if params.ema:
             self.kept["averaged"] = self.averaged
         if params.patience:

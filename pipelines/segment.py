@@ -19,6 +19,7 @@ from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti, usable_forms
 from corpus.scans.orientation import from_display, resized, square_pixels, to_display
 from corpus.scans.volumes import Grid, Reject
+from model.canonicalizer import Pose
 from model.checkpoint import WEIGHTS
 from model.groups import INVERSE, NAMES
 from model.inference import Segmentation, Segmenter
@@ -170,8 +171,7 @@ def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
         path = place / f"mask_{i + 1}.nii.gz"
         nib.save(_nifti(mask, scan), path)
         size = f"{mask.sum() * z * y * x / 1000:.1f} ml"
-    pose = result.pose
-    sides = sides_shown(INVERSE[int(pose.element)]) if bool(pose.sure) else {}
+    pose, sides = result.pose, _sides(result.pose)
     drawn = (
         picture(scan.image[0], mask[0], (y, x), PICTURE_PX, sides=sides)
         if len(mask) == 1
@@ -195,6 +195,11 @@ def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
         "overlay": f"overlay_{i + 1}.png",
         "warnings": doubts.of_answer(i, result),
     }
+
+
+def _sides(pose: Pose) -> dict[str, str]:
+    """Where R and L are drawn: at the patient's sides as the pixels have them, and nowhere if the pose is unsure."""
+    return sides_shown(INVERSE[int(pose.element)]) if bool(pose.sure) else {}
 
 
 def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:

@@ -10,19 +10,19 @@ from typing import cast
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from model.canonicalizer import Pose, known_pose
-from model.groups import IDENTITY, NAMES
+from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
 from model.inference import Segmentation
 from model.intent_head import Understanding
-from model.testing.drawing import sides_shown
 from pipelines import doubts
 from pipelines.answers import open_folder, publish, unfinished
 from pipelines.cli import app
-from pipelines.segment import Scan, _nifti, read_scan
+from pipelines.segment import Scan, _nifti, _sides, read_scan
 from pipelines.stage import make_folder
 from prompts.intent import Intent
 from tests.corpus.dicom_files import uid, write_series
@@ -282,10 +282,18 @@ def test_what_the_model_has_learned_from_is_said() -> None:
     assert doubts.of_organ("spleen", {"phantom": phantom, "hospital": hospital}) == doubts.of_organ(None, {}) == []
 
 
-def test_letters_lie_where_the_patients_sides_are() -> None:
-    assert sides_shown(IDENTITY) == {"leftmost": "R", "rightmost": "L"}
-    assert sides_shown(NAMES.index("flip")) == {"rightmost": "R", "leftmost": "L"}
-    assert set(sides_shown(NAMES.index("rot90"))) == {"topmost", "bottommost"}
+EDGES = {"leftmost": (1, 0), "rightmost": (1, 2), "topmost": (0, 1), "bottommost": (2, 1)}
+
+
+@pytest.mark.parametrize("element", range(ORDER), ids=NAMES)
+def test_letters_lie_where_the_patients_sides_are(element: int) -> None:
+    """A scan shown turned or mirrored, whose pose the canonicalizer has found."""
+    upright = torch.zeros(3, 3, dtype=torch.int64)
+    upright[EDGES["leftmost"]], upright[EDGES["rightmost"]] = ord("R"), ord("L")
+    shown = act(element, upright)
+    letters = _sides(known_pose(INVERSE[element]))
+    assert letters == {edge: chr(shown[place]) for edge, place in EDGES.items() if shown[place]}
+    assert _sides(known_pose(INVERSE[element], sure=False)) == {}
 
 
 def test_one_of_several_series_is_chosen(tmp_path: Path) -> None:

@@ -50,7 +50,6 @@ def write_outside(folder: Path) -> None:
     save_held_out(texts, folder / "m")
     params = read_yaml(REPOSITORY / PARAMS)
     params["evaluate"]["pose"] = "slice"  # a volume's pose is put right by anatomy, untrained as the canonicalizer is
-    params["train_joint"]["threads"] = 1  # two would be in the way of the other worker's
     (folder / PARAMS).write_text(yaml.safe_dump(params))
 
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from corpus.params import PARAMS, read_yaml
 from model.inference import fastest_device
 from pipelines.bench_model import REQUESTS, show
 from pipelines.cli import app
 from prompts.intent import ATTRIBUTES
+from tests.pipelines.conftest import REPOSITORY
 
 
-def test_more_prompts_are_measured_on_one_slice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_prompts_are_measured_on_one_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = read_yaml(REPOSITORY / PARAMS)
+    params["train_segmenter"]["threads"] = 1  # a second would be in the way of the other worker's
+    (tmp_path / PARAMS).write_text(yaml.safe_dump(params))
+    monkeypatch.chdir(tmp_path)
     command = ["bench", "model", "--encoder", "conv", "--size", "32", "--repeats", "1"]
     result = CliRunner().invoke(app, [*command, "--prompts", "1", "--prompts", "5", "--json"], catch_exceptions=False)
     figures = json.loads(result.stdout)

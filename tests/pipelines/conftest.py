@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,9 +50,17 @@ def shell(clone: Path) -> Shell:
 
 
 @pytest.fixture(scope="session")
-def small(clone: Path, shell: Shell) -> Path:
-    """The clone after a whole `dvc repro` on small data, committed."""
-    shell("flans configure examples/small.yaml && dvc repro && git add -A && git commit -qm small")
+def small(clone: Path, shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clone after a whole `dvc repro` on small data, committed: run by one worker, copied by the others."""
+    base = tmp_path_factory.getbasetemp()
+    whole = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small"
+    with FileLock(f"{whole}.lock"):
+        if whole.exists():
+            shutil.rmtree(clone)
+            shutil.copytree(whole, clone, symlinks=True)
+        else:
+            shell("flans configure examples/small.yaml && dvc repro && git add -A && git commit -qm small")
+            shutil.copytree(clone, whole, symlinks=True)
     return clone
 
 

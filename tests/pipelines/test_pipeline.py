@@ -1,4 +1,4 @@
-"""The whole pipeline, end to end, on small data: every stage, the README's commands, and `flans segment`."""
+"""The whole pipeline, end to end, on small data: every stage, and what is made of its outputs."""
 
 from __future__ import annotations
 
@@ -159,28 +159,6 @@ def test_what_people_type_is_measured(flans: Flans, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 0, result.output
     assert re.search(r"sides +│ +220 │ +\d+\.\d%", result.output)
     assert "expected calibration error" in result.output
-
-
-def readme_commands() -> list[str]:
-    """The README's command blocks that are marked as tested."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"<!-- tested -->\n```bash\n(.*?)```", text, re.DOTALL)
-
-
-def test_the_readmes_commands_run(small: Path, shell: Shell) -> None:
-    commands = readme_commands()
-    assert len(commands) == 10
-    printed = {command: shell(command) for command in commands}
-    experiments = next(out for command, out in printed.items() if "dvc exp run" in command)
-    assert "warmer" in experiments, "dvc exp show lists the experiment"
-    assert "evaluation/metrics.json" in experiments, "dvc metrics diff shows the metrics"
-    assert (small / "dvc_plots/index.html").is_file()
-    assert (small / "report/compare/compare.html").is_file()
-    assert (small / "answer/outside/metrics.json").is_file()
-    assert (small / "models/flans/requests.csv").is_file()
-    diagnosis = json.loads((small / "report/diagnosis/diagnosis.json").read_text())
-    assert set(diagnosis) == {"canonicalizer", "text encoder", "intent head", "image encoder"}
-    shell("git checkout -q . && dvc checkout -q --force")
 
 
 def test_two_processes_train_a_stage_and_save_it(small: Path, shell: Shell, tmp_path: Path) -> None:

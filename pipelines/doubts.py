@@ -41,7 +41,8 @@ def _of_mask(mask: np.ndarray, intent: Intent, surest: float) -> list[str]:
     elif not mask.any():
         warnings.append("The structure was not found, so the mask is empty.")
     elif len(mask) > 1 and surest < SURELY_THERE:
-        warnings.append(f"It may not be there: no pixel is surer than {surest:.1%}.")
+        usual = f"over {SURELY_THERE:.1%} where a scan shows the structure"
+        warnings.append(f"It may not be there: its surest pixel has {surest:.2%}, {usual}.")
     if len(mask) > 1 and (intent.attribute or intent.relation) in UP_AND_DOWN:
         warnings.append("Above and below are read as in an axial picture: towards its top, not towards the head.")
     return warnings

@@ -107,6 +107,9 @@ def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, s
     images = [series for series in found if series.modality in IMAGE_CLASSES.values()]
     chosen = [series for i, series in enumerate(images, 1) if wanted in (str(i), series.uid)]
     fix = "choose a series with --series: " + "; ".join(_told(i, each, path) for i, each in enumerate(images, 1))
+    if not images and (volumes := sorted(each.name for each in path.glob("[!.]*.nii*"))):
+        fix = f"name the scan itself: {', '.join(volumes[:5])}"
+        raise InputError(path, "expected a DICOM series in a folder, found NIfTI files", fix)
     if wanted and not chosen:
         raise InputError(path, f"no image series {wanted} is there", fix)
     if chosen:

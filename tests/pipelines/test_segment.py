@@ -56,6 +56,12 @@ def test_a_folder_without_a_series_is_named(tmp_path: Path, monkeypatch: pytest.
         read_scan(Path(), 40, 400)
 
 
+def test_the_scan_in_a_folder_of_niftis_is_to_be_named(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(ARRAY, LPS), tmp_path / "ct.nii.gz")
+    with pytest.raises(InputError, match=r"found NIfTI files\n.*name the scan itself: ct\.nii\.gz"):
+        read_scan(tmp_path, 40, 400)
+
+
 def test_a_dicom_folder_gets_a_nifti_mask_where_it_lies(tmp_path: Path) -> None:
     write_series(tmp_path / "series", ARRAY.transpose(2, 1, 0), spacing=(1.5, 1.5), step=(0, 0, 4.0))
     scan = read_scan(tmp_path / "series", 40, 400)
@@ -258,7 +264,7 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert "The kidney is named" in warnings_of(largest, 3, prompt="the largest kidney")
     assert warnings_of(largest, 3, prompt="the largest kidney", found="left kidney") == ""
     assert warnings_of(largest, 3, prompt="the largest structure") == ""
-    assert "no pixel is surer than 97.5%" in warnings_of(liver, 3, surest=0.975)
+    assert "its surest pixel has 97.50%, over 99.9% where" in warnings_of(liver, 3, surest=0.975)
     assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
     assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))
     mirrored = warnings_of(liver, 1, pose=known_pose(NAMES.index("flip")), header=False)

@@ -35,7 +35,9 @@ def test_forms_are_filled_with_every_structures_names() -> None:
         if each.text not in described
         and each.cell.intent.organ not in {CUES[cue.number - 1] for cue in cues(each.text)}
     ]
-    assert len(missed) < 0.015 * len(asked), missed  # such as "left gone, mark the kidney that remains"
+    # "{opposite} gone, mark the {noun} that remains" names another one than it asks for.
+    unsaid = 3 * sum("{side}" not in form for form in content["pairs"])
+    assert len(missed) < 0.012 * len(asked) + unsaid, missed
     assert set(Counter(each.cell.intent.organ for each in asked)) == {organ.name for organ in ORGANS}
     assert made == list(forms(3, seed=0)) != list(forms(3, seed=1))
     assert not list(forms(0, seed=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from corpus.anatomy import BY_NAME, with_unions
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
-from prompts.intent import PAIRS, Intent, pair_of
+from prompts.intent import PAIRS, SIDES, Intent, pair_of
 from prompts.wording.cues import names, unsided
 from prompts.wording.spelling import mend
 
@@ -21,6 +22,23 @@ UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 TWO_SIDED = ("lung", "seminal vesicles")
 """Structures that lie on both sides, under one name."""
 _SIDE = re.compile(r"\b(?:left|right)(?!\s+(?:now|here|away)\b)", re.IGNORECASE)
+_EXCEPTED = re.compile(
+    r"(?i)\b(?:not|\w+n['\u2019]t|except|exclud\w+|other than|apart from|besides|ignor\w+|without)\b"
+)
+_RANK = re.compile(r"(?i)\b(?:fourth|fifth|sixth|seventh|eighth|ninth|tenth|(?:[4-9]|10)th)\b")
+_ARTICLE = r"\s+(?:(?:the|my|his|her|its|an?)\s+)?"
+_BESIDE = re.compile(
+    r"(?i)\b(?:between\b[^.;]*|(?:medial|lateral|anterior|posterior|superior|inferior|next|adjacent|close|nearest) to|"
+    rf"in front of|behind|beside|near|under|beneath){_ARTICLE}$"
+)
+"""Right before the name of a structure that is a neighbour of what is asked for."""
+_AND = re.compile(r"(?i)\s*(?:[,&+/]|,?\s(?:and|plus|as well as|und|et|y)\s)\s*(?:(?:the|my|both)\s+)?")
+_PART = (
+    r"(?:lobes?|head|neck|body|tail|uncinate process|cortex|medulla|wall|mucosa|lumen|hilum|(?:upper|lower) poles?|"
+    r"fundus|antrum|cardia|pylorus|half|tip|segments? (?:\d|[iv]+)[a-d]?\b)"
+)
+_PART_BEFORE = re.compile(rf"(?i)\b{_PART}(?:\s+\S+)?\s+of{_ARTICLE}$")
+_PART_AFTER = re.compile(rf"(?i)(?:['\u2019]s)?\s+(?:\w+\s+)?{_PART}\b")
 
 
 def of_answer(i: int, result: Segmentation) -> list[str]:
@@ -62,10 +80,47 @@ def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
     if intent.kind == "anatomy" and intent.attribute and found:
         side = intent.attribute.removesuffix("most")
         warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {found}.")
-    meant = {name for organ in named for name in (organ, *(pair_of(organ) or ()))}
-    if intent.kind in ("position", "size") and meant and found and found not in meant:
-        warnings.append(f"The {named[0]} is named, but this is the one asked for among all structures.")
+    return warnings + (_of_rank(text, intent, found) if intent.kind in ("position", "size") else _of_name(text, intent))
+
+
+def _of_rank(text: str, intent: Intent, found: str | None) -> list[str]:
+    """Where an extreme is asked for, and of other structures than all."""
+    warnings = []
+    mentions = names(text).all
+    meant = {name for each in mentions for name in (each.organ, *(pair_of(each.organ) or ()))}
+    if mentions and _EXCEPTED.search(text):
+        warnings.append(f"No structure is left out: this is the {intent.target} one of all.")
+    elif meant and found and found not in meant:
+        warnings.append(f"The {mentions[0].organ} is named, but this is the one asked for among all structures.")
+    if _RANK.search(text):
+        warnings.append(f"Only the first three of a row are told apart: this is the {intent.target} one.")
+    if intent.attribute in SIDES and re.search(r"\b(?:patient|anatomical)", text, re.IGNORECASE):
+        warnings.append(f"Taken for the picture's {intent.attribute.removesuffix('most')}, not the patient's.")
     return warnings
+
+
+def _of_name(text: str, intent: Intent) -> list[str]:
+    """Where a structure is named, and another one, several, or a part of it may be asked for."""
+    if intent.relation:
+        side = intent.relation.removesuffix(" of")
+        return [f"Taken for the picture's {side}, not the patient's."] if side in ("left", "right") else []
+    mentions = sorted((each for each in names(text).all if not each.negated), key=lambda each: each.start)
+    own = [each for each in mentions if each.organ == intent.organ]
+    if intent.kind != "anatomy" or intent.negated or intent.attribute or not own:
+        return []
+    if all(_BESIDE.search(text[: each.start]) for each in own):
+        return [f"This is the {intent.organ} itself, though the text may ask for what lies by it."]
+    together = [
+        first.organ != second.organ and intent.organ in (first.organ, second.organ)
+        for first, second in pairwise(mentions)
+        if _AND.fullmatch(text[first.end : second.start])
+    ]
+    if any(together):
+        return [f"Several structures are named, and this is the {intent.organ} alone: ask for each by itself."]
+    parts = (_PART_BEFORE.search(text[: each.start]) or _PART_AFTER.match(text[each.end :]) for each in own)
+    if all(parts) and "femur" not in str(intent.organ):
+        return [f"Parts aren't told apart: this is all of the {intent.organ}."]
+    return []
 
 
 def of_training(sources: Mapping[str, Mapping[str, Any]], modality: str) -> list[str]:

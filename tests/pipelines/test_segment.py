@@ -275,6 +275,54 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert "from head to feet" in warnings_of(liver, 3, upside_down=True)
 
 
+def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
+    largest, second = Intent("size", None, "largest"), Intent("size", None, "largest", rank=2)
+    for prompt in (
+        "the largest organ that is not the liver",
+        "the biggest except the liver",
+        "excluding my liver, the largest",
+    ):
+        assert "No structure is left out: this is the largest one of all." in warnings_of(largest, 3, prompt=prompt)
+    assert warnings_of(largest, 3, prompt="not the smallest, the largest") == "", "no structure is named"
+    assert "this is the second largest one" in warnings_of(second, 3, prompt="the fourth largest organ")
+    assert warnings_of(second, 3, prompt="the second largest organ") == ""
+    leftmost = Intent("position", None, "leftmost")
+    assert "the picture's left, not the patient's" in warnings_of(leftmost, 3, prompt="furthest to the patient's left")
+    assert warnings_of(leftmost, 3, prompt="furthest to the left") == ""
+    right = Intent("relation", "aorta", relation="right of")
+    assert "the picture's right, not the patient's" in warnings_of(right, 3, prompt="what is right of the aorta")
+
+    spleen, liver = Intent("anatomy", "spleen", frame="patient"), Intent("anatomy", "liver", frame="patient")
+    pancreas = Intent("anatomy", "pancreas", frame="patient")
+    for prompt in (
+        "the organ between the liver and the spleen",
+        "what is medial to the spleen",
+        "thing behind my spleen",
+    ):
+        assert "This is the spleen itself" in warnings_of(spleen, 3, prompt=prompt)
+    for prompt in ("the gland behind the stomach", "the pancreas, behind the stomach"):
+        assert warnings_of(pancreas, 3, prompt=prompt) == ""
+    for prompt in (
+        "liver, spleen, pancreas",
+        "the pancreas and the spleen",
+        "pancreas + liver",
+        "liver as well as pancreas",
+    ):
+        assert "this is the pancreas alone" in warnings_of(pancreas, 3, prompt=prompt)
+    for prompt in (
+        "the pancreas, not the spleen",
+        "pancreas. The spleen is done",
+        "spleen and liver are done, the pancreas next",
+    ):
+        assert warnings_of(pancreas, 3, prompt=prompt) == ""
+    for prompt in ("segment 4 of the liver", "right lobe of liver", "the liver's left lobe", "liver segment IVa"):
+        assert "this is all of the liver" in warnings_of(liver, 3, prompt=prompt)
+    for prompt in ("liver segment please", "segment the whole liver", "the large organ, the liver"):
+        assert warnings_of(liver, 3, prompt=prompt) == ""
+    femur = Intent("anatomy", "left head of femur", frame="patient")
+    assert warnings_of(femur, 3, prompt="the head of the left femur") == ""
+
+
 def test_what_the_model_has_learned_from_is_said() -> None:
     phantom = {"modality": ["CT"], "organs": ["liver", "left kidney", "right kidney"], "synthetic": True}
     hospital = {"modality": ["CT", "MR"], "organs": ["spleen"], "synthetic": False}

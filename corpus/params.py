@@ -15,8 +15,19 @@ from corpus.errors import InputError
 
 PARAMS = Path("params.yaml")
 T = TypeVar("T")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's where PyYAML was built with it: ten times as fast."""
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Refuses a key that comes twice, of which YAML's own would keep the last. Libyaml's where PyYAML was built with
+    it: ten times as fast."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"found the key {key.value} twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 @dataclass_transform(frozen_default=True)
@@ -32,7 +43,7 @@ def read_yaml(path: Path) -> Any:
         InputError: The file is missing or isn't YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         fix = "run from the repository's root, or restore it: git checkout params.yaml"
         raise InputError(path.resolve(), "the file is missing", fix if path == PARAMS else "correct its name") from None
@@ -66,17 +77,19 @@ def validated(content: Any, cls: type[T], where: Path, section: str = "") -> T:
     try:
         return TypeAdapter(cls).validate_python(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in (section, *first["loc"]) if part != "")
+        first, *others = error.errors()
+        key = ".".join(str(part) for part in (section, *first["loc"]) if part not in ("", "[key]"))
+        strange = [str(e["loc"][-1]) for e in others if e["type"] == "unexpected_keyword_argument"]
+        missing = f"the key is missing{f', and nothing is called `{strange[0]}`' if strange else ''}"
         problem = {
-            "missing": "the key is missing",
-            "missing_argument": "the key is missing",
+            "missing": missing,
+            "missing_argument": missing,
             "unexpected_keyword_argument": "no parameter has this name",
+            "dataclass_type": f"expected keys with values, found {first.get('input')!r}",
             "value_error": str(first.get("ctx", {}).get("error")),  # it says what it found
         }.get(first["type"], f"{first['msg']}, found {first.get('input')!r}")
-        raise InputError(
-            where, f"`{key}`: {problem}", f"correct `{key}` (git diff {where} shows what changed)"
-        ) from None
+        told, which = (f"`{key}`: {problem}", f"`{key}`") if key else (problem, "the file")
+        raise InputError(where, told, f"correct {which} (git diff {where} shows what changed)") from None
 
 
 def check_names(names: Iterable[str], where: str) -> None:

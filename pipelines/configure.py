@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
 
 from corpus.errors import InputError
 from corpus.files import replacing
@@ -66,11 +65,7 @@ def _check(content: Any, changes: dict, overlay: Path, params: Path) -> None:
 
 def _load(yaml: YAML, path: Path) -> Any:
     read_yaml(path)  # what it says of a file that can't be read holds here, too
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:  # such as a key that comes twice
-        line = error.problem_mark.line + 1
-        raise InputError(path, f"expected YAML, but line {line}: {error.problem}", "correct that line") from None
+    return yaml.load(path.read_text(encoding="utf-8"))
 
 
 def _null(representer: Any, value: None) -> Any:

@@ -37,6 +37,13 @@ def main(name: str = "") -> None:
     read = list(read_reports(name, sources[name]))
     rejects = [item for item in read if isinstance(item, Reject)]
     found = [item for item in read if isinstance(item, Report)]
+    (out := PASSAGES / cohort() / name).mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rejects, columns=["report_id", "reason"]).to_csv(out / "rejects.csv", index=False)
+    because = Counter(reject.reason for reject in rejects).most_common()
+    if not found:
+        reasons = "; ".join(f"{count} times: {reason}" for reason, count in because[:3]) or "there is none"
+        fix = f"see {out / 'rejects.csv'}, or correct reports.sources.{name} in params.yaml"
+        raise InputError(sources[name].path, f"expected reports, and none could be used ({reasons})", fix)
     parts: dict[str, list[Report]] = defaultdict(list)
     for report in found:
         parts[report.id].append(report)
@@ -49,22 +56,21 @@ def main(name: str = "") -> None:
     for report, counts in chain.from_iterable(cleaned):
         replaced[report.id] += counts
     passages, left_out = passages_of(reports)
-    (out := PASSAGES / cohort() / name).mkdir(parents=True, exist_ok=True)
     write_passages(passages, out / "passages.parquet")
-    pd.DataFrame(rejects, columns=["report_id", "reason"]).to_csv(out / "rejects.csv", index=False)
     rows = [(report_id, kind, n) for report_id, counts in replaced.items() for kind, n in sorted(counts.items())]
     pd.DataFrame(rows, columns=["report_id", "kind", "n"]).to_csv(out / "replacements.csv", index=False)
     summary = {
         "reports": len(reports),
         "rejected": len(rejects),
-        "rejected_because": dict(sorted(Counter(reject.reason for reject in rejects).items())),
+        "rejected_because": dict(sorted(because)),
         "passages": len(passages),
         "left_out": dict(sorted(left_out.items())),
         "replaced": dict(sorted(sum(replaced.values(), Counter()).items())),
         "organs": {str(k): int(v) for k, v in sorted(passages["organs"].explode().value_counts().items())},
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    console.print(f"{name}: {len(reports)} reports, {len(rejects)} rejected, {len(passages)} passages")
+    rejected = f"{len(rejects)} rejected{f' (see {out}/rejects.csv)' if rejects else ''}"
+    console.print(f"{name}: {len(reports)} reports, {rejected}, {len(passages)} passages")
 
 
 if __name__ == "__main__":

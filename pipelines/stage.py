@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from corpus.errors import InputError
-from corpus.params import load_params
+from corpus.params import check_names, load_params
 
 console = Console(stderr=True, highlight=False, emoji=False)
 """How work goes on: progress, notes, what went wrong."""
@@ -86,8 +86,14 @@ def check_own(path: Path, mark: str) -> None:
 
 
 def cohort() -> str:
-    """The name of the run's set of sources: keeps one cohort's folders apart from another's."""
-    return load_params("cohort", str)
+    """The name of the run's set of sources: keeps one cohort's folders apart from another's.
+
+    Raises:
+        InputError: It can't name a folder.
+    """
+    name = load_params("cohort", str)
+    check_names([name], "cohort")
+    return name
 
 
 @contextmanager

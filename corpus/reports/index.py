@@ -215,7 +215,9 @@ def load_index(folder: Path, encoder: str | None = None) -> PassageIndex:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
+    except FileNotFoundError:
+        raise InputError(path, "expected an index's manifest, found none", _REBUILD) from None
+    except json.JSONDecodeError as error:
         raise InputError(path, f"expected an index's manifest, but {error}", _REBUILD) from None
     if encoder is not None and encoder != manifest["encoder"]:
         raise InputError(path, f"expected an index by the encoder {encoder}, found {manifest['encoder']}", _REBUILD)

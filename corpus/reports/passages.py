@@ -110,6 +110,7 @@ def paragraphs(text: str) -> Iterator[str]:
             yield joined
 
 
+_MAKE = "make it: dvc repro index"
 _ABBREVIATION = re.compile(r"drs?|mrs?|ms|prof|st|vs|e\.g|i\.e|approx|ca|cf|dept|sr|jr|resp|incl|lt|rt")
 _NUMBERED = re.compile(r"nos?|figs?|vol")
 """Abbreviations before a number alone: "no. 5", but "... or no. The liver"."""
@@ -231,8 +232,8 @@ def read_passages(path: Path) -> pd.DataFrame:
     """
     try:
         arrow = pq.read_table(path, schema=ARROW_SCHEMA)
-    except (FileNotFoundError, pyarrow.ArrowInvalid) as error:
-        raise InputError(
-            path, f"expected a table of passages, but {error}", "run the stages `passages` and `index`"
-        ) from None
+    except FileNotFoundError:
+        raise InputError(path, "expected a table of passages, found none", _MAKE) from None
+    except pyarrow.ArrowInvalid as error:
+        raise InputError(path, f"expected a table of passages, but {error}", _MAKE) from None
     return _table(arrow.to_pylist())

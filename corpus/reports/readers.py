@@ -52,6 +52,10 @@ class ReportSource:
     limit: int | None = None
     """Read no more than this many reports."""
 
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be at least 1, found {self.limit}")
+
 
 @params_dataclass
 class ReportParams:
@@ -169,7 +173,9 @@ def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
     report_id = "" if row.id is None else str(row.id).strip()
     if not report_id:
         return Reject("", "no id")
-    if not isinstance(row.text, str) or not row.text.strip():
+    if row.text is not None and not isinstance(row.text, str):
+        return Reject(report_id, f"expected text, found {type(row.text).__name__}")
+    if not row.text or not row.text.strip():
         return Reject(report_id, "no text")
     if "\ufffd" in row.text:
         return Reject(report_id, "the text isn't UTF-8")
@@ -219,9 +225,12 @@ def tidy(text: str) -> str:
 
 
 def _need_columns(path: Path, found: Iterable[str], source: ReportSource, where: str) -> list[str]:
-    """The columns to read. Raises InputError where one is missing."""
+    """The columns to read. Raises InputError where one is missing, or there twice."""
     columns = [source.id_column, source.text_column, *([source.style_column] if source.style_column else [])]
     present = list(found)
+    if twice := [column for column in columns if present.count(column) > 1]:
+        found_twice = f"expected each column once, found {', '.join(twice)} twice"
+        raise InputError(path.resolve(), found_twice, "give its columns names of their own")
     if missing := [column for column in columns if column not in present]:
         raise InputError(
             path.resolve(),
@@ -275,7 +284,16 @@ def _delimited(delimiter: str) -> Reader:
         with _open_text(path) as lines:
             # strict: an open quote is an error, where it would else swallow the reports that follow.
             records = csv.DictReader(lines, delimiter=delimiter, strict=True)
-            _need_columns(path, records.fieldnames or (), source, where)
+            names = records.fieldnames or ()
+            if any("\ufffd" in name or "\x00" in name for name in names):
+                found = "expected UTF-8, found another encoding, such as UTF-16"
+                raise InputError(path.resolve(), found, "save it as CSV UTF-8")
+            if len(names) == 1 and (other := next((each for each in ",;\t|" if each in names[0]), None)):
+                found = f"expected cells between {delimiter!r}, found {other!r}"
+                raise InputError(
+                    path.resolve(), found, f"save it with {delimiter!r}; readers csv and tsv want , and tabs"
+                )
+            _need_columns(path, names, source, where)
             for record in _records(records):
                 if any(record.get(None, ())):
                     at = str(record.get(source.id_column) or f"{path.name}, line {records.line_num}")

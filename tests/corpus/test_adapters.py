@@ -14,6 +14,7 @@ import yaml
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
 from corpus.parallel import run_tasks
+from corpus.params import read_yaml
 from corpus.scans.adapters import ADAPTERS, load_layout, open_source, read_case
 from corpus.scans.layouts.labels import StructureNames, gather, paint
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
@@ -213,6 +214,7 @@ def test_an_error_that_nobody_foresaw_is_a_reject(tmp_path: Path) -> None:
         ({"layout": "flies"}, "expected `layout` to be one of files, nnunet"),
         ({"labels": {}}, "`labels`"),
         ({"label": {1: "liver"}}, "`label`: no parameter has this name"),
+        ({"labels": {0: "liver"}}, "`labels.0`"),
         ({"splits": [SPLIT | {"case": "("}]}, "case must be a regular expression"),
         ({"splits": [SPLIT | {"patient": "{who}"}]}, "{who} must be `case` or a named group"),
         ({"splits": [SPLIT | {"image": "a.nii.gz"}]}, "image must have {case} in it"),
@@ -224,6 +226,18 @@ def test_a_wrong_yaml_is_refused(content: dict, message: str, tmp_path: Path) ->
         load_layout(dataset(tmp_path, **content))
     assert message in str(error.value)
     assert "mine.yaml" in str(error.value)
+
+
+def test_a_key_that_comes_twice_or_has_another_name_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("layout: files\nsplits: []\nlabels:\n  8: intestine\n  8: liver\n")
+    with pytest.raises(InputError, match="found the key 8 twice"):
+        load_layout(path)
+    path.write_text("layout: files\nsplit: []\nlabels: {1: liver}\n")
+    with pytest.raises(InputError, match="`splits`: the key is missing, and nothing is called `split`"):
+        load_layout(path)
+    path.write_text("a: &all {x: 1, y: 2}\nb: {<<: *all, y: 3}\n")
+    assert read_yaml(path)["b"] == {"x": 1, "y": 3}, "a merged key may be said anew"
 
 
 def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:

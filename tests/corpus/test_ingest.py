@@ -215,7 +215,10 @@ def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
     [
         ({"patients": {"case_0.nii.gz": "anna"}}, "expected `patients` to name volumes, such as 'case_0'"),
         ({"labels": {"background": 0, "liver": 1, "spleen": 1}}, "expected a value of its own for each label"),
-        ({"labels": {"background": 0, "liver": 1, "unknown": -1}}, "expected label values of 0 and above"),
+        ({"labels": {"background": 0, "liver": 1, "unknown": -1}}, "expected label values above the background's 0"),
+        ({"labels": {"liver": 0, "spleen": 1}}, "expected label values above the background's 0"),
+        ({"labels": {"0": "background", "1": "liver"}}, "expected name: value, as nnU-Net 2 has them"),
+        ({"patients": ["anna"]}, "`patients`: Input should be a valid dictionary"),
         ({"channel_names": {"0": "image"}}, "whether channel 0 is of CT or MR, found 'image'"),
     ],
 )
@@ -373,7 +376,10 @@ def test_slices_with_nnunets_ignore_label_are_left_out(root: Path, tmp_path: Pat
 
 def test_dataset_json_must_be_nnunets(root: Path) -> None:
     (root / "dataset.json").write_text('{"labels": {"liver": 1}}')
-    with pytest.raises(InputError, match="file_ending and channel_names"):
+    with pytest.raises(InputError, match="`file_ending`: the key is missing"):
+        open_source("nnunet", root)
+    (root / "dataset.json").write_text('{"labels": ')
+    with pytest.raises(InputError, match="expected JSON, but"):
         open_source("nnunet", root)
 
 

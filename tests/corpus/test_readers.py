@@ -185,6 +185,28 @@ def test_a_bad_source_is_named_with_its_fix(source: ReportSource, expected: str)
     assert expected in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id,text,text\n1,liver,spleen\n", "expected each column once, found text twice"),
+        (b"id;text\n1;liver\n", "expected cells between ',', found ';'"),
+        (b"id\ttext\n1\tliver\n", "expected cells between ',', found '\\t'"),
+        ("id,text\n1,liver\n".encode("utf-16"), "expected UTF-8, found another encoding"),
+    ],
+)
+def test_a_table_that_only_looks_wrong_is_told_what_it_is(content: bytes, message: str, tmp_path: Path) -> None:
+    (path := tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError) as error:
+        list(read_reports("mine", ReportSource("csv", str(path))))
+    assert message in str(error.value)
+
+
+def test_a_text_that_is_a_number_is_said_to_be_one(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["1", "2"], "text": [3, None]}), tmp_path / "a.parquet")
+    found = list(read_reports("mine", ReportSource("parquet", str(tmp_path / "a.parquet"))))
+    assert found == [Reject("1", "expected text, found int"), Reject("2", "no text")]
+
+
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
 def test_missing_columns_are_named(files: dict[str, Path], kind: str) -> None:
     with pytest.raises(InputError) as error:

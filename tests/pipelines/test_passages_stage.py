@@ -42,6 +42,37 @@ def test_the_stage_writes_clean_passages_rejects_and_a_summary(tmp_path: Path, m
     assert replacements["n"].sum() == 4
 
 
+@pytest.mark.parametrize(
+    ("content", "reasons"),
+    [('[\n{"id": 1},\n]', "2 times: not JSON"), ("", "there is none"), ('{"id": "1", "text": ""}', "1 times: no text")],
+)
+def test_a_source_of_which_nothing_can_be_used_stops_the_stage(
+    content: str, reasons: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLANS_WORKERS", "1")
+    Path("r.jsonl").write_text(content, encoding="utf-8")
+    Path("params.yaml").write_text("cohort: c\nreports: {sources: {ours: {reader: jsonl, path: r.jsonl}}}\n")
+    with pytest.raises(SystemExit):
+        passages.main("ours")
+    said = capsys.readouterr().err
+    assert f"none could be used ({reasons}" in said
+    assert "data/passages/c/ours/rejects.csv" in said
+    assert Path("data/passages/c/ours/rejects.csv").is_file()
+    assert not Path("data/passages/c/ours/passages.parquet").exists()
+
+
+def test_a_cohort_names_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.csv").write_text(ROWS, encoding="utf-8")
+    Path("params.yaml").write_text("cohort: ../c\nreports: {sources: {ours: {reader: csv, path: r.csv}}}\n")
+    with pytest.raises(SystemExit):
+        passages.main("ours")
+    assert "`cohort`: '../c' can't name a folder" in capsys.readouterr().err
+
+
 WRAPPED = """IMPRESSION: Hydronephrosis of the left kidney was discussed with Dr.
 Anderson by telephone on March
 14, 2021. The patient Mr. Chidi

@@ -14,8 +14,8 @@ from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.scans.volumes import LabelMap, Reject
 
-LabelNames = Annotated[dict[Annotated[int, Field(ge=0)], str], Field(min_length=1)]
-"""Value in a label map -> what it stands for; several values may stand for one organ."""
+LabelNames = Annotated[dict[Annotated[int, Field(ge=1)], str], Field(min_length=1)]
+"""Value in a label map -> what it stands for; several values may stand for one organ, and 0 is the background."""
 
 
 def organ_id(name: str) -> int | None:

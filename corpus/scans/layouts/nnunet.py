@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from nibabel.orientations import io_orientation
+from pydantic import Field
 
 from corpus.errors import InputError
-from corpus.params import params_dataclass
+from corpus.params import params_dataclass, validated
 from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, check_patients
 from corpus.scans.layouts.files import aligned, read_aligned, read_image, read_label
 from corpus.scans.layouts.labels import LabelNames, check_any_organ, organ_id, relabel
@@ -27,6 +29,16 @@ from corpus.scans.nifti import read_nifti
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
 IGNORE = "ignore"
+
+
+@params_dataclass
+class NnUNetSpec:
+    """What is read of dataset.json."""
+
+    labels: dict[str, int]
+    file_ending: str
+    channel_names: dict[str, str]
+    patients: dict[str, str] = Field(default_factory=dict)
 
 
 @params_dataclass
@@ -38,23 +50,17 @@ class NnUNet:
         spec = root / "dataset.json"
         if not spec.is_file():
             raise InputError(spec, "expected nnU-Net's dataset.json, found no such file", MISSING_SOURCE_FIX)
-        try:
-            content = json.loads(spec.read_text(encoding="utf-8"))
-            values = {str(name): int(value) for name, value in content["labels"].items() if name != "background"}
-            patients = {str(case): str(patient) for case, patient in content.get("patients", {}).items()}
-            ending, channel = str(content["file_ending"]), str(content["channel_names"].get("0", "CT"))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                spec,
-                f"expected nnU-Net's keys labels (name: integer), file_ending and channel_names, but {error!r}",
-                "see nnU-Net's documentation of dataset.json",
-            ) from None
+        about = _read_spec(spec)
+        values = {name: value for name, value in about.labels.items() if name != "background"}
+        patients, ending, channel = about.patients, about.file_ending, about.channel_names.get("0", "CT")
         ignored = [value for name, value in values.items() if name == IGNORE]
         names = {value: name for name, value in values.items() if value not in ignored}
         if len(names) + len(ignored) < len(values):
             raise InputError(spec, f"expected a value of its own for each label, found {values}", "correct `labels`")
-        if min(values.values(), default=0) < 0:
-            raise InputError(spec, f"expected label values of 0 and above, found {values}", "correct `labels`")
+        if min(values.values(), default=1) < 1:
+            raise InputError(
+                spec, f"expected label values above the background's 0, found {values}", "correct `labels`"
+            )
         check_any_organ(names.values(), spec)
         modality = _modality(channel, spec)
         cases = []
@@ -78,6 +84,21 @@ class NnUNet:
             partial(read_annotated_image, names=names, ignored=ignored[0]),
             partial(read_annotated_label, names=names, ignored=ignored[0]),
         )
+
+
+def _read_spec(spec: Path) -> NnUNetSpec:
+    try:
+        content = json.loads(spec.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(spec, f"expected JSON, but {error}", "restore the file") from None
+    if not isinstance(content, dict):
+        raise InputError(spec, f"expected nnU-Net's keys, found {type(content).__name__}", "restore the file")
+    labels = content.get("labels")
+    if isinstance(labels, dict) and any(str(name).isdecimal() for name in labels):
+        found = "`labels`: expected name: value, as nnU-Net 2 has them, found value: name"
+        raise InputError(spec, found, 'exchange them: {"background": 0, "liver": 1}')
+    known = {each.name for each in fields(NnUNetSpec)}
+    return validated({key: value for key, value in content.items() if key in known}, NnUNetSpec, spec)
 
 
 def _modality(channel: str, spec: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 from PIL import Image
+from pydicom.misc import is_dicom
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
@@ -32,6 +35,8 @@ from prompts.pictures import picture
 
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
+KINDS = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
+NIFTI_ENDING = re.compile(r"\.(?:nii(?:\.gz)?|hdr|img)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,9 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
     Raises:
         InputError: The scan is missing, unreadable, or none of these.
     """
-    fix = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
     path = path.absolute()  # "." has no name to speak of
-    if series and not path.is_dir():
-        raise InputError("--series", f"expected it with a folder, found it with {path.name}", "leave it out")
-    if not path.exists():
-        raise InputError(path, "expected a scan, found no such file", fix)
+    check_scan(path, series)
+    fix = KINDS if not NIFTI_ENDING.search(path.name) else "give one whole 3D volume: copy or export it again"
     if path.suffix.lower() == ".png":
         try:
             opened = Image.open(path)
@@ -84,13 +86,15 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
         else:
             grid = read_nifti(path)
     except Reject as error:
-        raise InputError(path, str(error), fix) from None
+        raise InputError(path, str(error).removeprefix(f"{path.name}: "), fix) from None
     try:
         harmonised, done = harmonise(grid.array, modality, path.name)
     except Reject as error:
-        if modality == "CT" and not path.is_dir() and np.isfinite(grid.array).all():
+        if not np.isfinite(grid.array).all():
+            fix = "fill these voxels: with -1024, which is air, where they lie outside the body"
+        elif modality == "CT" and not path.is_dir():
             fix = "give the scan itself, not a mask or label map; if it is an MR scan, add --modality MR"
-        raise InputError(path, str(error), fix) from None
+        raise InputError(path, str(error).removeprefix(f"{path.name}: "), fix) from None
     image, own = to_display(harmonised, grid.affine)
     try:
         square, spacing = square_pixels(image, own)
@@ -101,12 +105,29 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
     return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, mended, pixels)
 
 
+def check_scan(path: Path, series: str | None = None) -> None:
+    """See that there is something to read, before anything that takes time.
+
+    Raises:
+        InputError: There is nothing, a file of another kind, or a series is named where there can't be several.
+    """
+    if series and not path.is_dir():
+        raise InputError("--series", f"expected it with a folder, found it with {path.name}", "leave it out")
+    if not path.exists():
+        raise InputError(path, "expected a scan, found no such file", KINDS)
+    if path.is_file() and is_dicom(path):
+        raise InputError(path, "expected a scan, found one file of a DICOM series", f"name its folder: {path.parent}")
+    if path.is_file() and not (NIFTI_ENDING.search(path.name) or path.suffix.lower() == ".png"):
+        raise InputError(path, "expected a scan, found a file of another kind", KINDS)
+
+
 def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, str]:
     """A folder's image series, the one that is wanted where there are several, and what it is of."""
     found, unread = series_and_unread(path)
     images = [series for series in found if series.modality in IMAGE_CLASSES.values()]
     chosen = [series for i, series in enumerate(images, 1) if wanted in (str(i), series.uid)]
-    fix = "choose a series with --series: " + "; ".join(_told(i, each, path) for i, each in enumerate(images, 1))
+    listed = "; ".join(_told(i, each, path) for i, each in enumerate(images, 1))
+    fix = f"choose a series with --series: {listed}"
     if not images and (volumes := sorted(each.name for each in path.glob("[!.]*.nii*"))):
         fix = f"name the scan itself: {', '.join(volumes[:5])}"
         raise InputError(path, "expected a DICOM series in a folder, found NIfTI files", fix)
@@ -120,11 +141,14 @@ def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, s
     except Reject as error:
         if len(images) < 2:
             raise
-        raise InputError(path, str(error), fix) from None
+        raise InputError(path, f"expected one image series, found {len(images)}", fix) from error
 
 
 def _told(number: int, series: SeriesInfo, root: Path) -> str:
-    return f"{number} ({series.modality}, {len(series.files)} files in {series.folder.relative_to(root)}, {series.uid})"
+    header = pydicom.dcmread(series.files[0], stop_before_pixels=True, specific_tags=["SeriesDescription"])
+    called = f' "{name}"' if (name := str(header.get("SeriesDescription", "")).strip()) else ""
+    where = series.folder.relative_to(root)
+    return f"{number}{called} ({series.modality}, {len(series.files)} files in {where}, {series.uid})"
 
 
 def segment_scan(
@@ -138,6 +162,7 @@ def segment_scan(
     Raises:
         InputError: The checkpoint or the scan can't be read, or answers can't go to `out`; see `open_folder`.
     """
+    check_scan(path.absolute(), series)
     segmenter = Segmenter.from_pretrained(checkpoint)
     params, sources = segmenter.model.params, segmenter.model.training_record.get("sources", {})
     scan = read_scan(path, params.level_hu, params.width_hu, modality, series)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydicom import Dataset
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
@@ -52,7 +53,7 @@ def test_a_nifti_file_gets_its_mask_in_its_own_geometry(tmp_path: Path) -> None:
 def test_a_folder_without_a_series_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty shell variable is the working folder, which has no name of its own."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=rf"^{tmp_path}: {tmp_path.name}: expected one image series, found 0"):
+    with pytest.raises(InputError, match=rf"^{tmp_path}: expected one image series, found 0"):
         read_scan(Path(), 40, 400)
 
 
@@ -163,11 +164,22 @@ def test_oblong_pixels_are_made_square_and_masks_put_back(tmp_path: Path) -> Non
     assert (mask == (ARRAY > 0)).mean() > 0.75, "but for what linear resampling does to noise"
 
 
-@pytest.mark.parametrize("name", ["none.nii.gz", "torn.nii.gz", "empty"])
-def test_what_is_no_scan_is_refused(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.nii.gz", "found no such file\n  To mend it: give a volume"),
+        ("torn.nii.gz", "not a gzip file\n  To mend it: give one whole 3D volume: copy or export it again"),
+        ("empty", "To mend it: give a volume"),
+        ("photo.jpg", "found a file of another kind\n  To mend it: give a volume"),
+        ("slice.dcm", "found one file of a DICOM series\n  To mend it: name its folder: "),
+    ],
+)
+def test_what_is_no_scan_is_refused(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "torn.nii.gz").write_bytes(b"torn")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="To mend it: give a volume"):
+    (tmp_path / "photo.jpg").write_bytes(b"jpeg")
+    (tmp_path / "slice.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(InputError, match=message):
         read_scan(tmp_path / name, 40, 400)
 
 
@@ -190,7 +202,7 @@ def test_a_scan_with_a_hole_is_not_taken_for_mr(tmp_path: Path) -> None:
     holed = ARRAY.astype(np.float32)
     holed[0, 0, 0] = np.nan
     nib.save(nib.Nifti1Image(holed, LPS), tmp_path / "nan.nii")
-    with pytest.raises(InputError, match=r"1 voxels are NaN.*\n.*give a volume"):
+    with pytest.raises(InputError, match=r"1 voxels are NaN.*\n.*fill these voxels: with -1024"):
         read_scan(tmp_path / "nan.nii", 40, 400)
 
 
@@ -353,9 +365,13 @@ def test_letters_lie_where_the_patients_sides_are(element: int) -> None:
 def test_one_of_several_series_is_chosen(tmp_path: Path) -> None:
     slices = ARRAY.transpose(2, 1, 0)
     write_series(tmp_path / "thick", slices, spacing=(1.5, 1.5), step=(0, 0, 4.0))
-    write_series(tmp_path / "thin", slices, spacing=(1.5, 1.5), step=(0, 0, 2.0), series=uid("thin"))
+
+    def portal(d: Dataset) -> None:
+        d.SeriesDescription = "portal 2 mm"
+
+    write_series(tmp_path / "thin", slices, spacing=(1.5, 1.5), step=(0, 0, 2.0), series=uid("thin"), change=portal)
     (tmp_path / "thin/torn.dcm").write_bytes(b"torn")
-    listed = rf"with --series: 1 \(CT, 4 files in thick, .*\); 2 \(CT, 4 files in thin, {uid('thin')}\)"
+    listed = rf"with --series: 1 \(CT, 4 files in thick, .*\); 2 \"portal 2 mm\" \(CT, 4 files in thin, {uid('thin')}\)"
     with pytest.raises(InputError, match=listed):
         read_scan(tmp_path, 40, 400)
     assert read_scan(tmp_path, 40, 400, series="1").spacing[0] == 4.0

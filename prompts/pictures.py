@@ -61,12 +61,12 @@ def outline(mask: np.ndarray) -> np.ndarray:
     return ndimage.binary_dilation(mask) & ~mask
 
 
-def _letter(letter: str) -> Image.Image:
-    """A letter as a mask of `LETTER` pixels, in Pillow's bitmap font: an outline font's pixels change with the FreeType
-    that draws it."""
-    shape = Image.new("1", LETTER)
-    ImageDraw.Draw(shape).text((0, 0), letter, fill=1, font=ImageFont.load_default_imagefont())
-    return shape
+def _letters(text: str, scale: int) -> Image.Image:
+    """A text as a mask, `LETTER` pixels a letter before it is enlarged, in Pillow's bitmap font: an outline font's
+    pixels change with the FreeType that draws it."""
+    shape = Image.new("1", (len(text) * LETTER[0], LETTER[1]))
+    ImageDraw.Draw(shape).text((0, 0), text, fill=1, font=ImageFont.load_default_imagefont())
+    return shape.resize((shape.width * scale, shape.height * scale), Image.Resampling.NEAREST)
 
 
 def picture(
@@ -77,6 +77,7 @@ def picture(
     rivals: Sequence[np.ndarray] = (),
     sides: Mapping[str, str] = SIDES,
     equals: bool = False,
+    caption: str = "",
 ) -> Image.Image:
     """Draw one mask's outline over its slice.
 
@@ -88,6 +89,7 @@ def picture(
         rivals: Masks that the mask is compared with, outlined in the other colour.
         sides: Letter of each edge that has one; another than `SIDES` where the slice is turned or mirrored.
         equals: Whether the rivals count as much as the mask: where outlines run together both show, in dashes.
+        caption: Stands in the lower left corner.
     """
     extent = image.shape[0] * spacing[0], image.shape[1] * spacing[1]
     height, width = (max(1, round(side / max(extent) * pixels)) for side in extent)
@@ -99,7 +101,9 @@ def picture(
     for edge, letter in sides.items():
         x = {"leftmost": 4, "rightmost": width - across - 4 * scale}.get(edge, width // 2 - across // 2)
         y = {"topmost": 2, "bottommost": height - down - 2 * scale}.get(edge, height // 2 - down // 2)
-        drawn.paste(WHITE, (x, y), _letter(letter).resize((across, down), Image.Resampling.NEAREST))
+        drawn.paste(WHITE, (x, y), _letters(letter, scale))
+    if caption:
+        drawn.paste(WHITE, (4, height - down - 2 * scale), _letters(caption, scale))
 
     def line(each: np.ndarray) -> np.ndarray:
         return outline(np.array(Image.fromarray(each).resize((width, height), Image.Resampling.NEAREST)))

@@ -60,7 +60,8 @@ def sides_shown(element: int) -> dict[str, str]:
 def montage(
     image: np.ndarray, mask: np.ndarray, spacing: tuple[float, float], pixels: int, sides: Mapping[str, str] = SIDES
 ) -> Image.Image:
-    """`TILES` slices of a volume side by side, spread over the mask's extent, or over the volume if the mask is empty.
+    """`TILES` slices of a volume side by side, spread over the mask's extent, or over the volume if the mask is empty;
+    each with its number, counted from the feet.
 
     Args:
         image, mask: HU and bool, `[Z, H, W]`.
@@ -72,7 +73,7 @@ def montage(
     low, high = (filled[0], filled[-1]) if len(filled) else (0, len(mask) - 1)
     # The ends of an organ show little of it: the slices lie at the middles of equal parts.
     chosen = sorted({int(low + (high - low + 1) * (2 * i + 1) / (2 * TILES)) for i in range(TILES)}, reverse=True)
-    tiles = [picture(image[z], mask[z], spacing, pixels, sides=sides) for z in chosen]
+    tiles = [picture(image[z], mask[z], spacing, pixels, sides=sides, caption=f"{z + 1}/{len(mask)}") for z in chosen]
     width, height = tiles[0].size
     columns = min(3, len(tiles))
     # All tiles have one palette; in it the sheet takes a third of the space.

@@ -106,3 +106,11 @@ def test_representatives_have_the_largest_margin_and_pictures_the_same_bytes(lab
     assert written[0] == written[1]
     assert set(written[0]) == set(best.index)
     assert b"s/p/" not in b"".join(written[0].values())
+
+
+def test_a_caption_stands_in_the_lower_left_corner_alone() -> None:
+    image, nothing = np.full((60, 60), -160, np.int16), np.zeros((60, 60), bool)
+    plain, told = (np.array(picture(image, nothing, (1, 1), 240, sides={}, caption=each)) for each in ("", "12/30"))
+    rows, columns = np.nonzero(plain != told)
+    assert rows.min() > 200
+    assert columns.max() < 120

@@ -51,6 +51,7 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
 
 def _check(content: Any, changes: dict, overlay: Path, params: Path) -> None:
     """See that some stage would take what the overlay makes of params.yaml; what was wrong there before is told so."""
+    from corpus.scans.adapters import ADAPTERS
     from pipelines.sections import SECTIONS  # most of the project
 
     before = read_yaml(params)
@@ -61,6 +62,10 @@ def _check(content: Any, changes: dict, overlay: Path, params: Path) -> None:
             validated(before[key], SECTIONS[key], params, key)
             raise
     check_names(content["ingest"]["sources"], "ingest.sources")
+    for name, source in content["ingest"]["sources"].items():
+        if source["adapter"] not in ADAPTERS:  # of which dvc would only say that a file isn't there
+            found = f"expected an adapter of {', '.join(ADAPTERS)}, found {source['adapter']!r}"
+            raise InputError(overlay, f"`ingest.sources.{name}`: {found}", "choose one")
 
 
 def _load(yaml: YAML, path: Path) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -21,13 +22,21 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     """Refuses a key that comes twice, of which YAML's own would keep the last. Libyaml's where PyYAML was built with
     it: ten times as fast."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"found the key {key.value} twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._flattened: set[yaml.Node] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """As ever; a mapping that has been merged into another comes again, with that one's keys among its own."""
+        seen: set[Hashable] = set()
+        for key, _ in () if node in self._flattened else node.value:
+            name = None if key.tag.endswith(":merge") else self.construct_object(key, deep=True)
+            if isinstance(name, Hashable) and name is not None:
+                if name in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"found the key {name} twice", key.start_mark)
+                seen.add(name)
+        self._flattened.add(node)
+        super().flatten_mapping(node)
 
 
 @dataclass_transform(frozen_default=True)
@@ -47,7 +56,7 @@ def read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         fix = "run from the repository's root, or restore it: git checkout params.yaml"
         raise InputError(path.resolve(), "the file is missing", fix if path == PARAMS else "correct its name") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, ValueError, OSError) as error:  # not UTF-8, or an impossible date
         raise InputError(path, f"expected YAML, but {error}", "correct the line that the message names") from None
 
 
@@ -79,8 +88,10 @@ def validated(content: Any, cls: type[T], where: Path, section: str = "") -> T:
     except ValidationError as error:
         first, *others = error.errors()
         key = ".".join(str(part) for part in (section, *first["loc"]) if part not in ("", "[key]"))
-        strange = [str(e["loc"][-1]) for e in others if e["type"] == "unexpected_keyword_argument"]
-        missing = f"the key is missing{f', and nothing is called `{strange[0]}`' if strange else ''}"
+        beside = [e for e in others if e["loc"][:-1] == first["loc"][:-1]]
+        strange = [str(e["loc"][-1]) for e in beside if e["type"] == "unexpected_keyword_argument"]
+        meant = get_close_matches(str(first["loc"][-1]) if first["loc"] else "", strange, 1)
+        missing = f"the key is missing{f', and nothing is called `{meant[0]}`' if meant else ''}"
         problem = {
             "missing": missing,
             "missing_argument": missing,
@@ -89,7 +100,8 @@ def validated(content: Any, cls: type[T], where: Path, section: str = "") -> T:
             "value_error": str(first.get("ctx", {}).get("error")),  # it says what it found
         }.get(first["type"], f"{first['msg']}, found {first.get('input')!r}")
         told, which = (f"`{key}`: {problem}", f"`{key}`") if key else (problem, "the file")
-        raise InputError(where, told, f"correct {which} (git diff {where} shows what changed)") from None
+        history = "" if where.is_absolute() else f" (git diff {where} shows what changed)"
+        raise InputError(where, told, f"correct {which}{history}") from None
 
 
 def check_names(names: Iterable[str], where: str) -> None:

@@ -15,7 +15,7 @@ from corpus.errors import InputError
 from model.card import model_card
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-AGAIN = "run `make repro`, or name another folder with --checkpoint"
+AGAIN = "run `make repro`; commands take another folder by --checkpoint"
 
 
 def save_checkpoint(module: nn.Module, config: dict[str, Any], out: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 
 from corpus.errors import InputError
 from corpus.files import replacing
@@ -51,7 +52,7 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
 
 def _check(content: Any, changes: dict, overlay: Path, params: Path) -> None:
     """See that some stage would take what the overlay makes of params.yaml; what was wrong there before is told so."""
-    from corpus.scans.adapters import ADAPTERS
+    from corpus.scans.adapters import check_adapter
     from pipelines.sections import SECTIONS  # most of the project
 
     before = read_yaml(params)
@@ -62,15 +63,19 @@ def _check(content: Any, changes: dict, overlay: Path, params: Path) -> None:
             validated(before[key], SECTIONS[key], params, key)
             raise
     check_names(content["ingest"]["sources"], "ingest.sources")
-    for name, source in content["ingest"]["sources"].items():
-        if source["adapter"] not in ADAPTERS:  # of which dvc would only say that a file isn't there
-            found = f"expected an adapter of {', '.join(ADAPTERS)}, found {source['adapter']!r}"
-            raise InputError(overlay, f"`ingest.sources.{name}`: {found}", "choose one")
+    check_names([content["cohort"]], "cohort")
+    for name in (changes.get("ingest") or {}).get("sources") or {}:
+        if name in content["ingest"]["sources"]:  # of a wrong one dvc would only say that a file isn't there
+            check_adapter(content["ingest"]["sources"][name]["adapter"], f"{overlay}: `ingest.sources.{name}`")
 
 
 def _load(yaml: YAML, path: Path) -> Any:
     read_yaml(path)  # what it says of a file that can't be read holds here, too
-    return yaml.load(path.read_text(encoding="utf-8"))
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:  # it is stricter than PyYAML: a tab behind a colon
+        line = error.problem_mark.line + 1
+        raise InputError(path, f"expected YAML, but line {line}: {error.problem}", "correct that line") from None
 
 
 def _null(representer: Any, value: None) -> Any:

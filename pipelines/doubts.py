@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from corpus.anatomy import BY_NAME, with_unions
+from corpus.anatomy import BY_NAME, Mention, with_unions
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from prompts.intent import PAIRS, SIDES, Intent, pair_of
@@ -22,23 +21,34 @@ UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 TWO_SIDED = ("lung", "seminal vesicles")
 """Structures that lie on both sides, under one name."""
 _SIDE = re.compile(r"\b(?:left|right)(?!\s+(?:now|here|away)\b)", re.IGNORECASE)
-_EXCEPTED = re.compile(
-    r"(?i)\b(?:not|\w+n['\u2019]t|except|exclud\w+|other than|apart from|besides|ignor\w+|without)\b"
-)
-_RANK = re.compile(r"(?i)\b(?:fourth|fifth|sixth|seventh|eighth|ninth|tenth|(?:[4-9]|10)th)\b")
 _ARTICLE = r"\s+(?:(?:the|my|his|her|its|an?)\s+)?"
+_EXCEPT = re.compile(rf"(?i)\b(?:isn['\u2019]?t|besides|aside from|minus|but){_ARTICLE}$")
+"""Right before the name of a structure that is left out, where the name doesn't count as negated."""
+_RANK = re.compile(
+    r"(?i)\b(?:fourth|fifth|sixth|seventh|eighth|ninth|tenth|(?:[4-9]|10)th)[\s-]+"
+    r"(?:\w+(?:est|most)\b|(?:organ|structure|thing|one)\b|in size|from)"
+)
+_PICTURE = re.compile(r"(?i)\b(?:imag|pict|pic\b|screen|display|view|frame\b|monitor)")
+_PATIENTS = re.compile(
+    r"(?i)\b(?<!not the )(?:patient|anatomical)\S*\s+(?:left|right)|(?:left|right)\s+(?:side\s+)?of the patient"
+)
 _BESIDE = re.compile(
-    r"(?i)\b(?:between\b[^.;]*|(?:medial|lateral|anterior|posterior|superior|inferior|next|adjacent|close|nearest) to|"
+    r"(?i)\b(?:(?<!difference )(?<!differentiate )(?<!distinguish )between\b[^.,:;?!]*|"
+    r"(?:medial|lateral|anterior|posterior|superior|inferior|next|adjacent|close|nearest) to|"
     rf"in front of|behind|beside|near|under|beneath){_ARTICLE}$"
 )
 """Right before the name of a structure that is a neighbour of what is asked for."""
-_AND = re.compile(r"(?i)\s*(?:[,&+/]|,?\s(?:and|plus|as well as|und|et|y)\s)\s*(?:(?:the|my|both)\s+)?")
+_WORD = r"\s(?:and|plus|as well as|und|et|y)\s"
+_AND = re.compile(rf"(?i)\s*(?:[,&+/]|,?{_WORD})\s*(?:(?:the|my|both)\s+)?")
+_JOINED = re.compile(rf"(?i)[&+]|{_WORD}")
 _PART = (
-    r"(?:lobes?|head|neck|body|tail|uncinate process|cortex|medulla|wall|mucosa|lumen|hilum|(?:upper|lower) poles?|"
-    r"fundus|antrum|cardia|pylorus|half|tip|segments? (?:\d|[iv]+)[a-d]?\b)"
+    r"(?:lobes?|head|neck|tail|uncinate process|cortex|medulla|hilum|(?:upper|lower) poles?|fundus|antrum|cardia|"
+    r"pylorus|half|tip|segments? (?:\d|i[iv]|v)[iv]*[a-d]?\b)"
 )
-_PART_BEFORE = re.compile(rf"(?i)\b{_PART}(?:\s+\S+)?\s+of{_ARTICLE}$")
+_PART_BEFORE = re.compile(rf"(?i)\b(?:{_PART}|body)(?:\s+\S+)?\s+of{_ARTICLE}$")
 _PART_AFTER = re.compile(rf"(?i)(?:['\u2019]s)?\s+(?:\w+\s+)?{_PART}\b")
+_WHOLE = re.compile(r"(?i)\b(?:whole|entire|complete|all|both|incl\w*|together|contents|to|through)\b|[+/]")
+"""Where a text names a part and asks for more."""
 
 
 def of_answer(i: int, result: Segmentation) -> list[str]:
@@ -69,7 +79,8 @@ def _of_mask(mask: np.ndarray, intent: Intent, surest: float) -> list[str]:
 def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
     """Where a text says what the model can't tell, or says it of another structure than the one that was found."""
     warnings = []
-    named = [mention.organ for mention in names(text).all if not mention.negated]
+    mentions = names(text).all
+    named = [mention.organ for mention in mentions if not mention.negated]
     sides = {side.lower() for side in _SIDE.findall(text)}
     plainly = intent.kind in ("anatomy", "none") and not (intent.attribute or intent.negated)
     pair = unsided(text) if plainly and len(sides) != 1 else None
@@ -80,47 +91,63 @@ def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
     if intent.kind == "anatomy" and intent.attribute and found:
         side = intent.attribute.removesuffix("most")
         warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {found}.")
-    return warnings + (_of_rank(text, intent, found) if intent.kind in ("position", "size") else _of_name(text, intent))
+    if intent.kind in ("position", "size"):
+        return warnings + _of_rank(text, mentions, intent, found)
+    return warnings + _of_name(text, mentions, intent)
 
 
-def _of_rank(text: str, intent: Intent, found: str | None) -> list[str]:
+def _of_rank(text: str, mentions: Sequence[Mention], intent: Intent, found: str | None) -> list[str]:
     """Where an extreme is asked for, and of other structures than all."""
     warnings = []
-    mentions = names(text).all
-    meant = {name for each in mentions for name in (each.organ, *(pair_of(each.organ) or ()))}
-    if mentions and _EXCEPTED.search(text):
+    named = [each for each in mentions if not (each.negated or _EXCEPT.search(text[: each.start]))]
+    meant = {name for each in named for name in (each.organ, *(pair_of(each.organ) or ()))}
+    if len(named) < len(mentions):
         warnings.append(f"No structure is left out: this is the {intent.target} one of all.")
     elif meant and found and found not in meant:
-        warnings.append(f"The {mentions[0].organ} is named, but this is the one asked for among all structures.")
+        warnings.append(f"The {named[0].organ} is named, but this is the one asked for among all structures.")
     if _RANK.search(text):
         warnings.append(f"Only the first three of a row are told apart: this is the {intent.target} one.")
-    if intent.attribute in SIDES and re.search(r"\b(?:patient|anatomical)", text, re.IGNORECASE):
+    if intent.attribute in SIDES and _PATIENTS.search(text):
         warnings.append(f"Taken for the picture's {intent.attribute.removesuffix('most')}, not the patient's.")
     return warnings
 
 
-def _of_name(text: str, intent: Intent) -> list[str]:
+def _of_name(text: str, mentions: Sequence[Mention], intent: Intent) -> list[str]:
     """Where a structure is named, and another one, several, or a part of it may be asked for."""
     if intent.relation:
         side = intent.relation.removesuffix(" of")
-        return [f"Taken for the picture's {side}, not the patient's."] if side in ("left", "right") else []
-    mentions = sorted((each for each in names(text).all if not each.negated), key=lambda each: each.start)
-    own = [each for each in mentions if each.organ == intent.organ]
+        plain = side in ("left", "right") and not _PICTURE.search(text)
+        return [f"Taken for the picture's {side}, not the patient's."] if plain else []
+    own = [each for each in mentions if each.organ == intent.organ and not each.negated]
     if intent.kind != "anatomy" or intent.negated or intent.attribute or not own:
         return []
     if all(_BESIDE.search(text[: each.start]) for each in own):
         return [f"This is the {intent.organ} itself, though the text may ask for what lies by it."]
-    together = [
-        first.organ != second.organ and intent.organ in (first.organ, second.organ)
-        for first, second in pairwise(mentions)
-        if _AND.fullmatch(text[first.end : second.start])
-    ]
-    if any(together):
+    listed = [each for row in _lists(text, mentions) for each in row]
+    if all(each in listed for each in own):
         return [f"Several structures are named, and this is the {intent.organ} alone: ask for each by itself."]
     parts = (_PART_BEFORE.search(text[: each.start]) or _PART_AFTER.match(text[each.end :]) for each in own)
-    if all(parts) and "femur" not in str(intent.organ):
+    if all(parts) and "femur" not in str(intent.organ) and not _WHOLE.search(text):
         return [f"Parts aren't told apart: this is all of the {intent.organ}."]
     return []
+
+
+def _lists(text: str, mentions: Sequence[Mention]) -> list[list[Mention]]:
+    """Rows of names of different structures, with "and" or the like among them, three at least, or the whole text."""
+    rows: list[list[Mention]] = [[]]
+    for each in sorted((each for each in mentions if not each.negated), key=lambda each: each.start):
+        if rows[-1]:
+            last = rows[-1][-1]
+            kin = {each.organ, PAIRS.get(each.organ), *(pair_of(each.organ) or ())}
+            if {last.organ, PAIRS.get(last.organ, last.organ)} & kin or not _AND.fullmatch(text[last.end : each.start]):
+                rows.append([])
+        rows[-1].append(each)
+
+    def listed(row: list[Mention]) -> bool:
+        between, around = text[row[0].end : row[-1].start], text[: row[0].start] + text[row[-1].end :]
+        return bool(_JOINED.search(between)) or not re.search(r"\w", around)
+
+    return [row for row in rows if len(row) > 2 or (len(row) == 2 and listed(row))]
 
 
 def of_training(sources: Mapping[str, Mapping[str, Any]], modality: str) -> list[str]:

@@ -16,7 +16,7 @@ from pydicom.misc import is_dicom
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
-from corpus.scans.dicom import IMAGE_CLASSES, SeriesInfo, read_series, series_and_unread, told_unread
+from corpus.scans.dicom import DICOM_ENDING, IMAGE_CLASSES, SeriesInfo, read_series, series_and_unread, told_unread
 from corpus.scans.intensity import harmonise
 from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti, usable_forms
@@ -36,7 +36,7 @@ from prompts.pictures import picture
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
 KINDS = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
-NIFTI_ENDING = re.compile(r"\.(?:nii(?:\.gz)?|hdr|img)$", re.IGNORECASE)
+NIFTI_ENDING = re.compile(r"\.(?:nii|hdr|img)(?:\.(?:gz|bz2))?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
         harmonised, done = harmonise(grid.array, modality, path.name)
     except Reject as error:
         if not np.isfinite(grid.array).all():
-            fix = "fill these voxels: with -1024, which is air, where they lie outside the body"
+            air = "-1024" if modality == "CT" else "0"
+            fix = f"fill these voxels: with {air} where they lie outside the body"
         elif modality == "CT" and not path.is_dir():
             fix = "give the scan itself, not a mask or label map; if it is an MR scan, add --modality MR"
         raise InputError(path, str(error).removeprefix(f"{path.name}: "), fix) from None
@@ -115,7 +116,11 @@ def check_scan(path: Path, series: str | None = None) -> None:
         raise InputError("--series", f"expected it with a folder, found it with {path.name}", "leave it out")
     if not path.exists():
         raise InputError(path, "expected a scan, found no such file", KINDS)
-    if path.is_file() and is_dicom(path):
+    try:
+        dicom = path.is_file() and (bool(DICOM_ENDING.search(path.name)) or is_dicom(path))
+    except OSError as error:
+        raise InputError(path, f"expected a scan, but {error.strerror}", "correct its permissions") from None
+    if dicom:
         raise InputError(path, "expected a scan, found one file of a DICOM series", f"name its folder: {path.parent}")
     if path.is_file() and not (NIFTI_ENDING.search(path.name) or path.suffix.lower() == ".png"):
         raise InputError(path, "expected a scan, found a file of another kind", KINDS)
@@ -126,13 +131,16 @@ def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, s
     found, unread = series_and_unread(path)
     images = [series for series in found if series.modality in IMAGE_CLASSES.values()]
     chosen = [series for i, series in enumerate(images, 1) if wanted in (str(i), series.uid)]
-    listed = "; ".join(_told(i, each, path) for i, each in enumerate(images, 1))
-    fix = f"choose a series with --series: {listed}"
+
+    def fix() -> str:
+        listed = "; ".join(_told(i, each, path) for i, each in enumerate(images, 1))
+        return f"choose a series with --series: {listed}"
+
     if not images and (volumes := sorted(each.name for each in path.glob("[!.]*.nii*"))):
-        fix = f"name the scan itself: {', '.join(volumes[:5])}"
-        raise InputError(path, "expected a DICOM series in a folder, found NIfTI files", fix)
+        named = f"name the scan itself: {', '.join(volumes[:5])}"
+        raise InputError(path, "expected a DICOM series in a folder, found NIfTI files", named)
     if wanted and not chosen:
-        raise InputError(path, f"no image series {wanted} is there", fix)
+        raise InputError(path, f"no image series {wanted} is there", fix())
     if chosen:
         grid = read_series(chosen[0].files)
         return replace(grid, mended=(*grid.mended, *([told_unread(unread)] if unread else ()))), chosen[0].modality
@@ -141,12 +149,17 @@ def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, s
     except Reject as error:
         if len(images) < 2:
             raise
-        raise InputError(path, f"expected one image series, found {len(images)}", fix) from error
+        said = str(error).removeprefix(f"{path.name}: ")
+        if said.startswith(one := "expected one image series"):
+            said = f"{one}, found {len(images)}"  # each of which is told by what mends it
+        raise InputError(path, said, fix()) from None
 
 
 def _told(number: int, series: SeriesInfo, root: Path) -> str:
     header = pydicom.dcmread(series.files[0], stop_before_pixels=True, specific_tags=["SeriesDescription"])
-    called = f' "{name}"' if (name := str(header.get("SeriesDescription", "")).strip()) else ""
+    description = header.get("SeriesDescription") or ""
+    name = " ".join([description] if isinstance(description, str) else map(str, description)).strip()
+    called = f' "{name}"' if name else ""
     where = series.folder.relative_to(root)
     return f"{number}{called} ({series.modality}, {len(series.files)} files in {where}, {series.uid})"
 

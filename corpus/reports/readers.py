@@ -14,7 +14,7 @@ import re
 import sys
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -240,6 +240,16 @@ def _need_columns(path: Path, found: Iterable[str], source: ReportSource, where:
     return columns
 
 
+def _need_table(path: Path, names: Sequence[str], delimiter: str) -> None:
+    """Raises InputError where a table is encoded, or its cells are told apart, in another way."""
+    if any("\ufffd" in name or "\x00" in name for name in names):
+        found = "expected UTF-8, found another encoding, such as UTF-16"
+        raise InputError(path.resolve(), found, "save it as CSV UTF-8")
+    if len(names) == 1 and (other := next((each for each in ",;\t|" if each in names[0] and each != delimiter), None)):
+        fix = {",": "use the reader csv", "\t": "use the reader tsv"}.get(other, f"save it with {delimiter!r}")
+        raise InputError(path.resolve(), f"expected cells between {delimiter!r}, found {other!r}", fix)
+
+
 def _row(record: Mapping[str, Any], source: ReportSource) -> Row:
     style = record.get(source.style_column) if source.style_column else None
     return Row(record.get(source.id_column), record.get(source.text_column), style)
@@ -285,14 +295,8 @@ def _delimited(delimiter: str) -> Reader:
             # strict: an open quote is an error, where it would else swallow the reports that follow.
             records = csv.DictReader(lines, delimiter=delimiter, strict=True)
             names = records.fieldnames or ()
-            if any("\ufffd" in name or "\x00" in name for name in names):
-                found = "expected UTF-8, found another encoding, such as UTF-16"
-                raise InputError(path.resolve(), found, "save it as CSV UTF-8")
-            if len(names) == 1 and (other := next((each for each in ",;\t|" if each in names[0]), None)):
-                found = f"expected cells between {delimiter!r}, found {other!r}"
-                raise InputError(
-                    path.resolve(), found, f"save it with {delimiter!r}; readers csv and tsv want , and tabs"
-                )
+            if not {source.id_column, source.text_column} <= set(names):
+                _need_table(path, names, delimiter)
             _need_columns(path, names, source, where)
             for record in _records(records):
                 if any(record.get(None, ())):

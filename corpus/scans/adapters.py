@@ -59,18 +59,23 @@ def load_layout(spec: Path) -> Layout:
     return validated(content, LAYOUTS[layout], spec)
 
 
+def check_adapter(adapter: str, where: str) -> None:
+    """See that there is such an adapter.
+
+    Raises:
+        InputError: There is none; `where` says who named it.
+    """
+    if adapter not in ADAPTERS:
+        raise InputError(where, f"expected an adapter of {', '.join(ADAPTERS)}, found {adapter!r}", "choose one")
+
+
 def open_source(adapter: str, root: Path) -> Source:
     """Open a dataset.
 
     Raises:
         InputError: No such adapter, no such folder, or a folder in another layout.
     """
-    if adapter not in ADAPTERS:
-        raise InputError(
-            "ingest.sources of params.yaml, or --adapter",
-            f"expected an adapter of {', '.join(ADAPTERS)}, found {adapter!r}",
-            "choose one",
-        )
+    check_adapter(adapter, "ingest.sources of params.yaml, or --adapter")
     if not root.is_dir():
         raise InputError(root.absolute(), "expected the source's folder, found none", MISSING_SOURCE_FIX)
     source = load_layout(ADAPTERS[adapter]).open(root)

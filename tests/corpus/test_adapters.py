@@ -214,7 +214,7 @@ def test_an_error_that_nobody_foresaw_is_a_reject(tmp_path: Path) -> None:
         ({"layout": "flies"}, "expected `layout` to be one of files, nnunet"),
         ({"labels": {}}, "`labels`"),
         ({"label": {1: "liver"}}, "`label`: no parameter has this name"),
-        ({"labels": {0: "liver"}}, "`labels.0`"),
+        ({"labels": {0: "liver"}}, "`labels`: 0 is the background, found liver"),
         ({"splits": [SPLIT | {"case": "("}]}, "case must be a regular expression"),
         ({"splits": [SPLIT | {"patient": "{who}"}]}, "{who} must be `case` or a named group"),
         ({"splits": [SPLIT | {"image": "a.nii.gz"}]}, "image must have {case} in it"),
@@ -236,8 +236,13 @@ def test_a_key_that_comes_twice_or_has_another_name_is_told(tmp_path: Path) -> N
     path.write_text("layout: files\nsplit: []\nlabels: {1: liver}\n")
     with pytest.raises(InputError, match="`splits`: the key is missing, and nothing is called `split`"):
         load_layout(path)
-    path.write_text("a: &all {x: 1, y: 2}\nb: {<<: *all, y: 3}\n")
-    assert read_yaml(path)["b"] == {"x": 1, "y": 3}, "a merged key may be said anew"
+    path.write_text("a: &x {y: 1, z: 2}\nb: {inner: &b {<<: *x, y: 3}}\nc: {<<: *b}\n")
+    assert read_yaml(path)["c"] == {"y": 3, "z": 2}, "a merged key may be said anew"
+    path.write_text('{1: liver, "1": spleen}')
+    assert read_yaml(path) == {1: "liver", "1": "spleen"}
+    path.write_text("{1: liver, 0x1: spleen}")
+    with pytest.raises(InputError, match="found the key 1 twice"):
+        read_yaml(path)
 
 
 def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
         ({"labels": {"background": 0, "liver": 1, "unknown": -1}}, "expected label values above the background's 0"),
         ({"labels": {"liver": 0, "spleen": 1}}, "expected label values above the background's 0"),
         ({"labels": {"0": "background", "1": "liver"}}, "expected name: value, as nnU-Net 2 has them"),
+        ({"labels": {"background": 0, "liver": 1, "whole": [1, 2]}}, "expected a value for each, found regions: whole"),
         ({"patients": ["anna"]}, "`patients`: Input should be a valid dictionary"),
         ({"channel_names": {"0": "image"}}, "whether channel 0 is of CT or MR, found 'image'"),
     ],

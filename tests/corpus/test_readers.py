@@ -190,7 +190,8 @@ def test_a_bad_source_is_named_with_its_fix(source: ReportSource, expected: str)
     [
         (b"id,text,text\n1,liver,spleen\n", "expected each column once, found text twice"),
         (b"id;text\n1;liver\n", "expected cells between ',', found ';'"),
-        (b"id\ttext\n1\tliver\n", "expected cells between ',', found '\\t'"),
+        (b"id\ttext\n1\tliver\n", "found '\\t'\n  To mend it: use the reader tsv"),
+        (b"Report export, 2024\nid,text\n", "expected the columns id, text"),
         ("id,text\n1,liver\n".encode("utf-16"), "expected UTF-8, found another encoding"),
     ],
 )

@@ -338,13 +338,18 @@ def test_png_needs_a_window_for_ct_but_not_for_mr(tmp_path: Path) -> None:
     ("about", "message"),
     [
         ({"window": [240, -160]}, r"expected the HU of black below that of white, found \[240.0, -160.0\]"),
-        ({"window": [-160, 240], "labels": {0: "spleen", 1: "liver"}}, "`labels.0`"),
+        ({"window": [-160, 240], "labels": {0: "spleen", 1: "liver"}}, "0 is the background, found spleen"),
     ],
 )
 def test_a_png_source_is_not_inverted_nor_its_background_an_organ(about: dict, message: str, tmp_path: Path) -> None:
     write_png(tmp_path, about)
     with pytest.raises(InputError, match=message):
         open_source("png", tmp_path)
+
+
+def test_the_background_may_be_named(tmp_path: Path) -> None:
+    write_png(tmp_path, {"window": [-160, 240], "labels": {0: "background", 1: "liver", 2: "tumour"}})
+    assert only(open_source("png", tmp_path))[1].dropped == {"tumour"}
 
 
 def test_an_empty_labels_yaml_is_said_to_be_empty(tmp_path: Path) -> None:

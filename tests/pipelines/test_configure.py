@@ -119,6 +119,8 @@ def test_a_section_stays_one(overlay: str, params: Path, tmp_path: Path) -> None
         ("canonicalizer: {dead_zone: .nan}", r"`canonicalizer\.dead_zone`: .*finite"),
         ("cohort: null", r"`cohort`: .*string"),
         ("ingest: {sources: {our scans: {adapter: nnunet, root: /data}}}", "'our scans' can't name a folder"),
+        ("cohort: our scans", "`cohort`: 'our scans' can't name a folder"),
+        ("cohort:\tmine", "expected YAML, but line 1"),
         (
             "ingest: {sources: {ours: {adapter: nnunett, root: /data}}}",
             "`ingest.sources.ours`: expected an adapter of abd",

@@ -296,13 +296,23 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
     ):
         assert "No structure is left out: this is the largest one of all." in warnings_of(largest, 3, prompt=prompt)
     assert warnings_of(largest, 3, prompt="not the smallest, the largest") == "", "no structure is named"
+    for prompt in ("skip the liver, then the largest", "the largest, but the liver"):
+        assert "No structure is left out" in warnings_of(largest, 3, prompt=prompt)
+    for prompt in (
+        "largest organ at the fourth lumbar vertebra",
+        "biggest thing on the 4th slice",
+        "largest without contrast",
+    ):
+        assert warnings_of(largest, 3, prompt=prompt) == ""
     assert "this is the second largest one" in warnings_of(second, 3, prompt="the fourth largest organ")
     assert warnings_of(second, 3, prompt="the second largest organ") == ""
     leftmost = Intent("position", None, "leftmost")
     assert "the picture's left, not the patient's" in warnings_of(leftmost, 3, prompt="furthest to the patient's left")
-    assert warnings_of(leftmost, 3, prompt="furthest to the left") == ""
+    for prompt in ("furthest to the left", "leftmost by the screen, not the patient", "patient 42: leftmost structure"):
+        assert warnings_of(leftmost, 3, prompt=prompt) == ""
     right = Intent("relation", "aorta", relation="right of")
     assert "the picture's right, not the patient's" in warnings_of(right, 3, prompt="what is right of the aorta")
+    assert warnings_of(right, 3, prompt="right of the aorta on screen") == ""
 
     spleen, liver = Intent("anatomy", "spleen", frame="patient"), Intent("anatomy", "liver", frame="patient")
     pancreas = Intent("anatomy", "pancreas", frame="patient")
@@ -325,12 +335,28 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
         "the pancreas, not the spleen",
         "pancreas. The spleen is done",
         "spleen and liver are done, the pancreas next",
+        "the liver and pancreas are both enlarged; please outline the pancreas",
+        "spleen/pancreas ratio needed, outline the pancreas",
+        "difference between the spleen and the pancreas, show me the pancreas",
+        "panc head/body/tail as one ROI",
+        "pancreas head to tail",
+        "pancreatic SBRT, spleen is fine",
     ):
-        assert warnings_of(pancreas, 3, prompt=prompt) == ""
+        assert warnings_of(pancreas, 3, prompt=prompt) == "", prompt
     for prompt in ("segment 4 of the liver", "right lobe of liver", "the liver's left lobe", "liver segment IVa"):
         assert "this is all of the liver" in warnings_of(liver, 3, prompt=prompt)
-    for prompt in ("liver segment please", "segment the whole liver", "the large organ, the liver"):
-        assert warnings_of(liver, 3, prompt=prompt) == ""
+    for prompt in (
+        "liver segment please",
+        "segment the whole liver",
+        "the large organ, the liver",
+        "whole body CT of the liver",
+        "where is liver in body",
+        "all lobes of the liver",
+        "segment liver segment i can see",
+    ):
+        assert warnings_of(liver, 3, prompt=prompt) == "", prompt
+    kidney = Intent("anatomy", "left kidney", frame="patient")
+    assert warnings_of(kidney, 3, prompt="my kidney, the left kidney") == ""
     femur = Intent("anatomy", "left head of femur", frame="patient")
     assert warnings_of(femur, 3, prompt="the head of the left femur") == ""
 

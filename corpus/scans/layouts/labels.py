@@ -7,21 +7,28 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from corpus.anatomy import BY_NAME, UNIONS, canonical_name
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from corpus.scans.volumes import LabelMap, Reject
 
-LabelNames = Annotated[dict[Annotated[int, Field(ge=1)], str], Field(min_length=1)]
-"""Value in a label map -> what it stands for; several values may stand for one organ, and 0 is the background."""
-
 
 def organ_id(name: str) -> int | None:
     """The id of the organ that a dataset calls `name`, if the vocabulary has one."""
     found = canonical_name(name)
     return BY_NAME[found].id if found else None
+
+
+def _without_background(names: dict[int, str]) -> dict[int, str]:
+    if organ_id(names.get(0, "")):
+        raise ValueError(f"0 is the background, found {names[0]}")
+    return {value: name for value, name in names.items() if value}
+
+
+LabelNames = Annotated[dict[Annotated[int, Field(ge=0)], str], Field(min_length=1), AfterValidator(_without_background)]
+"""Value in a label map -> what it stands for; several values may stand for one organ."""
 
 
 def check_any_organ(names: Collection[str], where: Path) -> None:

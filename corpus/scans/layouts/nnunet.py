@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -33,12 +32,12 @@ IGNORE = "ignore"
 
 @params_dataclass
 class NnUNetSpec:
-    """What is read of dataset.json."""
+    """What is read of dataset.json: of the labels all but the background, of the channels the first."""
 
     labels: dict[str, int]
     file_ending: str
     channel_names: dict[str, str]
-    patients: dict[str, str] = Field(default_factory=dict)
+    patients: dict[str, str | int] = Field(default_factory=dict)
 
 
 @params_dataclass
@@ -51,8 +50,8 @@ class NnUNet:
         if not spec.is_file():
             raise InputError(spec, "expected nnU-Net's dataset.json, found no such file", MISSING_SOURCE_FIX)
         about = _read_spec(spec)
-        values = {name: value for name, value in about.labels.items() if name != "background"}
-        patients, ending, channel = about.patients, about.file_ending, about.channel_names.get("0", "CT")
+        values, ending, channel = about.labels, about.file_ending, about.channel_names["0"]
+        patients = {case: str(patient) for case, patient in about.patients.items()}
         ignored = [value for name, value in values.items() if name == IGNORE]
         names = {value: name for name, value in values.items() if value not in ignored}
         if len(names) + len(ignored) < len(values):
@@ -93,12 +92,18 @@ def _read_spec(spec: Path) -> NnUNetSpec:
         raise InputError(spec, f"expected JSON, but {error}", "restore the file") from None
     if not isinstance(content, dict):
         raise InputError(spec, f"expected nnU-Net's keys, found {type(content).__name__}", "restore the file")
-    labels = content.get("labels")
-    if isinstance(labels, dict) and any(str(name).isdecimal() for name in labels):
-        found = "`labels`: expected name: value, as nnU-Net 2 has them, found value: name"
-        raise InputError(spec, found, 'exchange them: {"background": 0, "liver": 1}')
-    known = {each.name for each in fields(NnUNetSpec)}
-    return validated({key: value for key, value in content.items() if key in known}, NnUNetSpec, spec)
+    about = {key: content[key] for key in ("labels", "file_ending", "channel_names", "patients") if key in content}
+    if isinstance(labels := about.get("labels"), dict):
+        about["labels"] = labels = {name: value for name, value in labels.items() if name != "background"}
+        if labels and all(name.isdecimal() for name in labels):
+            found = "`labels`: expected name: value, as nnU-Net 2 has them, found value: name"
+            raise InputError(spec, found, 'exchange them: {"background": 0, "liver": 1}')
+        if regions := [name for name, value in labels.items() if isinstance(value, list)]:
+            found = f"`labels`: expected a value for each, found regions: {', '.join(regions)}"
+            raise InputError(spec, found, "give each structure a value of its own")
+    if isinstance(channels := about.get("channel_names"), dict):
+        about["channel_names"] = {"0": channels.get("0", "CT")}
+    return validated(about, NnUNetSpec, spec)
 
 
 def _modality(channel: str, spec: Path) -> str:

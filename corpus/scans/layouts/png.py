@@ -52,7 +52,7 @@ class PngLabels:
             raise ValueError("spacing must be above 0")
         if self.modality == "CT" and self.window is None:
             raise ValueError("window: expected the HU of black and of white")
-        if self.window is not None and self.window[0] >= self.window[1]:
+        if self.modality == "CT" and self.window is not None and self.window[0] >= self.window[1]:
             raise ValueError(f"window: expected the HU of black below that of white, found {list(self.window)}")
 
 
@@ -145,7 +145,7 @@ def _stack(folder: Path, first: str, palette: bool) -> tuple[np.ndarray, int]:
     read = [read_png(path, palette) for path in slices(folder)]
     kinds = {(pixels.shape, brightest) for pixels, brightest in read}
     if len(kinds) != 1:
-        found = ", ".join(f"{shape} of {depth} greys" for shape, depth in sorted(kinds)) or "none"
+        found = ", ".join(f"{shape} of {depth + 1} greys" for shape, depth in sorted(kinds)) or "none"
         raise Reject(f"{folder.name}: expected PNG slices of one size and depth, found {found}")
     array = np.stack([pixels.T for pixels, _ in read], axis=2)
     return (array if first == "inferior" else array[:, :, ::-1]), kinds.pop()[1]

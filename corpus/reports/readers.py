@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, cast
+from typing import IO, Annotated, Any, Literal, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import check_names, params_dataclass, read_yaml
@@ -49,12 +50,8 @@ class ReportSource:
     txt (the file's path in the folder), fhir (the resource's id) and builtin need no columns."""
     text_column: str = "text"
     style_column: str | None = None
-    limit: int | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
     """Read no more than this many reports."""
-
-    def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit must be at least 1, found {self.limit}")
 
 
 @params_dataclass
@@ -229,8 +226,7 @@ def _need_columns(path: Path, found: Iterable[str], source: ReportSource, where:
     columns = [source.id_column, source.text_column, *([source.style_column] if source.style_column else [])]
     present = list(found)
     if twice := [column for column in columns if present.count(column) > 1]:
-        found_twice = f"expected each column once, found {', '.join(twice)} twice"
-        raise InputError(path.resolve(), found_twice, "give its columns names of their own")
+        raise InputError(path.resolve(), f"expected each column once, found {', '.join(twice)} twice", "rename one")
     if missing := [column for column in columns if column not in present]:
         raise InputError(
             path.resolve(),

@@ -98,6 +98,9 @@ class Augmentation:
     """Share of the window's width."""
     noise: float
     """Standard deviation, as a share of the window's width."""
+    copies: int = 0
+    """How many augmented copies of a slice a frozen image encoder sees, so that what it makes of each is computed once;
+    0: every one is new, as it is for encoders that learn."""
 
     def __post_init__(self) -> None:
         if min(vars(self).values()) < 0 or self.scale >= 1 or self.tilted > 1:
@@ -139,6 +142,10 @@ class Augmentation:
 @lru_cache(maxsize=2)
 def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(count)
+
+
+def _seeded(rng: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
 class TrainingBatches(Dataset):
@@ -216,6 +223,19 @@ class TrainingBatches(Dataset):
             self._cache[i] = x[0], label_to_network(label, frame, self.params.size)
         return self._cache[i]
 
+    def _augmented(
+        self, slices: Sequence[int], image: Tensor, label: Tensor, augment: Augmentation, rng: np.random.Generator
+    ) -> tuple[Tensor, ...]:
+        """Slices moved anew; or, where they have copies, each as a copy of it that is drawn."""
+        if not augment.copies:
+            return augment(image, label, _seeded(rng))
+        drawn = rng.integers(augment.copies, size=len(slices))
+        moved = [
+            augment(x[None], y[None], _seeded(np.random.Generator(np.random.PCG64([self.seed, 3, i, copy]))))
+            for i, copy, x, y in zip(slices, drawn, image, label, strict=True)
+        ]
+        return tuple(torch.cat(parts) for parts in zip(*moved, strict=True))
+
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.Generator(np.random.PCG64([self.seed, 1, step]))
         slices = self._slices(step)
@@ -236,8 +256,7 @@ class TrainingBatches(Dataset):
                 organs.append(ids[j])
         image, label, degrees = torch.stack(images), torch.stack(labels), torch.zeros(len(slices))
         if self.augment:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            image, label, degrees = self.augment(image, label, generator)
+            image, label, degrees = self._augmented(slices, image, label, self.augment, rng)
         shape = (len(slices), self.prompts)
         return Batch(
             image,

@@ -50,7 +50,7 @@ class ModelParams:
     image_encoder: Annotated[ImageEncoderParams, Field(discriminator="kind"), BeforeValidator(kind_alone)]
     text_encoder: Annotated[TextEncoderParams, BeforeValidator(kind_alone)]
     widths: tuple[int, ...]
-    """Channels at 1/2, 1/4, 1/8, ... of the resolution; pretrained encoders need the first two."""
+    """Channels at 1/2, 1/4, 1/8, ... of the resolution."""
     dim: int
     fine_dim: int
     decoder_depth: int

@@ -126,7 +126,7 @@ def unet(out: Path, seconds: float | None = None) -> ClosedUNet:
         DATASET,
         SLICES / cohort(),
         load_params("model", ModelParams),
-        replace(load_params("augment", Augmentation), tilted=0.0),
+        replace(load_params("augment", Augmentation), tilted=0.0, copies=0),
         replace(params, steps=steps, prompts=1),
         out,
         key=dataset_key(),

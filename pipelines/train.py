@@ -18,6 +18,7 @@ from corpus.files import file_sha256
 from corpus.params import load_params, plain
 from corpus.scans.store import SHA256
 from model.data import Augmentation, learning_batches
+from model.encoders.pretrained import PretrainedEncoder
 from model.flans import ModelParams
 from model.texts import Texts
 from model.training.loop import Batches, curves, fit
@@ -90,14 +91,21 @@ def train(
         askew: Whether a share of the slices is rotated far, for a canonicalizer that brings them upright.
     """
     model_params = load_params("model", ModelParams)
-    augment = load_params("augment", Augmentation)
-    if not askew:
-        augment = replace(augment, tilted=0.0)
-
+    augment = augmentation(objective, askew)
     sections = {name: load_params(name, dict) for name in ("model", "canonicalizer", "augment", "loss")}
     key = dataset_key() | {c: file_sha256(MODELS / c / "model.safetensors") for c in start} | sections
     batches = learning_batches(DATASET, SLICES / cohort(), texts, model_params, augment, params)
     run(name, objective, *batches, params, key, save)
+
+
+def augmentation(objective: nn.Module, askew: bool) -> Augmentation:
+    """Section `augment`, as it is for what an objective trains; with copies, frozen encoders remember what they make of
+    each."""
+    params = load_params("augment", Augmentation)
+    frozen = [module for module in objective.modules() if isinstance(module, PretrainedEncoder) and module.frozen]
+    for encoder in frozen if params.copies else []:
+        encoder.remember()
+    return replace(params, tilted=params.tilted if askew else 0.0, copies=params.copies if frozen else 0)
 
 
 def run(

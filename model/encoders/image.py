@@ -15,7 +15,7 @@ from torch import nn
 from corpus.errors import InputError
 from corpus.params import params_dataclass
 from model.encoders.conv import ConvEncoder
-from model.encoders.pretrained import DetailPyramid, PretrainedEncoder
+from model.encoders.pretrained import PretrainedEncoder
 from model.encoders.sam import SamViT, SamViTParams
 from model.encoders.tiny_vit import TinyViT, TinyViTParams
 from model.encoders.weights import check_revision, load_transformers, load_verified, packaged_file
@@ -82,14 +82,14 @@ def build_image_encoder(
     """The encoder that `params` describe, its weights random.
 
     Args:
-        widths: Channels at 1/2, 1/4, 1/8, ... of the resolution; pretrained encoders need the first two.
+        widths: Channels at 1/2, 1/4, 1/8, ... of the resolution.
         fine_dim, coarse_dim: Channels of the features.
     """
     if isinstance(params, ConvParams):
         return ConvEncoder(widths, fine_dim, coarse_dim)
     network = TinyViT(params.network) if isinstance(params, LiteMedSAMParams) else SamViT(params.network)
-    pyramid = DetailPyramid(network.channels, widths, fine_dim, coarse_dim)
-    return PretrainedEncoder(network, pyramid, *(IMAGENET if params.kind == "sam" else UNIT), params.frozen)
+    unet = ConvEncoder(widths, fine_dim, coarse_dim, told=network.channels)
+    return PretrainedEncoder(network, unet, *(IMAGENET if params.kind == "sam" else UNIT), params.frozen)
 
 
 def load_pretrained(encoder: nn.Module, params: ImageEncoderParams) -> None:

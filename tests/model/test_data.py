@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from corpus.errors import InputError
-from model.data import SplitData, TrainingBatches, validation_steps
+from model.data import Augmentation, SplitData, TrainingBatches, validation_steps
 from tests.model.test_flans import PARAMS
 
 
@@ -38,6 +38,32 @@ def test_slices_are_drawn_by_weight() -> None:
     seen = Counter(i for step in drawn([1.0, 1.0, 1.0, 3.0], 500) for i in step)
     assert 900 < seen[3] < 1100
     assert all(250 < seen[i] < 420 for i in range(3))
+
+
+@pytest.mark.parametrize("copies", [0, 3])
+def test_a_slice_has_so_many_copies_each_with_its_own_label(copies: int) -> None:
+    rng = np.random.default_rng(0)
+    image, label = rng.integers(-150, 250, (2, 128, 128)).astype(np.int16), rng.integers(0, 25, (2, 128, 128), np.uint8)
+    samples = pd.DataFrame({"slice_id": ["0", "1"], "kind": "anatomy", "prompt_id": "a", "organ": "liver"})
+    data: Any = SimpleNamespace(
+        table=pd.DataFrame({"slice_id": ["0", "1"], "weight": [1.0, 1.0]}),
+        samples=samples,
+        read=lambda i: (image[i], label[i]),
+        labelled=lambda i: torch.ones(24, dtype=torch.bool),
+    )
+    augment = Augmentation(10.0, 50.0, 0.5, 0.1, 0.1, 0.1, 0.1, copies)
+    batches = TrainingBatches(
+        data, None, PARAMS, split="train", batch_size=4, prompts=1, steps=20, seed=0, augment=augment
+    )
+    seen = [batches[step] for step in range(20)]
+    pictures = {image.numpy().tobytes() for batch in seen for image in batch.image}
+    pairs = {
+        (x.numpy().tobytes(), y.numpy().tobytes(), float(degrees))
+        for batch in seen
+        for x, y, degrees in zip(batch.image, batch.label, batch.degrees, strict=True)
+    }
+    assert len(pictures) == len(pairs) == (2 * copies or 80)
+    assert all(torch.equal(batches[step].image, seen[step].image) for step in (0, 7))
 
 
 @pytest.mark.parametrize("prompts", [1, 2, 3])

@@ -20,7 +20,8 @@ from corpus.anatomy import N_ORGANS
 from corpus.errors import InputError
 from corpus.params import validated
 from model.data import Batch
-from model.encoders import weights
+from model.encoders import pretrained, weights
+from model.encoders.conv import ConvEncoder
 from model.encoders.image import IMAGENET, LiteMedSAMParams, SamParams, build_image_encoder, load_pretrained
 from model.encoders.pretrained import PretrainedEncoder
 from model.encoders.tiny_vit import TinyViT, TinyViTParams, WindowAttention
@@ -114,8 +115,45 @@ def test_a_frozen_network_keeps_weights_and_batch_statistics(kind: str) -> None:
     before = {name: t.clone() for name, t in image_encoder.network.state_dict().items()}
     objective(model).train()(batch())["loss"].backward()
     assert all(p.grad is None for p in image_encoder.network.parameters())
-    assert all(p.grad is not None for p in image_encoder.pyramid.parameters())
+    assert all(p.grad is not None for p in image_encoder.unet.parameters())
     assert all(torch.equal(before[name], t) for name, t in image_encoder.network.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", PRETRAINED)
+def test_a_remembered_image_is_embedded_once_and_alike_in_any_company(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_encoder = encoder(tiny(kind))
+    images, calls = torch.rand(3, 1, SIZE, SIZE), []
+    plain = image_encoder.embed(images)
+    image_encoder.network.register_forward_hook(lambda *_: calls.append(1))
+    image_encoder.remember()
+    first = image_encoder.embed(images)
+    assert torch.allclose(first, plain, atol=2e-3)
+    assert not torch.equal(first, plain), "half precision"
+    assert torch.equal(image_encoder.embed(images[[2, 0]]), first[[2, 0]])
+    assert len(calls) == 3
+    image_encoder.remember()
+    assert torch.equal(image_encoder.embed(images[[1, 2]]), first[[1, 2]]), "as a resumed training meets them"
+    image_encoder.embed(images + 1e-3)
+    assert len(calls) == 8, "another picture, if only just"
+
+    monkeypatch.setattr(pretrained, "REMEMBERED_BYTES", first[0].nbytes)  # of two, in half precision
+    image_encoder.remember()
+    for i in (0, 1, 0, 2, 1, 0):
+        assert torch.equal(image_encoder.embed(images[[i]])[0], first[i])
+    assert len(calls) == 8 + 4, "two have room: 0 gave way to 2, 1 stayed"
+
+
+def test_what_a_pretrained_network_says_reaches_all_of_the_picture() -> None:
+    """Which of two kidneys it is shows far from either: the embedding joins above the level that sees everything."""
+    unet = ConvEncoder((8, 12, 16, 20), 8, 16, told=6).eval()
+    embedding = torch.randn(1, 6, 8, 8, requires_grad=True)
+    fine = unet(torch.rand(1, 1, 32, 32), embedding).fine
+    assert fine.shape == (1, 8, 32, 32)
+    fine[0, :, 0, 0].sum().backward()
+    assert embedding.grad is not None
+    assert (embedding.grad.abs().sum(1) > 0).all()
 
 
 @pytest.mark.parametrize("kind", PRETRAINED)
@@ -125,7 +163,7 @@ def test_an_unfrozen_network_learns_at_its_own_rate(kind: str) -> None:
     for group in parameter_groups(image_encoder, replace(training_run.PARAMS, pretrained_rate=0.02)):
         shares.setdefault(group["share"], set()).update(group["params"])
     assert shares == {
-        1.0: set(image_encoder.pyramid.parameters()),
+        1.0: set(image_encoder.unet.parameters()),
         0.02: set(image_encoder.network.parameters()),
     }
 

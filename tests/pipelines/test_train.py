@@ -11,7 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch import nn
 
+from model.data import Augmentation
+from model.encoders.conv import ConvEncoder
+from model.encoders.pretrained import PretrainedEncoder
+from model.encoders.tiny_vit import TinyViT, TinyViTParams
 from pipelines import train
 from tests.pipelines.conftest import REPOSITORY
 
@@ -28,6 +33,22 @@ def test_an_unfinished_run_is_of_the_code_that_is_loaded(tmp_path: Path, monkeyp
     assert "pipelines.train_new" in first
     (tmp_path / "train_new.py").write_text("x = 2")
     assert train._code() != first
+
+
+@pytest.mark.parametrize("frozen", [True, False, None])
+def test_slices_have_copies_where_a_frozen_encoder_can_remember_them(
+    frozen: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TinyViT(TinyViTParams(side=24, dims=(8, 12), depths=(1, 1), heads=(1, 2), windows=(3, 5)))
+    unet = ConvEncoder((8, 12, 16), 8, 16, told=network.channels)
+    encoder = unet if frozen is None else PretrainedEncoder(network, unet, (0.0,) * 3, (1.0,) * 3, frozen)
+    section = Augmentation(5.0, 50.0, 0.5, 0.1, 0.1, 0.1, 0.1, copies=4)
+    remembering: list[nn.Module] = []
+    monkeypatch.setattr(train, "load_params", lambda name, kind: section)
+    monkeypatch.setattr(PretrainedEncoder, "remember", remembering.append)
+    assert train.augmentation(nn.Sequential(encoder), askew=True).copies == (4 if frozen else 0)
+    assert remembering == ([encoder] if frozen else [])
+    assert train.augmentation(nn.Sequential(encoder), askew=False).tilted == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch's threads are another library's")

@@ -65,7 +65,7 @@ class PretrainedEncoder(nn.Module):
         return torch.stack([self._recall(image, self._remembered) for image in x])
 
     def _recall(self, image: Tensor, remembered: dict[bytes, Tensor]) -> Tensor:
-        key = hashlib.blake2b(image.cpu().numpy().tobytes()).digest()
+        key = hashlib.blake2b(image.cpu().contiguous().view(torch.uint8).numpy()).digest()
         if key not in remembered:
             embedding = self._embed(image[None])[0].half().cpu()
             if len(remembered) >= REMEMBERED_BYTES // embedding.nbytes:
@@ -76,6 +76,7 @@ class PretrainedEncoder(nn.Module):
     def _embed(self, x: Tensor) -> Tensor:
         side = self.network.side
         if x.shape[-1] != side:
-            x = F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
+            # On a CPU there is no antialiasing in bfloat16, in which mixed precision brings images.
+            x = F.interpolate(x.float(), (side, side), mode="bilinear", antialias=True, align_corners=False)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.network((x - self.mean) / self.std)

@@ -143,6 +143,10 @@ def test_a_remembered_image_is_embedded_once_and_alike_in_any_company(
     for i in (0, 1, 0, 2, 1, 0):
         assert torch.equal(image_encoder.embed(images[[i]])[0], first[i])
     assert len(calls) == 8 + 4, "two have room: 0 gave way to 2, 1 stayed"
+    with torch.autocast("cpu", torch.bfloat16):
+        half = image_encoder.embed(images.bfloat16())
+    assert half.dtype == torch.bfloat16, "as mixed precision gives images"
+    assert torch.allclose(half.float(), plain, atol=0.1)
 
 
 def test_what_a_pretrained_network_says_reaches_all_of_the_picture() -> None:

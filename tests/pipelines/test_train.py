@@ -45,7 +45,7 @@ def test_slices_have_copies_where_a_frozen_encoder_can_remember_them(
     section = Augmentation(5.0, 50.0, 0.5, 0.1, 0.1, 0.1, 0.1, copies=4)
     remembering: list[nn.Module] = []
     monkeypatch.setattr(train, "load_params", lambda name, kind: section)
-    monkeypatch.setattr(PretrainedEncoder, "remember", remembering.append)
+    monkeypatch.setattr(PretrainedEncoder, "remember", lambda encoder: remembering.append(encoder))
     assert train.augmentation(nn.Sequential(encoder), askew=True).copies == (4 if frozen else 0)
     assert remembering == ([encoder] if frozen else [])
     assert train.augmentation(nn.Sequential(encoder), askew=False).tilted == 0

@@ -149,6 +149,22 @@ def test_a_remembered_image_is_embedded_once_and_alike_in_any_company(
     assert torch.allclose(half.float(), plain, atol=0.1)
 
 
+@pytest.mark.parametrize("kind", PRETRAINED)
+def test_in_use_alone_the_network_computes_in_bfloat16_where_that_is_fast(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_encoder, image = encoder(tiny(kind)), torch.rand(1, 1, SIZE, SIZE)
+
+    def fine(fast: bool) -> Tensor:
+        monkeypatch.setattr(pretrained, "bfloat16_where_fast", lambda: torch.autocast("cpu", torch.bfloat16, fast))
+        return image_encoder(image).fine
+
+    assert fine(True).dtype == torch.float32
+    assert 0 < (fine(True) - fine(False)).abs().max() < 0.1 * fine(False).abs().max()
+    image_encoder.train()
+    assert torch.equal(fine(True), fine(False))
+
+
 def test_what_a_pretrained_network_says_reaches_all_of_the_picture() -> None:
     """Which of two kidneys it is shows far from either: the embedding joins above the level that sees everything."""
     unet = ConvEncoder((8, 12, 16, 20), 8, 16, told=6).eval()

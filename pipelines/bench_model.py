@@ -1,12 +1,14 @@
 """`flans bench model`: what more prompts on a slice cost, in use and in training, and what finding its pose costs.
 
-The weights are random: they change no cost. Every request is taken for what it is, whatever an untrained intent head
-makes of it, so that position and size prompts take their way through the organ maps.
+The weights are random, and what would hang on them is given: every request is taken for what it is, whatever an
+untrained intent head makes of it, so that position and size prompts take their way through the organ maps; and the
+slice is taken to lie straight, or askew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
@@ -17,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.table import Table
+from torch import nn
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.params import PARAMS, load_params, validated
@@ -47,6 +50,8 @@ def _requests() -> Iterator[tuple[str, Intent]]:
 
 
 REQUESTS = list(_requests())
+LYING = {"straight": 0.0, "askew": 20.0}
+"""How a slice may lie, in degrees: where it lies askew, a second look is taken."""
 
 
 def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: int | None = None) -> dict:
@@ -59,9 +64,9 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
         size: Side of the slice in pixels; None: that of params.yaml.
 
     Returns:
-        `encoder`, `size`, `device`, `threads`, `pose_ms`, and `rows`, one a number of prompts: `prompts`, `read_ms`
-        (text encoder and intent head), `segment_ms` (all else, from HU to masks), `train_ms` (a training step on tokens
-        read before).
+        `encoder`, `size`, `device`, `threads`; `straight_ms` and `askew_ms`, what finding the pose takes; and `rows`,
+        one a number of prompts: `prompts`, `read_ms` (text encoder and intent head), `segment_ms` (all else, from HU to
+        masks), `train_ms` (a training step on tokens read before).
     """
     changes = {name: value for name, value in (("image_encoder", kind), ("size", size)) if value is not None}
     params = validated(load_params("model", dict) | changes, ModelParams, PARAMS, "model")
@@ -70,9 +75,10 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
     encoder = build_text_encoder(params.text_encoder)
     tuned = load_tuned_layers(params.text_encoder).shape
     model = FLanS(params, load_params("canonicalizer", CanonicalizerParams), name_embeddings(encoder), tuned)
-    segmenter = Segmenter(model, encoder, fastest_device())
+    lying = {name: Segmenter(_lying(model, degrees), encoder, fastest_device()) for name, degrees in LYING.items()}
+    segmenter = lying["straight"]
     image = np.random.default_rng(0).integers(-160, 240, (1, params.size, params.size)).astype(np.int16)
-    with progress(f"bench model {params.image_encoder.kind}", 3 * len(prompts) + 1) as advance:
+    with progress(f"bench model {params.image_encoder.kind}", 3 * len(prompts) + len(LYING)) as advance:
 
         def timed(run: Callable[[], object]) -> float:
             milliseconds = _median_ms(run, repeats)
@@ -80,7 +86,7 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
             return milliseconds
 
         x, _ = to_network(image, params)
-        pose_ms = timed(partial(segmenter.pose, image))
+        poses = {f"{name}_ms": timed(partial(each.pose, image)) for name, each in lying.items()}
         rows = []
         for n in prompts:
             texts, intents = _asked(n)
@@ -96,9 +102,19 @@ def bench_model(kind: str | None, prompts: Sequence[int], repeats: int, size: in
         "size": params.size,
         "device": str(segmenter.device),
         "threads": torch.get_num_threads(),
-        "pose_ms": pose_ms,
+        **poses,
         "rows": rows,
     }
+
+
+def _lying(model: FLanS, degrees: float) -> FLanS:
+    """A copy that finds every slice to lie askew by so much."""
+    model = deepcopy(model)
+    if model.canonicalizer.learns:
+        angle = torch.tensor(degrees).deg2rad()
+        nn.init.zeros_(model.canonicalizer.angle.weight)
+        model.canonicalizer.angle.bias.data = torch.stack([angle.cos(), angle.sin()])
+    return model
 
 
 def _asked(n: int) -> tuple[list[str], list[Intent]]:
@@ -146,5 +162,7 @@ def show(figures: dict) -> None:
         cells = (f"{row[name]:.1f}" for name in ("read_ms", "segment_ms"))
         table.add_row(str(row["prompts"]), *cells, f"{both:.2f}", f"{row['train_ms']:.1f}", f"{times:.2f}")
     results.print(table)
-    share = figures["pose_ms"] / (first["read_ms"] + first["segment_ms"])
-    results.print(f"finding the pose: {figures['pose_ms']:.1f} ms, {share:.1%} of the first row's two")
+    for name in LYING:
+        found = figures[f"{name}_ms"]
+        share = found / (first["read_ms"] + first["segment_ms"])
+        results.print(f"the pose of a slice that lies {name}: {found:.1f} ms, {share:.1%} of the first row's two")

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from corpus.scans.phantom import PhantomParams, render_patient
 from corpus.scans.pixel_pose import pixel_pose
 from model.canonicalizer import build_canonicalizer
 from model.data import SplitData
+from model.framing import to_network
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
 from model.inference import Segmenter
 from model.testing.poses import VolumePoses
@@ -48,6 +50,22 @@ def test_the_angle_is_the_same_to_the_bit_however_a_scan_is_turned(segmenter: Se
     found = [segmenter.pose(act(element, noise).numpy()).degrees for element in range(ORDER)]
     assert found[0] != 0, "it lies askew: every pixel hangs on the last bit"
     assert all(torch.equal(degrees, found[0]) for degrees in found), found
+
+
+def test_a_pose_is_what_the_canonicalizer_says(segmenter: Segmenter, volume: np.ndarray) -> None:
+    canonicalizer = segmenter.model.canonicalizer
+    norms = [module for module in canonicalizer.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:  # as after training
+        norm.running_mean.uniform_(-0.2, 0.2)
+        norm.running_var.uniform_(0.5, 2.0)
+    canonicalizer.score.weight.data /= 1e6
+    found = segmenter.pose(volume)
+    with torch.no_grad():
+        expected = canonicalizer.volume_pose(to_network(volume, segmenter.model.params)[0])
+    assert found.element == expected.element
+    assert torch.allclose(found.probability, expected.probability, atol=1e-5)
+    assert torch.allclose(found.degrees, expected.degrees, atol=1e-3)
+    assert len([module for module in canonicalizer.modules() if isinstance(module, nn.BatchNorm2d)]) == len(norms) == 5
 
 
 def test_slices_that_are_taken_as_they_lie_stay_so(segmenter: Segmenter, volume: np.ndarray) -> None:

@@ -29,10 +29,13 @@ def test_more_prompts_are_measured_on_one_slice(
     figures = json.loads(result.stdout)
     assert (figures["encoder"], figures["size"], figures["device"]) == ("conv", 32, str(fastest_device()))
     assert [row["prompts"] for row in figures["rows"]] == [1, 5]
-    assert figures["pose_ms"] > 0
+    assert figures["straight_ms"] > 0
+    assert figures["askew_ms"] > 0
     assert all(row[name] > 0 for row in figures["rows"] for name in ("read_ms", "segment_ms", "train_ms"))
     show(figures)
-    assert "% of the first row" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "a slice that lies straight: " in shown
+    assert "a slice that lies askew: " in shown
 
 
 def test_requests_are_of_every_kind() -> None:

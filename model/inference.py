@@ -210,7 +210,7 @@ class Segmenter:
 
     @cached_property
     def _canonicalizer(self) -> Canonicalizer:
-        """The model's, in half of the time: its batch norms are folded into the convolutions, and channels lie last."""
+        """The model's, made quicker: its batch norms are folded into the convolutions, and channels lie last."""
         canonicalizer = deepcopy(self.model.canonicalizer)
         for block in canonicalizer.modules():
             if isinstance(block, nn.Sequential):

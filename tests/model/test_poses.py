@@ -58,13 +58,15 @@ def test_a_pose_is_what_the_canonicalizer_says(segmenter: Segmenter, volume: np.
     for norm in norms:  # as after training
         norm.running_mean.uniform_(-0.2, 0.2)
         norm.running_var.uniform_(0.5, 2.0)
-    canonicalizer.score.weight.data /= 1e6
+    canonicalizer.score.weight.data /= 30  # neither too close to tell views apart, nor sure of one
+    canonicalizer.angle.weight.data *= 100
     found = segmenter.pose(volume)
     with torch.no_grad():
         expected = canonicalizer.volume_pose(to_network(volume, segmenter.model.params)[0])
+    assert 0.2 < expected.probability < 0.99
     assert found.element == expected.element
-    assert torch.allclose(found.probability, expected.probability, atol=1e-5)
-    assert torch.allclose(found.degrees, expected.degrees, atol=1e-3)
+    assert torch.allclose(found.probability, expected.probability, atol=1e-4)
+    assert torch.allclose(found.degrees, expected.degrees, atol=1e-2)
     assert len([module for module in canonicalizer.modules() if isinstance(module, nn.BatchNorm2d)]) == len(norms) == 5
 
 

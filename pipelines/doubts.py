@@ -187,7 +187,8 @@ def of_scan(result: Segmentation, mended: tuple[str, ...], header: bool, upside_
     if upside_down:
         warnings.append("The pixels contradict the header: the slices seem to run from head to feet.")
     if not bool(result.pose.sure):
-        warnings.append(f"Pose unsure (best guess: {NAMES[element]}): check left and right.")
+        taken = "taken to lie as the header says" if header else f"best guess: {NAMES[element]}"
+        warnings.append(f"Pose unsure ({taken}): check left and right.")
     elif element != IDENTITY:
         said = "The pixels contradict the header: the scan" if header else "The picture"
         warnings.append(

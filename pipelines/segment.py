@@ -22,9 +22,9 @@ from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti, usable_forms
 from corpus.scans.orientation import from_display, resized, square_pixels, to_display
 from corpus.scans.volumes import Grid, Reject
-from model.canonicalizer import Pose
+from model.canonicalizer import Pose, known_pose
 from model.checkpoint import WEIGHTS
-from model.groups import INVERSE, NAMES
+from model.groups import IDENTITY, INVERSE, NAMES
 from model.inference import Segmentation, Segmenter
 from model.judging import judge
 from model.testing.drawing import montage, sides_shown
@@ -54,6 +54,11 @@ class Scan:
     mended: tuple[str, ...] = ()
     pixels: tuple[int, int] | None = None
     """Rows and columns as the file has them, where they were resampled to be square."""
+
+    @property
+    def whole_ct(self) -> bool:
+        """Whether it is a CT volume, of which the rules of anatomy can say how it lies."""
+        return self.affine is not None and self.modality == "CT"
 
 
 def read_scan(path: Path, level: float, width: float, modality: str = "CT", series: str | None = None) -> Scan:
@@ -184,10 +189,8 @@ def segment_scan(
     open_folder(out, path, len(prompts), scan_sha256)
     request = segmenter.read(prompts)
     with progress("segment", len(scan.image)) as advance:
-        whole_ct = scan.affine is not None and scan.modality == "CT"
-        pose = segmenter.pose(scan.image, scan.spacing if whole_ct else None)
-        result = segmenter.segment(scan.image, request, pose, advance)
-    upside_down = whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
+        result = segmenter.segment(scan.image, request, find_pose(segmenter, scan), advance)
+    upside_down = scan.whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
     of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, bool(upside_down))
     of_scan += doubts.of_training(sources, scan.modality)
     with unfinished(out) as place:
@@ -198,6 +201,13 @@ def segment_scan(
         publish(answers, place, out)
     console.print()
     return answers
+
+
+def find_pose(segmenter: Segmenter, scan: Scan) -> Pose:
+    """How a scan lies. Its pixels go before its header, which may lie; where they leave it unsure, and there is a
+    header, the scan is taken to lie as that says, and the pose stays unsure."""
+    pose = segmenter.pose(scan.image, scan.spacing if scan.whole_ct else None)
+    return pose if scan.affine is None or bool(pose.sure) else known_pose(IDENTITY, sure=False)
 
 
 def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:

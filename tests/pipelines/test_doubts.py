@@ -74,7 +74,11 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert "The picture looks turned or mirrored" in mirrored
     assert "R and L are drawn accordingly" in mirrored
     assert "only its beginning and its end" in warnings_of(liver, 3, cut=True)
-    assert "Pose unsure" in warnings_of(liver, 3, pose=known_pose(IDENTITY, sure=False))
+    assert "Pose unsure (taken to lie as the header says)" in warnings_of(
+        liver, 3, pose=known_pose(IDENTITY, sure=False)
+    )
+    unsure = known_pose(NAMES.index("flip"), sure=False)
+    assert "Pose unsure (best guess: flip)" in warnings_of(liver, 1, pose=unsure, header=False)
     assert "from head to feet" in warnings_of(liver, 3, upside_down=True)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -15,10 +17,11 @@ from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from model.canonicalizer import known_pose
-from model.groups import INVERSE, NAMES, ORDER, act
+from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
+from model.inference import Segmenter
 from pipelines.answers import open_folder, publish, unfinished
 from pipelines.cli import app
-from pipelines.segment import Scan, _nifti, _sides, read_scan
+from pipelines.segment import Scan, _nifti, _sides, find_pose, read_scan
 from pipelines.stage import make_folder
 from tests.corpus.dicom_files import uid, write_series
 
@@ -69,6 +72,22 @@ def test_a_dicom_folder_gets_a_nifti_mask_where_it_lies(tmp_path: Path) -> None:
         nib.orientations.ornt_transform(axes, nib.orientations.axcodes2ornt("LPS")),
     )
     assert np.array_equal(as_written, ARRAY > 0)
+
+
+@pytest.mark.parametrize(("header", "sure", "taken"), [(True, True, 4), (True, False, IDENTITY), (False, False, 4)])
+def test_where_the_pixels_are_unsure_the_header_says_how_a_scan_lies(
+    tmp_path: Path, header: bool, sure: bool, taken: int
+) -> None:
+    """A picture has none."""
+    if header:
+        nib.save(nib.Nifti1Image(ARRAY, LPS), tmp_path / "scan.nii")
+    else:
+        Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "scan.png")
+    scan = read_scan(next(tmp_path.iterdir()), 40, 400)
+    segmenter = SimpleNamespace(pose=lambda image, spacing: known_pose(4, degrees=9.0, sure=sure))
+    pose = find_pose(cast(Segmenter, segmenter), scan)
+    assert (int(pose.element), bool(pose.sure)) == (taken, sure)
+    assert float(pose.degrees) == (0 if taken == IDENTITY else 9)
 
 
 def test_a_picture_of_sixteen_bits_reads_as_one_of_eight(tmp_path: Path) -> None:

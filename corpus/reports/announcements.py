@@ -35,7 +35,9 @@ def _after(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE | re.MULTILINE)
 
 
-_GAP = rf"(?:[ \t]+|(?<=\.)(?=[{CAPITALS}][{CAPITALS}{SMALL}.]))"
+DEGREES = r"(?:[ ](?:med|univ|habil|dent|rer|nat)\.)*+"
+"""What goes on a title: "Dr. med. univ."."""
+_GAP = rf"(?:{DEGREES}[ \t]+|(?<=\.)(?=[{CAPITALS}][{CAPITALS}{SMALL}.]))"
 """What stands between a title and a name: in "Dr.Anderson" nothing."""
 NAME_OF = r"(?:patient|pt|client|full|last|first|family|given|maiden|legal|preferred)(?:['’]s)? name"
 BY = rf"{one_of('done_by')}(?: and \w+)? by"
@@ -43,7 +45,8 @@ ANNOUNCEMENTS = (
     Announcement(re.compile(rf"\b(?:Drs|DRS|drs|Doctors|Messrs)\b\.?{_GAP}"), several=True, initial=True, title=True),
     Announcement(
         re.compile(
-            r"\b(?:(?:Dr|Doctor|Prof|Professor|Mrs?|Ms|Mx|Miss|Nurse|Rev|Capt|Sgt|Herr|Frau|Mme)\b"
+            r"\b(?:(?:Dr|Doctor|Prof|Professor|Mrs?|Ms|Mx|Miss|Nurse|Rev|Capt|Sgt|Herr|Frau|Mme|Madame|"
+            r"Monsieur|Sra|Señora?|Dott|Signora?)\b"
             rf"\.?|(?:DR|PROF|MRS|REV|dr|mr|mrs|ms|prof)\.|(?:DR|DOCTOR|MRS|MISS|PROF)(?= [{CAPITALS}]{{3}})|"
             rf"dr(?= [{CAPITALS}])){_GAP}"
         ),
@@ -55,7 +58,8 @@ ANNOUNCEMENTS = (
         _after(
             rf"\b(?:{NAME_OF}|^re|next of kin|emergency contact|{BY}|"
             rf"{one_of('role_labels')}(?:\(?s\)?)?|{ROLE}(?:\(s\))?(?: name| of record| at discharge)?)"
-            rf"[ \t]*[:=：][ \t]*|\b(?:{NAME_OF}|{ROLE}(?: name)?)[ ]*\t[ \t]*|\b{NAME_OF}[ ]+[-–—][ ]+"
+            rf"[ \t]*[:=：][-–—]?[ \t]*|\b(?:{NAME_OF}|{ROLE}(?: name)?)[ ]*\t[ \t]*|"
+            rf"(?:\b{NAME_OF}|^name)[ ]*[-–—;][ ]*"
         ),
         several=True,
         initial=True,
@@ -85,10 +89,11 @@ ANNOUNCEMENTS = (
     Announcement(_after(r"\b(?:saw|seeing|referring|referred|spoke (?:to|with)|call(?: placed)? to)[ ]+"), words=2),
     Announcement(
         re.compile(
-            rf"\b(?i:{one_of('relatives')})(?:[ ]?[(:][ ]?|,?[ ]+(?:named |called |is |was )?)|"
+            rf"\b(?i:{one_of('relatives')})(?:[ ]?[(:][ ]?|,?[ ]+(?:named |called |is |was |of )?)|"
             r"\b(?:named |surnamed |goes by |name is |known as )"
         )
     ),
+    Announcement(re.compile(r"(?<![\w/])[SDWB]/[Oo][ .:]+"), words=2),  # son of, or "suggestive of"
     Announcement(re.compile(r"\bSister[ ]+"), initial=True),
     Announcement(re.compile(r"/s/[ ]*"), initial=True),
     Announcement(_after(r"^(?:NK1\|[^|\n]*\||PID\|(?:[^|\n]*\|){4})"), initial=True),  # HL7: a relative, the patient

@@ -24,6 +24,7 @@ _NO_COUNT = rf"(?![ -]?(?:{one_of('counted')})\b)"
 _STUDY = rf"(?i:{one_of('studies')})"
 _NO_DOSE = r"(?<!CTDI[ ])(?<!CTDIvol[ ])(?<!DLP[ ])"
 _NO_MEASURE = r"(?<!strength[ ])(?<!power[ ])(?<!motor[ ])(?<!pain[ ])"
+_LIFE = r"(?:d\.?o\.?[bd]|date of (?:birth|death)|birth[ ]?date)"
 _SHORT = rf"(?P<part>{_M}[/-]{_D}|(?:1[3-9]|2\d|3[01])/0[1-9])(?![ ]?,?[ ]?\d){_AFTER}{_NO_COUNT}"
 DATES = (
     # 2019-03-12, 2019/3/12, 2019. 3. 12, 20190312, with the time that follows
@@ -32,10 +33,12 @@ DATES = (
     # 03/12/2019, 3-12-19, 12.3.2019, 12. 3. 2019, 12.03.19, Friday 3/12/19
     rf"{_WEEKDAY}{_BEFORE}(?:{_M}([-/]){_D}|{_D}([-/]){_M})(?:\1|\2)(?:{_Y4}|['’]?\d\d){_AFTER}",
     rf"{_WEEKDAY}{_BEFORE}(?:{_M}\.[ ]?{_D}|{_D}\.[ ]?{_M})\.[ ]?{_Y4}{_AFTER}",
+    rf"{_WEEKDAY}{_BEFORE}(?:{_M}[ ]([-/])[ ]{_D}|{_D}[ ]([-/])[ ]{_M})[ ](?:\1|\2)[ ]{_Y4}{_AFTER}",  # 5 / 6 / 2022
     rf"{_WEEKDAY}{_NO_DOSE}{_BEFORE}(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d\d{_AFTER}",
     rf"(?i:\b(?:{one_of('before_dates')}|{one_of('before_dotted_dates')})(?:[ ]+on)?:?)[ ]+"
     rf"(?P<part>{_D}\.{_M}\.['’]?\d\d){_AFTER}",  # CT vom 14.3.21: elsewhere "3.1.10" numbers a section or a version
-    r"(?i:\b(?:d\.?o\.?[bd]|date of (?:birth|death)|birth[ ]?date)\b\.?[ ]*[:=]?[ ]*)(?P<part>\d{6}(?:\d\d)?)(?![\w-])",
+    rf"(?i:\b(?:{_LIFE}\b\.?[ ]*[:=]?|date[ ]*[:=])[ ]*)"
+    rf"(?P<part>\d{{6}}(?:\d\d)?|{_D}[ ]{_D}[ ](?:{_Y4}|\d\d))(?![\w-])",
     # 03/2019, 03.2019, 2019-03; on 3/12, LMP 3/12; in 4/95
     rf"{_BEFORE}(?:{_M}[/-]|(?:0[1-9]|1[0-2])\.){_Y4}{_AFTER}",
     rf"{_BEFORE}{_Y4}[-/](?:0[1-9]|1[0-2])(?![\w/-]|\.\d)" + NO_UNIT,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from corpus.reports.announcements import BY, NAME_OF, ROLE
+from corpus.reports.announcements import BY, DEGREES, NAME_OF, ROLE
 from corpus.reports.name_words import NO_GIVEN_NAME, SMALL, census, plain, tells_no_name
 from corpus.reports.spans import WORDS, one_of
 
 _TITLE = re.compile(
-    r"(?<!\b[Tt]he )\b(?:(?:dr|mr|mrs|ms)\.?|(?:Dr|Prof|Mrs?|Ms)\.|[Dd]rs\.?) "
-    rf"(?=(?P<name>(?:(?:van|von|de|den|der|del|di|la|al|el|bin) )*(?P<first>[{SMALL}]{{3,}}))\b)"
+    r"(?<!\b[Tt]he )\b(?:(?:dr|mr|mrs|ms)\.?|(?:Dr|Prof|Mrs?|Ms)\.|[Dd]rs\.?)"
+    rf"{DEGREES} (?=(?P<name>(?:(?:van|von|de|den|der|del|di|la|al|el|bin) )*(?P<first>[{SMALL}]{{3,}}))\b)"
 )
 _VALUE = re.compile(rf"(?:[:=][ \t]*\n?|\t[ \t]*|[-–—][ ]+|\b(?i:by|dear)[ ]+|,[ ]*\n+|/s/[ ]*)(?=[{SMALL}])")
 """Where a value in lower case begins; before it a label ends."""

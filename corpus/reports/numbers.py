@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from corpus.reports.spans import NO_UNIT, one_of
 
-_DESIGNATOR = r"(?:[ ]*\(?(?:number|numbers|num|nr|no|nos|id|ids|code|rec|record|\#)(?![a-z])\)?[.]?|[ ]*\#)"
+_DESIGNATOR = r"(?:[ -]*\(?(?:number|numbers|num|nr|no|nos|id|ids|code|rec|record|\#)(?![a-z])\)?[.]?|[ ]*\#)"
 _LINK = (
     r"(?:[ ]*(?:is|was|of|[-–])?[ ]*(?:[:#=.]+[ ]*\n[ ]*(?=\S+[ ]*(?:\n|\Z))|[:#=.]*[ ]*)|"
     r"(?:[ ]*\([a-z ]{2,20}\)|[\"'])?[ ]*(?:[:=][ ]*[\"']?(?=(?:[^\s|\d]*\d){3})|"
@@ -42,6 +42,9 @@ RECORDS = (
     r"(?<![\w.,/-])[A-Z]{1,4}\d{6,}(?![\w.,/]*[\w])",
     r"(?<![\w.,/-])[A-Z]{0,3}\d{8,}(?![\w.,/]*[\w])" + NO_UNIT,
     r"(?<![\w.,/-])\d{2,5}(?:-\d{2,5}){2,4}(?![\w-])" + NO_UNIT,  # 1859-553-3925-59
+    r"(?<![\w.,/-])\d{4}(?:[ ]\d{4}){2,3}(?![\w/-]|\.\d)" + NO_UNIT,  # 1234 5678 9012: a card
+    r"(?<![\w-])ID[ ]+(?P<part>[A-Z]{0,3}-?\d{4,}[\w/-]*)(?!\.\d)" + NO_UNIT,
+    r"(?<![\w-])[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z](?![\w-])",  # an Italian tax code
     r"(?<![\w.])[0-2](?:\.\d+){5,}(?![\w])",  # a DICOM UID
     r"(?<![\w-])(?=[A-Z0-9]*\d[A-Z0-9]*\d)(?=\w*[A-Z])[A-HJ-NPR-Z0-9]{11}\d{6}(?![\w-])",  # a VIN
     r"\(\d\d\)\d{10,}(?:\(\d\d\)[\w-]+)*",  # a device's GS1 code
@@ -77,8 +80,9 @@ SSNS = (
 )
 _TOP = one_of("top_level_domains")
 EMAILS = (
-    r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)+",
-    rf"[\w.+%-]+[ ]*(?:\(at\)|\[at\]|[ ]at[ ])[ ]*[\w-]+(?:(?:\.|[ ]dot[ ])[\w-]+)*(?:\.|[ ]dot[ ]){_TOP}\b",
+    r"(?<![\w.+%'-])[\w.+%'-]+@[\w-]+(?:\.[\w-]+)+",  # begun nowhere else, or a long run takes its square in time
+    rf"(?<![\w.+%-])[\w.+%-]+[ ]*(?:\(at\)|\[at\]|[ ]at[ ])[ ]*[\w-]+"
+    rf"(?:(?:\.|[ ]dot[ ])[\w-]+)*(?:\.|[ ]dot[ ]){_TOP}\b",
 )
 URLS = (
     r"(?i:\b[a-z]{3,6}://[^\s<>\"')\]]+[^\s<>\"')\].,;:])",

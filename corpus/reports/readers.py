@@ -296,7 +296,7 @@ def _delimited(delimiter: str) -> Reader:
             _need_columns(path, names, source, where)
             for record in _records(records):
                 if any(record.get(None, ())):
-                    at = str(record.get(source.id_column) or f"{path.name}, line {records.line_num}")
+                    at = f"{path.name}, line {records.line_num}"  # what stands under "id" may be text
                     yield Reject(at, "more cells than columns: quote a text that holds the delimiter")
                 else:
                     yield _row(record, source)

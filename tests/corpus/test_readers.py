@@ -101,9 +101,9 @@ def test_a_character_cut_in_two_rejects_its_report_alone(tmp_path: Path) -> None
 
 def test_a_comma_in_an_unquoted_text_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
-    path.write_text("id,text\n1,The liver, spleen and aorta.\n2,The aorta.,\n3,The spleen.\n")
+    path.write_text("text,id\nAnna Smith, liver and aorta.,1\nThe aorta.,2,\nThe spleen.,3\n")
     reject, *reports = read_reports("mine", ReportSource("csv", str(path)))
-    assert reject == Reject("1", "more cells than columns: quote a text that holds the delimiter")
+    assert reject == Reject("r.csv, line 2", "more cells than columns: quote a text that holds the delimiter")
     assert [report.text for report in reports if isinstance(report, Report)] == ["The aorta.", "The spleen."]
 
 

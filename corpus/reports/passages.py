@@ -19,7 +19,7 @@ import pandera.pandas as pa
 import pyarrow
 import pyarrow.parquet as pq
 
-from corpus.anatomy import BY_NAME
+from corpus.anatomy import BY_NAME, mentions
 from corpus.errors import InputError
 from corpus.reports.organs import organs_of
 from corpus.reports.readers import Report
@@ -87,9 +87,12 @@ _SAME_HEADING = {
 
 
 def sections(text: str) -> Iterator[Section]:
-    """The sections of `text` that say something. "FINDINGS:" and "Impression:" are headings, "Liver:" isn't."""
+    """The sections of `text` that say something. "FINDINGS:" and "Impression:" are headings, "Liver:" and "LIVER:" not:
+    the sentence behind them would lose its organ."""
     heading, at = "", 0
     for match in _HEADING.finditer(text):
+        if match["caps"] and next(mentions(match["caps"].lower()), None):
+            continue
         if body := text[at : match.start()].strip():
             yield Section(heading, body)
         found = (match["caps"] or match["known"]).lower()

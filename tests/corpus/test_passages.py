@@ -41,6 +41,10 @@ def n_words(text: str) -> int:
         ("CONCLUSION: A cyst.", [("impression", "A cyst.")]),
         ("Well. PAST MEDICAL HISTORY: None.", [("", "Well."), ("past medical history", "None.")]),
         ("CT: a cyst. The PSA: 4. Spleen: normal.", [("", "CT: a cyst. The PSA: 4. Spleen: normal.")]),
+        (
+            "FINDINGS: LIVER: Large. RIGHT KIDNEY: A cyst.\nBOWEL: None.",
+            [("findings", "LIVER: Large. RIGHT KIDNEY: A cyst."), ("bowel", "None.")],
+        ),
         ("FINDINGS:\nIMPRESSION: Normal.", [("impression", "Normal.")]),
         ("just a question", [("", "just a question")]),
     ],
@@ -80,6 +84,10 @@ def test_a_line_of_a_structured_report_stays_whole() -> None:
     assert table["section"].tolist() == ["findings", "findings", "impression"]
     assert table["organs"].tolist() == [["liver"], ["spleen"], []]
     assert not left_out
+    capitals = [line.replace("Liver:", "LIVER:").replace("Spleen:", "SPLEEN:") for line in (liver, spleen)]
+    table, _ = passages_of([report("FINDINGS:\n" + "\n".join(capitals))])
+    assert table["text"].tolist() == capitals
+    assert table["organs"].tolist() == [["liver"], ["spleen"]]
 
 
 def test_short_lines_join_and_long_ones_are_cut() -> None:

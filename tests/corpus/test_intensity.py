@@ -63,6 +63,16 @@ def test_metal_does_not_make_hu_look_shifted() -> None:
     assert np.array_equal(hu, image)
 
 
+def test_a_bladder_full_of_contrast_does_not_make_hu_look_shifted() -> None:
+    image = abdomen()
+    image[:8], image[32:], image[:, :6], image[:, 24:] = -1024, -1024, -1024, -1024  # the table and the air removed
+    image[12:16, 9:12] = 50  # no lung
+    image[16:24, 12:18] = 1050
+    hu, done = harmonise(image, "CT", "a")
+    assert done == "HU"
+    assert np.array_equal(hu, image)
+
+
 @pytest.mark.parametrize("padding", [-2000, -2048, -3024, -32768])
 @pytest.mark.parametrize("shift", [0, 1024])
 def test_padding_becomes_air(padding: int, shift: int) -> None:

@@ -247,11 +247,12 @@ def named_organs(text: str) -> list[str]:
 
 
 def canonical_name(label: str) -> str | None:
-    """The vocabulary's name for a dataset's label name ("kidney_left", "Kidney_L", "Urinary Bladder"), or None."""
-    words = re.sub(r"[_\s-]+", " ", label).strip().lower()
-    if match := re.fullmatch(r"(.+) (left|right|l|r)", words):
-        words = f"{'left' if match[2].startswith('l') else 'right'} {match[1]}"
-    for organ in ORGANS:
-        if words in (organ.name, *(term.lower() for term in (*organ.synonyms, *organ.abbreviations))):
-            return organ.name
+    """The vocabulary's name for a dataset's label name ("kidney_left", "Kidney (Lt)", "UrinaryBladder"), or None."""
+    for spelled in (label, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)):
+        words = re.sub(r"[_\s,()-]+", " ", spelled).strip().lower()
+        if match := re.fullmatch(r"(.+) (left|right|lt|rt|l|r)", words):
+            words = f"{'left' if match[2].startswith('l') else 'right'} {match[1]}"
+        for organ in ORGANS:
+            if words in (organ.name, *(term.lower() for term in (*organ.synonyms, *organ.abbreviations))):
+                return organ.name
     return None

@@ -41,6 +41,7 @@ DICOM_ENDING = re.compile(r"\.(?:dcm|dicom|ima)$", re.IGNORECASE)
 SERIES_TAGS = [
     "SeriesInstanceUID",
     "PatientID",
+    "StudyInstanceUID",
     "Modality",
     "FrameOfReferenceUID",
     "ReferencedFrameOfReferenceSequence",
@@ -70,6 +71,8 @@ class SeriesInfo:
     """The deepest folder that holds all of its files."""
     frame_of_reference: str
     """The UID that an image shares with the SEG and RTSTRUCT objects drawn on it; "" where none is given."""
+    study: str
+    """StudyInstanceUID; "" where none is given."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def _info(patient: str, uid: str, members: list[tuple[Path, Dataset]]) -> Series
     if not reference and header.get("ReferencedFrameOfReferenceSequence"):
         reference = header.ReferencedFrameOfReferenceSequence[0].get("FrameOfReferenceUID")
     folder = Path(os.path.commonpath([path.parent for path in files]))
-    return SeriesInfo(uid, patient, str(header.get("Modality", "")), files, folder, str(reference or ""))
+    modality, study = str(header.get("Modality", "")), str(header.get("StudyInstanceUID") or "")
+    return SeriesInfo(uid, patient, modality, files, folder, str(reference or ""), study)
 
 
 def read_series(folder_or_files: Path | Sequence[Path], one_series: bool = False) -> Grid:

@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 from pydicom import Dataset
 
+from corpus.anatomy import canonical_name
 from corpus.scans.contours import fill
 from corpus.scans.dicom_planes import RAS, Plane, group, planes
 from corpus.scans.volumes import Grid, Reject
@@ -22,6 +23,8 @@ OFF_SLICE = 0.25
 """How far a frame or contour may lie from the slice that it labels, as a share of the slice spacing."""
 SPARSE = 1.25
 """Planes that usually lie further apart, in slices, leave slices out."""
+SIDES = {"7771000": "left", "24028007": "right", "G-A101": "left", "G-A100": "right"}
+"""Code values of SNOMED CT, and of SNOMED RT before it (DICOM PS3.16, CID 244)."""
 SAME_PLANE_MM = 0.01
 """Contours no further apart than this, for which the rounding of their text allows, are drawn on one plane."""
 
@@ -35,7 +38,8 @@ def read_seg(path: Path, grid: Grid, note: Callable[[str], object] = lambda text
         note: Told in words what was left out.
 
     Returns:
-        Segment label, or its coded meaning where it has none, to bool `[I, J, K]`; segments of one name are united.
+        Segment label, or its coded meaning where it has none, with the coded side where that makes an organ of it
+        ("Kidney", coded left), to bool `[I, J, K]`; segments of one name are united.
 
     Raises:
         Reject: The file can't be read, or its pixels don't lie on those of the grid.
@@ -81,7 +85,15 @@ def _read(path: Path, modality: str) -> Dataset:
 
 
 def _segment_name(segment: Dataset) -> str:
-    return str(segment.get("SegmentLabel") or segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning)
+    kinds = segment.get("SegmentedPropertyTypeCodeSequence") or [Dataset()]
+    regions = segment.get("AnatomicRegionSequence") or [Dataset()]
+    name = str(segment.get("SegmentLabel") or kinds[0].CodeMeaning)
+    told = [
+        *(kinds[0].get("SegmentedPropertyTypeModifierCodeSequence") or ()),
+        *(regions[0].get("AnatomicRegionModifierSequence") or ()),
+    ]
+    sided = (f"{SIDES[code.get('CodeValue')]} {name}" for code in told if code.get("CodeValue") in SIDES)
+    return next((each for each in sided if canonical_name(each)), name)
 
 
 def _segments_of(dataset: Dataset, frame: int, label_map: np.ndarray | None) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from corpus.anatomy import ORGANS, mentions, named_organs, with_unions
+from corpus.anatomy import ORGANS, canonical_name, mentions, named_organs, with_unions
 
 
 def test_ids_are_one_to_twenty_four() -> None:
@@ -88,6 +88,25 @@ def test_named_organs(text: str, organs: list[str]) -> None:
 )
 def test_negation(text: str, negated: bool) -> None:
     assert [m.negated for m in mentions(text)] == [negated]
+
+
+@pytest.mark.parametrize(
+    ("label", "organ"),
+    [
+        ("kidney_left", "left kidney"),
+        ("Kidney (Lt)", "left kidney"),
+        ("Kidney, Right", "right kidney"),
+        ("RT_KIDNEY", "right kidney"),
+        ("FemoralHead_L", "left head of femur"),
+        ("UrinaryBladder", "bladder"),
+        ("GallBladder", "gallbladder"),
+        ("SmallBowel", "intestine"),
+        ("PortalVein", None),
+        ("liver_left", None),
+    ],
+)
+def test_a_data_sets_label_is_known_however_it_is_spelled(label: str, organ: str | None) -> None:
+    assert canonical_name(label) == organ
 
 
 def test_a_mention_spans_its_longest_term() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom import Dataset
 
 from corpus.scans.contours import fill
 from corpus.scans.dicom import read_series
@@ -55,6 +56,25 @@ def test_what_only_fractions_have_is_not_looked_for_elsewhere(tmp_path: Path, sc
     header.MaximumFractionalValue = 255
     header.save_as(path)
     assert np.array_equal(display(read_seg(path, grid)["liver"], grid), LIVER)
+
+
+@pytest.mark.parametrize(("value", "side"), [("7771000", "left"), ("G-A100", "right")])
+@pytest.mark.parametrize("region", [False, True])
+def test_a_side_that_is_only_coded_is_read(
+    tmp_path: Path, scan: tuple[list[Path], Grid], value: str, side: str, region: bool
+) -> None:
+    files, grid = scan
+    path = write_seg(tmp_path / "seg.dcm", files, {"Kidney": KIDNEY, "Liver": LIVER})
+    written, code = pydicom.dcmread(path), Dataset()
+    code.CodeValue = value
+    for segment in written.SegmentSequence:
+        if region:
+            segment.AnatomicRegionSequence = [Dataset()]
+            segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [code]
+        else:
+            segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code]
+    written.save_as(path)
+    assert list(read_seg(path, grid)) == [f"{side} Kidney", "Liver"], "no organ is the left liver"
 
 
 @pytest.mark.parametrize(

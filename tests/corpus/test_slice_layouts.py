@@ -139,15 +139,19 @@ def test_dicom(tmp_path: Path) -> None:
     assert np.array_equal(rt.label == BY_NAME["spleen"].id, drawn)
 
 
-@pytest.mark.parametrize("study", ["study", ""])
-def test_annotations_of_one_scan_are_of_one_patient_without_a_patient_id(study: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("study", [True, False])
+def test_annotations_of_one_scan_are_of_one_patient_without_a_patient_id(study: bool, tmp_path: Path) -> None:
     """Else one could be trained on and the other tested on."""
 
-    def in_a_frame(header: Dataset) -> None:
-        header.FrameOfReferenceUID, header.StudyInstanceUID = uid(header.SeriesInstanceUID), study and uid(study)
+    image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+    for name, patient, of in (("a", "", "x"), ("b", "", "x"), ("c", "carl", "y"), ("d", "", "y"), ("e", "Carl", "z")):
 
-    for name, patient in (("a", ""), ("b", ""), ("c", "carl")):
-        image = np.where(scan().transpose(DISPLAY) > 0, 60, 0)
+        def in_a_frame(header: Dataset, of: str = of) -> None:
+            header.FrameOfReferenceUID, header.StudyInstanceUID = (
+                uid(header.SeriesInstanceUID),
+                uid(of) if study else "",
+            )
+
         files = write_series(tmp_path / name, image, series=uid(name), patient=patient, change=in_a_frame)
         for reader in ("reader1", "reader2"):
             write_seg(tmp_path / name / f"{reader}.dcm", files, {"Liver": image > 0})
@@ -160,6 +164,8 @@ def test_annotations_of_one_scan_are_of_one_patient_without_a_patient_id(study: 
     assert patients["c-reader1"] == patients["c-reader2"] != patients["a-reader1"], "the scan has a PatientID"
     # Two series of one study are of one patient too; where there is no study, nothing tells.
     assert (patients["a-reader1"] == patients["b-reader1"]) == bool(study)
+    assert (patients["c-reader1"] == patients["d-reader1"]) == bool(study), "one of the two says who it is"
+    assert patients["c-reader1"] == patients["e-reader1"]
 
 
 def test_annotations_named_by_their_uid_are_told_apart(tmp_path: Path) -> None:
@@ -309,6 +315,18 @@ def test_png(depth: type, tmp_path: Path) -> None:
     assert names(volume.labelled) == {"liver"}
     assert volume.dropped == {"tumour"}
     assert np.array_equal(volume.label == BY_NAME["liver"].id, (blocks([1, 2]) == 1).transpose(DISPLAY))
+
+
+def test_masks_are_the_same_however_small_they_are_saved(tmp_path: Path) -> None:
+    """Black and white, where a slice has no second label."""
+    write_png(tmp_path, {"window": [-160, 240]})
+    whole = only(open_source("png", tmp_path))[1]
+    for path in sorted((tmp_path / "masks/a").iterdir())[:2]:
+        with Image.open(path) as picture:
+            labels = np.asarray(picture)
+        Image.fromarray(labels == 1).save(path)
+    assert {Image.open(path).mode for path in (tmp_path / "masks/a").iterdir()} == {"1", "P"}
+    assert np.array_equal(only(open_source("png", tmp_path))[1].label, whole.label)
 
 
 def test_a_png_whose_ending_is_in_capitals_is_a_slice(tmp_path: Path) -> None:

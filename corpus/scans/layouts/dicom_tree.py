@@ -2,13 +2,13 @@
 
 Every annotation is a case. It names its series by SeriesInstanceUID, or is taken to be of the only series that shares
 its frame of reference. Two annotations of one series are two volumes of one patient, and so are two of one study
-where no PatientID is given.
+where one of them, or both, are given no PatientID.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -47,8 +47,9 @@ class DicomTree:
         """The dataset at `root`."""
         found, unread = series_and_unread(root)
         images = [series for series in found if series.modality in ("CT", "MR")]
+        patients = {series.study: series.patient for series in found if series.study and series.patient.strip()}
         cases: list[Case] = [
-            _annotation(path, series, images, root)
+            _annotation(path, series, images, patients, root)
             for series in found
             if series.modality in KINDS
             for path in series.files
@@ -69,7 +70,10 @@ def _volume(path: Path, root: Path) -> str:
     return DICOM_ENDING.sub("", path.relative_to(root).as_posix()).replace("/", "-")
 
 
-def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], root: Path) -> Annotation:
+def _annotation(
+    path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], patients: Mapping[str, str], root: Path
+) -> Annotation:
+    """The case of one SEG or RTSTRUCT file; `patients` are the PatientIDs that studies' other series give."""
     volume = _volume(path, root)
     try:
         uids = referred_series(path)
@@ -85,25 +89,20 @@ def _annotation(path: Path, series: SeriesInfo, images: Sequence[SeriesInfo], ro
         return Annotation(volume, patient, path, path, kind=series.modality)
     image = fitting[0]
     # Of the image first: that is what several annotations share, whatever wrote them and left the tag blank.
-    tags = [image.patient, series.patient, _study(image), image.uid, volume]
+    tags = [image.patient, series.patient, patients.get(image.study, ""), image.study, image.uid, volume]
     patient = _hashed(next(tag for tag in tags if tag.strip()))
     return Annotation(volume, patient, image.folder, path, image.modality, kind=series.modality, files=image.files)
 
 
 @cache
 def _hashed(tag: str) -> str:
-    """What stands for a PatientID or UID, which itself goes into no table: `HASHED` and 12 hexadecimal digits.
+    """What stands for a PatientID (in whatever case) or UID, which itself goes into no table: `HASHED` and 12
+    hexadecimal digits.
 
     scrypt (RFC 7914) takes some 30 ms a name, so that trying out ten million numbers takes days of a core, not seconds:
     a hindrance, no secret.
     """
-    return HASHED + hashlib.scrypt(tag.strip().encode(), salt=b"FLanS", n=1 << 14, r=8, p=1, dklen=6).hex()
-
-
-def _study(image: SeriesInfo) -> str:
-    """The StudyInstanceUID of a series, "" where none is given."""
-    header = pydicom.dcmread(image.files[0], stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-    return str(header.get("StudyInstanceUID") or "")
+    return HASHED + hashlib.scrypt(tag.strip().casefold().encode(), salt=b"FLanS", n=1 << 14, r=8, p=1, dklen=6).hex()
 
 
 def referred_series(path: Path) -> frozenset[str]:

@@ -32,7 +32,7 @@ from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, check_patients
 from corpus.scans.layouts.labels import LabelNames, check_any_organ, relabel
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
-DEPTHS = {"L": 255, "I;16": 65535, "I;16B": 65535, "I": 65535}
+DEPTHS = {"1": 1, "L": 255, "I;16": 65535, "I;16B": 65535, "I": 65535}
 """Pillow's mode of a grey picture -> its brightest grey."""
 
 
@@ -130,7 +130,8 @@ def read_png(path: Path, palette: bool = True) -> tuple[np.ndarray, int]:
     try:
         with Image.open(path) as picture:
             mode = picture.mode
-            pixels = np.asarray(picture.convert("L") if mode == "1" else picture)
+            pixels = np.asarray(picture)
+            pixels = pixels.astype(np.uint8) if mode == "1" else pixels
     except MemoryError:
         raise
     except Exception as error:
@@ -143,7 +144,8 @@ def read_png(path: Path, palette: bool = True) -> tuple[np.ndarray, int]:
 def _stack(folder: Path, first: str, palette: bool) -> tuple[np.ndarray, int]:
     """A folder's slices as `[I, J, K]`, inferior slice first, and their brightest grey."""
     read = [read_png(path, palette) for path in slices(folder)]
-    kinds = {(pixels.shape, brightest) for pixels, brightest in read}
+    # Labels are the same at any depth: who saves them as small as may be changes it from slice to slice.
+    kinds = {(pixels.shape, 255 if palette else brightest) for pixels, brightest in read}
     if len(kinds) != 1:
         found = ", ".join(f"{shape} of {depth + 1} greys" for shape, depth in sorted(kinds)) or "none"
         raise Reject(f"{folder.name}: expected PNG slices of one size and depth, found {found}")

@@ -56,6 +56,7 @@ def _other_structure(text: str, cell: Cell, context: Context) -> str | None:
 
 _ON_BOTH_SIDES = ("kidney", "lung", "seminal vesicles")
 """Structures that are two, under one name."""
+_POSSESSIVE = re.compile(r"['’]s?$")
 
 
 @check("whole")
@@ -68,7 +69,8 @@ def _whole(text: str, cell: Cell, context: Context) -> str | None:
         return f"asks for a part of it or for what lies in it: {match.group()!r}"
     plain = text.lower()
     for mention in (m for m in mentions_in(text) if m.organ == organ):
-        before, named, after = plain[: mention.start], plain[mention.start : mention.end], plain[mention.end :]
+        before, named = plain[: mention.start], _POSSESSIVE.sub("", plain[mention.start : mention.end])
+        after = plain[mention.start + len(named) :]
         if match := pattern("not_it").search(before):
             return f"asks for what isn't all of it: {match.group() + named!r}"
         alone = organ in _ON_BOTH_SIDES and pattern("one_of_two").search(before)

@@ -157,10 +157,10 @@ def nearest(scene: Scene, intent: Intent) -> Answer | None:
     if not anchor or not rivals:
         return None
     lies = relation_margins([*rivals, merge(anchor, 0)], scene.spacing)[str(intent.relation)][:-1, -1]
-    if not (lies > 0).any():
-        return None
     gaps = np.array([min(scene.gap(shape.organ, organ) for organ in own) for shape in rivals])
     best = int(np.where(lies > 0, gaps, np.inf).argmin())
+    if not (lies[best] > 0 and np.isfinite(gaps[best])):  # nobody is there in any slice that shows the anchor
+        return None
     others = np.delete(np.maximum(-lies, gaps - gaps[best]), best)
     return Answer(rivals[best].organ, float(min([lies[best], *others])))
 

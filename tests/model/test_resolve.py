@@ -63,6 +63,20 @@ def test_whatever_is_asked_for_turns_with_the_picture(element: int) -> None:
     assert asked > 80
 
 
+def test_only_who_shares_a_slice_with_it_is_a_structures_neighbor() -> None:
+    """Of a volume: whose distance within a slice isn't known isn't near, and lies on no side."""
+    label = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    label[0, 6:9, 2:4] = BY_NAME["liver"].id
+    label[1, 6:9, 12:14] = BY_NAME["spleen"].id
+    label[2, 6:9, 10:11] = BY_NAME["bladder"].id
+    left_of, right_of = (Intent("relation", "bladder", relation=side) for side in ("left of", "right of"))
+    assert resolve(seen(label, 0.1), right_of) is None, "neither the spleen nor, on the other side, the liver"
+    assert resolve(seen(label, 0.1), left_of) is None
+    label[2, 6:9, 14:15] = BY_NAME["rectum"].id
+    assert resolve(seen(label, 0.1), right_of) == "rectum"
+    assert resolve(seen(label, 0.1), left_of) is None
+
+
 def test_a_mirrored_picture_shows_the_other_kidney_on_its_left() -> None:
     intent = Intent("anatomy", "right adrenal gland", "leftmost", "image")
     assert resolve(seen(label_map()), intent) == "right adrenal gland"

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from corpus.anatomy import BY_NAME, ORGANS
 from corpus.scans.intensity import AIR_HU
-from model.canonicalizer import SLICES_AT_ONCE, Canonicalizer, Pose
+from model.canonicalizer import SLICES_AT_ONCE, Canonicalizer, Pose, known_pose
 from model.checkpoint import CONFIG
 from model.encoders.text import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
 from model.flans import FLanS, ImageEncoding, one_hot_organs, spoken_organs
@@ -191,12 +191,14 @@ class Segmenter:
         return Segmentation(masks.numpy(), tuple(organs), request, pose, surest.sigmoid().numpy()[place])
 
     @torch.inference_mode()
-    def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None) -> Pose:
+    def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None, header: bool = False) -> Pose:
         """How the slices of one scan lie: what the canonicalizer makes of them, and of a CT volume plain anatomy, too.
 
         Args:
             image: HU, `[Z, H, W]`, as displayed.
             spacing: (z, y, x) in mm of a CT volume; None for anything else, of which the rules of anatomy say nothing.
+            header: Whether a header had its say in how the slices are displayed. The pixels go before it, since headers
+                lie; where they leave the pose unsure it is believed, and the pose stays unsure.
         """
         prior = by_anatomy(image, spacing) if spacing and self._canonicalizer.learns else None
         if sum(image.shape[1:]) % 2:
@@ -206,7 +208,8 @@ class Segmenter:
         def turned(element: int) -> Tensor:
             return to_network(act(element, torch.from_numpy(image)).numpy(), self.model.params)[0]
 
-        return self._canonicalizer.volume_pose(turned(IDENTITY), prior, turned)
+        pose = self._canonicalizer.volume_pose(turned(IDENTITY), prior, turned)
+        return known_pose(IDENTITY, sure=False) if header and not bool(pose.sure) else pose
 
     @cached_property
     def _canonicalizer(self) -> Canonicalizer:

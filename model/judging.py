@@ -37,33 +37,35 @@ ANY = frozenset(range(ORDER))
 @dataclass(frozen=True)
 class Judgement:
     """A volume's verdict; `elements` that may bring it upright as it is displayed; `reversed` says whether its slices
-    run from head to feet, None if that can't be told; then what the rules and the network said."""
+    run from head to feet, None if that can't be told; then what the rules, of a CT, and the network said."""
 
     verdict: Verdict
     elements: frozenset[int]
     reversed: bool | None
-    rules: PixelPose
+    rules: PixelPose | None
     network: Pose | None
 
 
-def judge(image: np.ndarray, spacing: tuple[float, float, float], model: FLanS | None, familiar: bool) -> Judgement:
+def judge(
+    image: np.ndarray, spacing: tuple[float, float, float] | None, model: FLanS | None, familiar: bool
+) -> Judgement:
     """Judge a volume.
 
     Args:
         image: HU, `[Z, H, W]`, in the display frame if the header is right.
-        spacing: (z, y, x) in mm.
+        spacing: (z, y, x) in mm of a CT; None for anything else, of which the rules, which go by HU, say nothing.
         model: A trained model, or None for the rules alone.
         familiar: Whether the model was trained on scans of this source.
     """
     seen = some_slices(image)
-    rules = pixel_pose(seen, spacing)
+    rules = pixel_pose(seen, spacing) if spacing else None
     network = None
     if model is not None and model.canonicalizer.learns:
         with torch.inference_mode():
             network = model.canonicalizer.volume_pose(to_network(seen, model.params)[0])
-    enough = len(image) * spacing[0] >= TRUNK_MM
-    elements = together(by_rules(rules) if enough else ANY, by_network(network), familiar)
-    reverse = rules.head.where == "first" if rules.head.sure and enough else None
+    heard = rules if spacing and len(image) * spacing[0] >= TRUNK_MM else None
+    elements = together(by_rules(heard) if heard else ANY, by_network(network), familiar)
+    reverse = heard.head.where == "first" if heard and heard.head.sure else None
     return Judgement(verdict(elements, reverse), elements, reverse, rules, network)
 
 

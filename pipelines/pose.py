@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ def check_source(
             except Reject as reason:
                 rows.append({"volume": case.volume, "verdict": "unreadable", "upright": str(reason)})
             else:
-                found = judge(volume.image, volume.spacing, model, familiar)
+                found = judge(volume.image, volume.spacing if volume.modality == "CT" else None, model, familiar)
                 row = {"volume": case.volume, "header": volume.orientation, **_row(found)}
                 if found.verdict == "contradicts":
                     row["picture"] = contradiction.name
@@ -78,17 +79,15 @@ def _trained_on(checkpoint: Path) -> list[str]:
 
 
 def _row(found: Judgement) -> dict:
-    rules, network = found.rules, found.network
     upright = sorted(found.elements)
-    row = {
+    row: dict[str, Any] = {
         "verdict": found.verdict,
         "upright": "" if len(upright) == ORDER else " or ".join(NAMES[g] for g in upright),
         "slices": {None: "unsure", True: "reversed", False: "in order"}[found.reversed],
-        "back": rules.back.margin,
-        "right": rules.right.margin,
-        "head": rules.head.margin,
     }
-    if network is not None:
+    if rules := found.rules:
+        row |= {"back": rules.back.margin, "right": rules.right.margin, "head": rules.head.margin}
+    if network := found.network:
         row |= {"network": NAMES[int(network.element)], "probability": round(float(network.probability), 3)}
     return row
 

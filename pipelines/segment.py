@@ -22,9 +22,9 @@ from corpus.scans.layouts.png import DEPTHS
 from corpus.scans.nifti import read_nifti, usable_forms
 from corpus.scans.orientation import from_display, resized, square_pixels, to_display
 from corpus.scans.volumes import Grid, Reject
-from model.canonicalizer import Pose, known_pose
+from model.canonicalizer import Pose
 from model.checkpoint import WEIGHTS
-from model.groups import IDENTITY, INVERSE, NAMES
+from model.groups import INVERSE, NAMES
 from model.inference import Segmentation, Segmenter
 from model.judging import judge
 from model.testing.drawing import montage, sides_shown
@@ -184,12 +184,14 @@ def segment_scan(
     segmenter = Segmenter.from_pretrained(checkpoint)
     params, sources = segmenter.model.params, segmenter.model.training_record.get("sources", {})
     scan = read_scan(path, params.level_hu, params.width_hu, modality, series)
-    scan_sha256 = file_sha256(path) if path.is_file() else sha256(scan.image).hexdigest()  # type: ignore[arg-type]
+    one_file = path.is_file() and path.suffix.lower() != ".hdr"
+    scan_sha256 = file_sha256(path) if one_file else sha256(scan.image).hexdigest()  # type: ignore[arg-type]
     origin = {"scan_sha256": scan_sha256, "checkpoint_sha256": file_sha256(checkpoint / WEIGHTS)}
     open_folder(out, path, len(prompts), scan_sha256)
     request = segmenter.read(prompts)
+    pose = segmenter.pose(scan.image, scan.spacing if scan.whole_ct else None, header=scan.affine is not None)
     with progress("segment", len(scan.image)) as advance:
-        result = segmenter.segment(scan.image, request, find_pose(segmenter, scan), advance)
+        result = segmenter.segment(scan.image, request, pose, advance)
     upside_down = scan.whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
     of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, bool(upside_down))
     of_scan += doubts.of_training(sources, scan.modality)
@@ -201,13 +203,6 @@ def segment_scan(
         publish(answers, place, out)
     console.print()
     return answers
-
-
-def find_pose(segmenter: Segmenter, scan: Scan) -> Pose:
-    """How a scan lies. Its pixels go before its header, which may lie; where they leave it unsure, and there is a
-    header, the scan is taken to lie as that says, and the pose stays unsure."""
-    pose = segmenter.pose(scan.image, scan.spacing if scan.whole_ct else None)
-    return pose if scan.affine is None or bool(pose.sure) else known_pose(IDENTITY, sure=False)
 
 
 def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:

@@ -12,7 +12,7 @@ import torch
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import Pose, known_pose
 from model.data import SplitData
-from model.groups import INVERSE, NAMES, act
+from model.groups import IDENTITY, INVERSE, NAMES, act
 from model.inference import Segmenter
 from model.testing.views import ROTATED, View, rotated_by
 
@@ -38,13 +38,15 @@ class VolumePoses:
         self._known: dict[tuple[str, float], Pose] = {}
 
     def of(self, view: View) -> Pose:
-        """The pose of the volume if all of it is turned, mirrored or rotated as the view is."""
+        """The pose of the volume if all of it is turned, mirrored or rotated as the view is: then its header says
+        nothing of how it lies."""
         key = (view.transform, view.degrees)
         if key not in self._known:
             shown = act(view.element, self.image)
             if view.transform == ROTATED:
                 shown = rotated_by(self.image.float(), view.degrees, AIR_HU).round().to(torch.int16)
-            self._known[key] = self.segmenter.pose(shown.numpy(), self._spacing(view))
+            as_it_lies = view.element == IDENTITY and view.transform != ROTATED
+            self._known[key] = self.segmenter.pose(shown.numpy(), self._spacing(view), header=as_it_lies)
         return self._known[key]
 
     def _spacing(self, view: View) -> tuple[float, float, float] | None:

@@ -101,6 +101,12 @@ def test_in_a_short_stack_the_rules_have_no_say(monkeypatch: pytest.MonkeyPatch)
     assert short.rules == reversed_and_mirrored, "the margins are told all the same"
 
 
+def test_of_another_modality_than_ct_the_rules_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "pixel_pose", lambda *_: replace(rules(FLIP), head=Answer("first", 1.0, True)))
+    found = judging.judge(np.zeros((24, 4, 4), np.int16), None, None, familiar=False)
+    assert (found.verdict, found.elements, found.reversed, found.rules) == ("unsure", ALL, None, None)
+
+
 def test_a_canonicalizer_that_finds_no_pose_is_no_witness() -> None:
     def judged(canonicalizer: CanonicalizerParams) -> judging.Judgement:
         model = FLanS(FLANS, canonicalizer, torch.zeros(N_ORGANS, TEXT_DIM))

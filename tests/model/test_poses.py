@@ -14,7 +14,7 @@ from torch import nn
 
 from corpus.scans.phantom import PhantomParams, render_patient
 from corpus.scans.pixel_pose import pixel_pose
-from model.canonicalizer import build_canonicalizer
+from model.canonicalizer import build_canonicalizer, known_pose
 from model.data import SplitData
 from model.framing import to_network
 from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
@@ -77,13 +77,24 @@ def test_slices_that_are_taken_as_they_lie_stay_so(segmenter: Segmenter, volume:
     assert int(segmenter.pose(mirrored, MM).element) == IDENTITY
 
 
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize("header", [True, False])
+def test_where_the_pixels_are_unsure_the_header_is_believed(segmenter: Segmenter, header: bool, sure: bool) -> None:
+    found = known_pose(4, degrees=9.0, sure=sure)
+    segmenter.__dict__["_canonicalizer"] = SimpleNamespace(learns=True, volume_pose=lambda *_: found)
+    pose = segmenter.pose(np.zeros((1, 16, 16), np.int16), header=header)
+    assert bool(pose.sure) == sure
+    assert (int(pose.element), float(pose.degrees)) == ((IDENTITY, 0.0) if header and not sure else (4, 9.0))
+
+
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 def test_the_rules_are_told_how_large_the_pixels_lie(modality: str) -> None:
     seen: dict[str, Any] = {}
     shape: dict[str, tuple[int, ...]] = {}
 
-    def pose(image: np.ndarray, spacing: tuple[float, float, float] | None) -> str:
+    def pose(image: np.ndarray, spacing: tuple[float, float, float] | None, header: bool) -> str:
         seen[view.transform], shape[view.transform] = spacing, image.shape
+        assert header == (view.transform == "identity"), "of what was turned on purpose it says nothing"
         return view.transform
 
     rows = pd.DataFrame({"spacing_z": 9.0, "spacing_y": 2.0, "spacing_x": 3.0, "modality": modality}, index=[4, 7])

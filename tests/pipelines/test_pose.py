@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,10 +14,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import pipelines.pose
 from corpus.scans.adapters import open_source, read_case
+from corpus.scans.ingest_params import SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
 from corpus.scans.pixel_pose import pixel_pose
+from model.judging import Judgement, judge
 from pipelines.cli import app
+from pipelines.pose import check_source
 
 LIES = {
     "mirrored": np.diag([-1.0, 1, 1, 1]),
@@ -78,6 +85,26 @@ def test_every_lie_is_found_and_no_truth_doubted(
     counts = table["verdict"].value_counts()
     assert f"10 volumes: {counts['agrees']} agree, 3 contradict" in result.stdout
     assert "1 unreadable" in result.stdout
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_the_rules_judge_ct_alone(
+    source: tuple[Path, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modality: str
+) -> None:
+    root = shutil.copytree(source[0], tmp_path / "scans")
+    described = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps(described | {"channel_names": {"0": modality}}))
+    asked: list[tuple[float, float, float] | None] = []
+
+    def heard(image: np.ndarray, spacing: tuple[float, float, float] | None, *others: Any) -> Judgement:
+        asked.append(spacing)
+        return judge(image, spacing, *others)
+
+    monkeypatch.setattr(pipelines.pose, "judge", heard)
+    table = check_source("scans", SourceParams("nnunet", root), None, tmp_path / "out")
+    assert asked == [(14.0, 4.0, 4.0) if modality == "CT" else None] * 9
+    verdicts = table.loc[table["verdict"] != "unreadable", ["verdict", "back"]]
+    assert ("contradicts" in set(verdicts["verdict"])) == verdicts["back"].notna().all() == (modality == "CT")
 
 
 def test_a_checkpoint_that_is_not_there_is_named(source: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

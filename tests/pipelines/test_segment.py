@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -15,13 +15,14 @@ from PIL import Image
 from pydicom import Dataset
 from typer.testing import CliRunner
 
+import pipelines.segment
 from corpus.errors import InputError
 from model.canonicalizer import known_pose
-from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
-from model.inference import Segmenter
+from model.checkpoint import WEIGHTS
+from model.groups import INVERSE, NAMES, ORDER, act
 from pipelines.answers import open_folder, publish, unfinished
 from pipelines.cli import app
-from pipelines.segment import Scan, _nifti, _sides, find_pose, read_scan
+from pipelines.segment import Scan, _nifti, _sides, read_scan, segment_scan
 from pipelines.stage import make_folder
 from tests.corpus.dicom_files import uid, write_series
 
@@ -74,20 +75,43 @@ def test_a_dicom_folder_gets_a_nifti_mask_where_it_lies(tmp_path: Path) -> None:
     assert np.array_equal(as_written, ARRAY > 0)
 
 
-@pytest.mark.parametrize(("header", "sure", "taken"), [(True, True, 4), (True, False, IDENTITY), (False, False, 4)])
-def test_where_the_pixels_are_unsure_the_header_says_how_a_scan_lies(
-    tmp_path: Path, header: bool, sure: bool, taken: int
-) -> None:
-    """A picture has none."""
-    if header:
-        nib.save(nib.Nifti1Image(ARRAY, LPS), tmp_path / "scan.nii")
-    else:
-        Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "scan.png")
-    scan = read_scan(next(tmp_path.iterdir()), 40, 400)
-    segmenter = SimpleNamespace(pose=lambda image, spacing: known_pose(4, degrees=9.0, sure=sure))
-    pose = find_pose(cast(Segmenter, segmenter), scan)
-    assert (int(pose.element), bool(pose.sure)) == (taken, sure)
-    assert float(pose.degrees) == (0 if taken == IDENTITY else 9)
+def begun(scan: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, str]:
+    """Of a scan whose pose is asked for: whether a header may have its say, and what the scan is known by."""
+    known: list[str] = []
+
+    class Asked(Exception):
+        pass
+
+    def pose(image: np.ndarray, spacing: tuple[float, float, float] | None, header: bool) -> None:
+        raise Asked(header)
+
+    params = SimpleNamespace(level_hu=40, width_hu=400)
+    segmenter = SimpleNamespace(
+        model=SimpleNamespace(params=params, training_record={}), read=lambda prompts: None, pose=pose
+    )
+    monkeypatch.setattr(pipelines.segment.Segmenter, "from_pretrained", lambda checkpoint: segmenter)
+    monkeypatch.setattr(pipelines.segment, "open_folder", lambda out, path, n, sha256: known.append(sha256))
+    monkeypatch.setattr(pipelines.segment, "file_sha256", lambda path: sha256(path.read_bytes()).hexdigest())
+    (scan.parent / WEIGHTS).touch()
+    with pytest.raises(Asked) as asked:
+        segment_scan(scan, ["the liver"], scan.parent / "out", scan.parent)
+    return asked.value.args[0], known[0]
+
+
+def test_a_picture_has_no_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nib.save(nib.Nifti1Image(ARRAY, LPS), tmp_path / "scan.nii")
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "scan.png")
+    for name, header in (("scan.nii", True), ("scan.png", False)):
+        told, known = begun(tmp_path / name, monkeypatch)
+        assert told == header
+        assert known == sha256((tmp_path / name).read_bytes()).hexdigest()
+
+
+def test_a_header_of_its_own_is_not_the_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, array in (("a", ARRAY), ("b", ARRAY[::-1])):
+        nib.save(nib.Nifti1Pair(array, LPS), tmp_path / f"{name}.hdr")
+    assert (tmp_path / "a.hdr").read_bytes() == (tmp_path / "b.hdr").read_bytes()
+    assert begun(tmp_path / "a.hdr", monkeypatch)[1] != begun(tmp_path / "b.hdr", monkeypatch)[1]
 
 
 def test_a_picture_of_sixteen_bits_reads_as_one_of_eight(tmp_path: Path) -> None:

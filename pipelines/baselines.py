@@ -43,7 +43,7 @@ from model.studies.unet import ClosedUNet, train_unet
 from model.training.params import TrainParams
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import SCANS, records
-from pipelines.runs import CASES, LOCK, flat
+from pipelines.runs import CASES, LOCK, check_workspace, flat
 from pipelines.stage import DATA, DATASET, EVALUATION, MODELS, SLICES, cohort, console, progress, results
 from pipelines.train import dataset_key
 from prompts.splits import OUT
@@ -72,13 +72,14 @@ def run_baselines(names: list[str], slices: int) -> pd.DataFrame:
         The table, the model first.
 
     Raises:
-        InputError: No such baseline, the pipeline hasn't been run, or what a named one needs is missing.
+        InputError: No such baseline, the pipeline hasn't been run to its end, or what a named one needs is missing.
     """
     if unknown := sorted(set(names) - set(BASELINES)):
         raise InputError("baseline", f"none is called {', '.join(unknown)}", f"choose from {', '.join(BASELINES)}")
     path = EVALUATION / CASES
     if not path.is_file():
         raise InputError(path, "expected the evaluation's cases, found none", "run `dvc repro evaluate`")
+    check_workspace()
     torch.set_num_threads(load_params("train_joint", TrainParams).threads)
     cases = pd.read_parquet(path)
     cases = cases[cases["transform"].isin(NAMES) & (cases["domain"] != OUT)]

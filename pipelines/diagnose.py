@@ -25,8 +25,8 @@ from model.testing.asked import HeldOutPrompts, read_prompts
 from model.testing.drawing import draw_examples
 from model.testing.views import ROTATED
 from pipelines.reporting import read_json, read_table
-from pipelines.runs import CASES, RUN
-from pipelines.stage import DATASET, SLICES, check_own, cohort, make_folder, results
+from pipelines.runs import CASES, RUN, check_workspace
+from pipelines.stage import DATASET, EVALUATION, SLICES, check_own, cohort, make_folder, results
 from prompts.splits import OUT
 
 PICTURE_PX = 320
@@ -65,6 +65,8 @@ def diagnose_run(run: Path, checkpoint: Path, out: Path) -> list[Finding]:
         made = read_json(run / RUN, "evaluate", ["checkpoint"])["checkpoint"]
         if made["sha256"] != file_sha256(checkpoint / WEIGHTS):
             raise InputError(checkpoint, f"{run} was made with another checkpoint, {made['folder']}", "name that one")
+    elif run.resolve() == EVALUATION.resolve():
+        check_workspace()
     findings = diagnose(cases, names_known(segmenter), load_thresholds())
     make_folder(out)
     for finding in findings:  # an earlier run's

@@ -34,14 +34,14 @@ from model.testing.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.testing.held_out import held_out_requests, read_requests
 from pipelines.evaluate import write_results
 from pipelines.runs import CASES, RUN
-from pipelines.stage import DATASET, console, progress, results
+from pipelines.stage import DATASET, console, imported_code, progress, results
 from prompts.dataset import DatasetParams, assign
 from prompts.measure import measure
 from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
 
 OUTSIDE = "outside"
 """The domain of a source that isn't one of the data set's."""
-SAMPLES, NOT_ASKED, UNFINISHED = "samples.parquet", "not_asked.csv", "unfinished"
+SAMPLES, NOT_ASKED, UNFINISHED, FINISHED = "samples.parquet", "not_asked.csv", "unfinished", "finished"
 BEGUN = {UNFINISHED, REJECTS, NOT_ASKED}
 """All that a folder holds whose evaluation was killed before it had any result."""
 
@@ -101,7 +101,7 @@ def evaluate_source(
     segmenter = Segmenter.from_pretrained(checkpoint)
     texts, origin = (read_requests(requests), requests) if requests else held_out_requests(checkpoint, DATASET)
     weights, asked = file_sha256(checkpoint / WEIGHTS), file_sha256(origin)
-    depends_on = protocol.plain | {"checkpoint": weights, "requests": asked, "name": name}
+    depends_on = protocol.plain | {"checkpoint": weights, "requests": asked, "name": name, "code": imported_code()}
     work = folder_of(out / UNFINISHED, open_source(source.adapter, source.root), depends_on)
 
     if not (work / SAMPLES).is_file():
@@ -123,7 +123,9 @@ def evaluate_source(
     (out / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     metrics = write_results(found, trial, texts, out)
     _report(out, requests is not None, _trained_on(checkpoint, data.table))
-    shutil.rmtree(out / UNFINISHED)
+    shutil.rmtree(out / FINISHED, ignore_errors=True)
+    (out / UNFINISHED).rename(out / FINISHED)  # at once: nothing goes on from what is half removed
+    shutil.rmtree(out / FINISHED)
     return metrics
 
 

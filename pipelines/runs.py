@@ -15,7 +15,7 @@ import pyarrow
 import yaml
 
 from corpus.errors import InputError
-from corpus.params import PARAMS
+from corpus.params import PARAMS, read_yaml
 from model.studies.comparison import COLUMNS
 from pipelines.stage import EVALUATION, MODELS
 
@@ -26,6 +26,7 @@ RUN = "run.json"
 DESCRIBED = {"source", "requests", "checkpoint", "parameters"}
 """What it says."""
 LOCK = Path("dvc.lock")
+FINISH = "finish the run: dvc repro evaluate"
 RESULTS = ("evaluation", "report", "models")
 """What a run makes of its data."""
 CODE = (".py", ".yaml", ".j2", ".css")
@@ -96,7 +97,7 @@ def _project(name: str, read: Read) -> Run:
     fix = f"make that run's results again, or fetch them: dvc fetch {EVALUATION / CASES}"
     content = _file(name, EVALUATION / CASES, read, fix)
     if unfinished := _unfinished(lock["stages"], content):
-        raise InputError(f"{name}: {EVALUATION / CASES}", unfinished, "finish the run: dvc repro evaluate")
+        raise InputError(f"{name}: {EVALUATION / CASES}", unfinished, FINISH)
     cases = _cases(name, content)
     # As the stages used them: params.yaml may have been edited since. Stages that are no more stay in dvc.lock.
     written = flat(_yaml(name, PARAMS, read, "commit params.yaml"))
@@ -118,6 +119,22 @@ def _project(name: str, read: Read) -> Run:
         if path not in code and PurePosixPath(path).parts[0] not in (*RESULTS, "pipelines")
     }
     return Run(name, cases, parameters, data, code)
+
+
+def workspace_doubt() -> str | None:
+    """Why the cases that lie here aren't those of the model that lies here; None where they are, or nothing tells."""
+    stages = ((read_yaml(LOCK) if LOCK.is_file() else None) or {}).get("stages", {})
+    return _unfinished(stages, (EVALUATION / CASES).read_bytes())
+
+
+def check_workspace() -> None:
+    """See that the cases that lie here are those of the model that lies here.
+
+    Raises:
+        InputError: They are another's.
+    """
+    if doubt := workspace_doubt():
+        raise InputError(EVALUATION / CASES, doubt, FINISH)
 
 
 def _unfinished(stages: dict[str, Any], cases: bytes) -> str | None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from corpus.params import check_names, load_params
 
 console = Console(stderr=True, highlight=False, emoji=False)
@@ -21,6 +22,7 @@ console = Console(stderr=True, highlight=False, emoji=False)
 results = Console(highlight=False, emoji=False)
 """What a command was asked for."""
 P = ParamSpec("P")
+ROOMS = ("corpus", "prompts", "model", "pipelines")
 
 DATA = Path("data")
 PHANTOM = DATA / "raw" / "phantom"
@@ -94,6 +96,15 @@ def cohort() -> str:
     name = load_params("cohort", str)
     check_names([name], "cohort")
     return name
+
+
+def imported_code() -> dict[str, str]:
+    """What the project's modules that are imported hash to: what was left unfinished doesn't go on with other code."""
+    specs = filter(None, (getattr(module, "__spec__", None) for module in list(sys.modules.values())))
+    files = {spec.name: spec.origin for spec in specs}  # the stage itself is loaded as __main__
+    return {
+        name: file_sha256(Path(file)) for name, file in sorted(files.items()) if file and name.split(".")[0] in ROOMS
+    }
 
 
 @contextmanager

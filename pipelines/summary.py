@@ -10,7 +10,7 @@ from rich.table import Table
 from corpus.errors import InputError
 from corpus.params import PARAMS, read_yaml
 from pipelines.reporting import LYING, WORDED, about_absent, about_rotated, beside_names
-from pipelines.runs import CASES, LOCK
+from pipelines.runs import CASES, FINISH, LOCK, workspace_doubt
 from pipelines.stage import EVALUATION, MODELS, PHANTOM, REPORT, REVIEW, cohort, results
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
@@ -86,6 +86,8 @@ def _doubt() -> str | None:
         return f"These are figures of the cohort {of}; params.yaml says {cohort()}, which `dvc repro` evaluates."
     if not (EVALUATION / CASES).is_file():
         return "These are the figures that came with the code: nothing was evaluated here yet (`make repro`)."
+    if doubt := workspace_doubt():
+        return f"These may not be the figures of the model that lies here: {doubt}; {FINISH}."
     return None
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -24,9 +23,8 @@ from model.texts import Texts
 from model.training.loop import Batches, curves, fit
 from model.training.params import TrainParams
 from model.training.processes import launch
-from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, progress
+from pipelines.stage import DATA, DATASET, MODELS, SLICES, cohort, console, imported_code, progress
 
-ROOMS = ("corpus", "prompts", "model", "pipelines")
 Save = Callable[[dict[str, float]], None]
 
 
@@ -131,7 +129,7 @@ def run(
             again.
     """
     fabric = launch()
-    key = key | {"code": _code()}
+    key = key | {"code": imported_code()}
     state: dict[str, Any] = {"state_dir": DATA / "unfinished" / name, "key": key, "fabric": fabric, "save": save}
     if not fabric.is_global_zero:
         fit(objective, training, validation, params, log=lambda step, values: None, **state)
@@ -150,15 +148,6 @@ def run(
             _print(step, values)
 
         fit(objective, training, validation, params, log=report, measured=measured, advance=advance, **state)
-
-
-def _code() -> dict[str, str]:
-    """What the modules that the stage has imported hash to: an unfinished run doesn't go on with other code."""
-    specs = filter(None, (getattr(module, "__spec__", None) for module in list(sys.modules.values())))
-    files = {spec.name: spec.origin for spec in specs}  # the stage itself is loaded as __main__
-    return {
-        name: file_sha256(Path(file)) for name, file in sorted(files.items()) if file and name.split(".")[0] in ROOMS
-    }
 
 
 def _print(step: int, values: dict[str, float]) -> None:

@@ -28,6 +28,7 @@ from model.testing.evaluation import Trial, evaluate
 from model.testing.held_out import held_out_requests
 from pipelines.baselines import BASELINES, TABLE, overlaid, run_baselines, show
 from pipelines.evaluate_source import Protocol, prepare
+from pipelines.runs import LOCK
 from prompts.targets import ABSENT
 from tests.model.test_flans import PARAMS as SMALL
 from tests.pipelines.conftest import REPOSITORY
@@ -197,6 +198,10 @@ def test_a_unet_learns_within_its_time(inside: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_wrong_is_said(inside: Path) -> None:
     with pytest.raises(InputError, match="none is called magic"):
         run_baselines(["magic"], 1)
+    joint, evaluate = {"outs": [{"path": "models/flans", "md5": "new.dir"}]}, {"path": "models/flans", "md5": "old.dir"}
+    LOCK.write_text(json.dumps({"stages": {"train_joint": joint, "evaluate": {"deps": [evaluate]}}}))
+    with pytest.raises(InputError, match="found those of another training"):
+        run_baselines(["keywords"], 1)
 
 
 def test_overlays_are_trained_in_as_many_steps(inside: Path) -> None:

@@ -102,3 +102,21 @@ def test_a_source_is_named_or_told_by_its_folder() -> None:
     result = CliRunner().invoke(app, ["pose", "phantom", "--adapter", "nnunet", "--root", "elsewhere"])
     assert result.exit_code == 1
     assert "expected phantom or --adapter and --root, found both" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("organ", "size", "said"),
+    [
+        ("liver", "9.0 ml", "position: leftmost, here liver (read with confidence 0.90), 9.0 ml"),
+        (None, "0.0 ml", "position: leftmost, here nothing (read with confidence 0.90), 0.0 ml"),
+        (None, "9.0 ml", "position: leftmost (read with confidence 0.90), 9.0 ml"),  # as it was learned to answer
+    ],
+)
+def test_nothing_is_said_of_an_empty_mask_alone(
+    organ: str | None, size: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"prompt": "far left", "kind": "position", "asked": "leftmost", "organ": organ, "size": size}
+    answer |= {"confidence": 0.9, "mask": "m", "overlay": "o", "warnings": []}
+    monkeypatch.setattr("pipelines.segment.segment_scan", lambda *arguments: [answer])
+    result = CliRunner().invoke(app, ["segment", "scan.nii", "far left"], catch_exceptions=False)
+    assert said in result.stdout

@@ -93,6 +93,17 @@ def test_the_run_of_another_checkpoint_is_refused(outside: Path, whole: Path, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_the_workspaces_run_of_another_training_is_refused(workspace: Path, outside: Path, whole: Path) -> None:
+    run = shutil.copytree(whole, workspace / "evaluation")
+    (run / "run.json").unlink()
+    joint, evaluate = {"outs": [{"path": "models/flans", "md5": "new.dir"}]}, {"path": "models/flans", "md5": "old.dir"}
+    lock = {"stages": {"train_joint": joint, "evaluate": {"deps": [evaluate]}}}
+    (workspace / "dvc.lock").write_text(json.dumps(lock))
+    result = diagnose(outside, Path("evaluation"), workspace / "out")
+    assert result.exit_code == 1
+    assert "found those of another training" in result.stderr
+
+
 def test_no_run_no_diagnosis(outside: Path, tmp_path: Path) -> None:
     result = diagnose(outside, tmp_path / "none", tmp_path / "out")
     assert result.exit_code == 1

@@ -14,7 +14,7 @@ from corpus.params import PARAMS
 from corpus.scans.ingest_params import SourceParams
 from model.groups import NAMES, act_direction
 from model.testing.held_out import REQUESTS
-from pipelines.evaluate_source import Protocol, _trained_on
+from pipelines.evaluate_source import FINISHED, Protocol, _trained_on
 from tests.pipelines.conftest import REPOSITORY
 from tests.pipelines.outside import run
 
@@ -73,6 +73,46 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     assert volumes == ["one", "two"]
     for name in ("cases.parquet", "metrics.json", "run.json"):
         assert (tmp_path / "out" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_killed_evaluation_does_not_go_on_with_other_code(
+    outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = pipelines.evaluate_source.evaluate
+    volumes: list[str] = []
+
+    def killed(*arguments, **options):  # type: ignore[no-untyped-def]
+        if len(volumes) == 1:
+            raise KeyboardInterrupt
+        volumes.append("one")
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(pipelines.evaluate_source, "evaluate", killed)
+    monkeypatch.setattr(pipelines.evaluate_source, "imported_code", lambda: {"model.inference": "other"})
+    assert run(outside, tmp_path / "out").exit_code != 0
+    assert volumes == ["one"]
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        pipelines.evaluate_source, "evaluate", lambda *a, **k: volumes.append("anew") or evaluate(*a, **k)
+    )
+    assert run(outside, tmp_path / "out").exit_code == 0
+    assert volumes == ["one", "anew", "anew"]
+
+
+def test_one_that_was_killed_while_it_cleared_up_can_be_made_again(
+    outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(path: Path, *others: object, **options: object) -> None:
+        if Path(path).name == FINISHED and Path(path).exists():
+            next(Path(path).rglob("*.parquet")).unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipelines.evaluate_source.shutil, "rmtree", killed)
+        assert run(outside, tmp_path / "out").exit_code != 0
+    result = run(outside, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in whole.iterdir()}
 
 
 def test_requests_of_ones_own(outside: Path, tmp_path: Path) -> None:

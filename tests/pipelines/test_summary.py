@@ -57,6 +57,12 @@ def test_figures_of_another_run_are_told(said: io.StringIO) -> None:
     Path("dvc.lock").write_text(json.dumps({"stages": {"evaluate": {"cmd": "x", "params": params}}}))
     summary.show()
     assert "figures of the cohort elsewhere" in said.getvalue()
+    write_evaluation(cases())
+    joint, evaluate = {"outs": [{"path": "models/flans", "md5": "new.dir"}]}, {"path": "models/flans", "md5": "old.dir"}
+    Path("dvc.lock").write_text(json.dumps({"stages": {"train_joint": joint, "evaluate": {"deps": [evaluate]}}}))
+    said.truncate(0)
+    summary.show()
+    assert "found those of another training" in " ".join(said.getvalue().split())
 
 
 def test_what_a_run_lacks_is_not_spoken_of(said: io.StringIO) -> None:

@@ -17,7 +17,7 @@ from model.data import Augmentation
 from model.encoders.conv import ConvEncoder
 from model.encoders.pretrained import PretrainedEncoder
 from model.encoders.tiny_vit import TinyViT, TinyViTParams
-from pipelines import train
+from pipelines import stage, train
 from tests.pipelines.conftest import REPOSITORY
 
 
@@ -25,14 +25,14 @@ def test_an_unfinished_run_is_of_the_code_that_is_loaded(tmp_path: Path, monkeyp
     module = ModuleType("__main__")
     module.__spec__ = ModuleSpec("pipelines.train_new", None, origin=str(tmp_path / "train_new.py"))
     (tmp_path / "train_new.py").write_text("x = 1")
-    before = train._code()
+    before = stage.imported_code()
     assert {"model.flans", "corpus.files", "pipelines.train"} <= set(before)
     assert not any(name.startswith(("torch", "tests")) for name in before)
     monkeypatch.setitem(sys.modules, "__main__", module)
-    first = train._code()
+    first = stage.imported_code()
     assert "pipelines.train_new" in first
     (tmp_path / "train_new.py").write_text("x = 2")
-    assert train._code() != first
+    assert stage.imported_code() != first
 
 
 @pytest.mark.parametrize("frozen", [True, False, None])

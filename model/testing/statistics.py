@@ -12,9 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from corpus.errors import InputError
 from model.testing.metrics import METRICS, Floats
+
+DRAWS = 10_000
+"""Of a bootstrap: of five patients the tails are a thousandth."""
 
 
 def aggregate(cases: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -86,11 +90,15 @@ def _codes(labels: ArrayLike) -> tuple[NDArray[np.int64], int]:
     return codes, len(distinct)
 
 
-def _limits(samples: Floats, level: float) -> tuple[float, float]:
-    samples = samples[~np.isnan(samples)]
+def _limits(samples: Floats, level: float, groups: ArrayLike) -> tuple[float, float]:
+    """Expanded percentile interval (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, section 5.2): the tails are cut
+    where a t interval of as many groups would cut them. Plain percentiles of five patients miss the mean one time in
+    six."""
+    samples, n = samples[~np.isnan(samples)], _codes(groups)[1]
     if not samples.size:
         return math.nan, math.nan
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
+    tail = float(stats.norm.sf(math.sqrt(n / (n - 1)) * stats.t.isf((1 - level) / 2, n - 1)))
+    low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -100,10 +108,10 @@ def bootstrap_interval(
     strata: ArrayLike | None = None,
     *,
     level: float = 0.95,
-    draws: int = 1000,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean over cases, resampling patients.
+    """Expanded percentile bootstrap interval of a mean over cases, resampling patients.
 
     Args:
         values: [N] A metric of each case; NaN is left out of the mean.
@@ -119,7 +127,7 @@ def bootstrap_interval(
     Raises:
         InputError: There are no values, or the columns' lengths differ.
     """
-    return _limits(_bootstrap(values, groups, strata, draws, seed)[1], level)
+    return _limits(_bootstrap(values, groups, strata, draws, seed)[1], level, groups)
 
 
 class Difference(NamedTuple):
@@ -137,7 +145,7 @@ def paired_bootstrap(
     strata: ArrayLike | None = None,
     *,
     level: float = 0.95,
-    draws: int = 1000,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> Difference:
     """The mean of `b - a` over cases and its interval, resampling patients.
@@ -151,4 +159,4 @@ def paired_bootstrap(
             "bootstrap", f"expected pairs, found {len(first)} and {len(second)} values", "join the tables by case"
         )
     mean, samples = _bootstrap(second - first, groups, strata, draws, seed)
-    return Difference(mean, *_limits(samples, level))
+    return Difference(mean, *_limits(samples, level, groups))

@@ -19,6 +19,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 from corpus.anatomy import ORGANS
+from corpus.errors import InputError
 from corpus.params import params_dataclass
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
@@ -28,12 +29,17 @@ from prompts.messages import Hit, messages_for
 from prompts.providers.askers import asker
 from prompts.providers.asking import call_key, mend, seed_of
 from prompts.providers.chat import ProviderParams, cost, provider
+from prompts.providers.pace import Refused
 from prompts.providers.parsing import parse_candidates
 from prompts.providers.response_store import Response, ResponseStore
 from prompts.written import Written, bare_names, forms, report_sentences, texts_for_nothing
 
 MAX_FAILURES = 2
 """Failed calls after which a cell is left until the next run."""
+FRUITLESS = 5
+"""Calls of a cell in a row of whose candidates none was accepted, after which it is left as short: each is paid for."""
+EMPTY = 12
+"""Answers in a row that held no candidate at all, after which no further call is made."""
 
 
 @params_dataclass
@@ -94,6 +100,8 @@ class Progress:
     accepted: int = 0
     calls: int = 0
     failures: int = 0
+    fruitless: int = 0
+    """The last calls, in a row, that brought nothing."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,7 @@ class Generator:
         self._found: dict[Cell, Sequence[Hit]] = {}
         self._counts: Counter[str] = Counter()
         self._costs: list[float | None] = []
-        self._asked = self._failed = 0
+        self._asked = self._failed = self._empty = 0
         self._error: BaseException | None = None
 
     def run(self, negatives: Path, advance: Callable[[int], object] = lambda n: None) -> Generated:
@@ -155,7 +163,8 @@ class Generator:
             advance: Told how many requests were accepted since it was last called.
 
         Raises:
-            InputError: The negatives can't be used, no call at all was answered, or a response can't be stored.
+            InputError: The negatives can't be used, no call at all was answered, answers hold no candidates, or a
+                response can't be stored.
         """
         self._take_written(texts_for_nothing(negatives))
         self._take_written(bare_names())
@@ -163,16 +172,14 @@ class Generator:
         if self.passages is not None:
             self._take_written(report_sentences(self.passages.passages, self.params.sentences, self.params.seed))
         while unfilled := [cell for cell, progress in self.cells.items() if self._goes_on(progress)]:
-            calls = [call for cell in unfilled for call in self._calls(cell)]
-            answered = 0
+            calls, done = [call for cell in unfilled for call in self._calls(cell)], self._done
             for start in range(0, len(calls), self.asker.chunk):
                 chunk = calls[start : start + self.asker.chunk]
                 before = self._accepted
                 for call, response in zip(chunk, self._ask(chunk), strict=True):
-                    answered += response is not None
                     self._take(call, response)
                 advance(self._accepted - before)
-            if not answered or self.asker.stopped:
+            if self._done == done or self.asker.stopped:
                 break
         if self._failed and not self._counts["calls"]:
             raise mend(self.params, f"answered none of {self._failed} calls; the last error: {self._error}")
@@ -182,11 +189,17 @@ class Generator:
     def _accepted(self) -> int:
         return sum(progress.accepted for progress in self.cells.values())
 
+    @property
+    def _done(self) -> int:
+        """Calls that are over: answered, or refused for good."""
+        return sum(progress.calls for progress in self.cells.values())
+
     def _goes_on(self, progress: Progress) -> bool:
         return (
             progress.accepted < progress.wanted
             and progress.calls < self.params.max_calls_per_cell
             and progress.failures < MAX_FAILURES
+            and progress.fruitless < FRUITLESS
         )
 
     # ---- asking
@@ -237,8 +250,13 @@ class Generator:
         self._asked += asked.answered
         self._failed += len(asked.failures)
         for call in calls:
-            self.cells[call.cell].failures += call.key in asked.failures
-            self._error = asked.failures.get(call.key, self._error)
+            if failure := asked.failures.get(call.key):
+                self._error, progress = failure, self.cells[call.cell]
+                if isinstance(failure, Refused):  # the cell goes on with its next call
+                    progress.calls = max(progress.calls, call.number + 1)
+                    progress.fruitless += 1
+                else:
+                    progress.failures += 1
         return (self.store.get(call.key) if call.key in self.store else None for call in calls)
 
     # ---- reading
@@ -279,9 +297,20 @@ class Generator:
             },
         }
         context = Context(tuple(hit.passage["text"] for hit in call.passages), self.duplicates)
+        before = progress.accepted
         for text in candidates:
             if progress.accepted < progress.wanted:
                 progress.accepted += self._keep(text, call.cell, context, shared)
+        progress.fruitless = 0 if progress.accepted > before else progress.fruitless + 1
+        self._empty = 0 if candidates else self._empty + 1
+        if self._empty == EMPTY:
+            cut = f"it was cut off after generate.max_tokens, {self.params.max_tokens}" if truncated else "it was whole"
+            raise InputError(
+                f"the provider {self.params.provider}, model {self.params.model}",
+                f"{EMPTY} answers in a row held no request; of the last ({len(response.text)} characters), {cut}",
+                "raise generate.max_tokens, which a model's thinking counts against, or choose another model; "
+                "answers so far are kept",
+            )
 
     def _take_written(self, texts: Iterable[Written]) -> None:
         """Put texts that the project brings along into the bank."""

@@ -22,12 +22,13 @@ from corpus.errors import InputError
 from corpus.files import replacing
 from prompts.providers.asking import TRIES, Asked, Asker, Call, ledger, mend, noted, worst_usage
 from prompts.providers.openai_chat import RESPONSE_FORMAT, OpenAIChat, cured
-from prompts.providers.pace import Passing, pause
+from prompts.providers.pace import Passing, Refused, pause
 from prompts.providers.response_store import Response
 from prompts.providers.spending import Usage, characters
 
 LINES = 20_000
-"""Calls of one batch. OpenAI takes up to 50,000 and 200 MB."""
+"""Calls of one batch. OpenAI takes up to 50,000 and 200 MB; an account may be allowed fewer tokens at once."""
+TOO_LARGE = "token_limit_exceeded"
 ROUNDS = 3
 """Batches in which a call may fail before it is given up for this run."""
 ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
@@ -46,6 +47,8 @@ class BatchAsker(Asker):
 
     chunk = LINES
     ahead = True
+    _lines = LINES
+    """Calls of a batch that the account takes."""
 
     def ask(self, calls: Sequence[Call]) -> Asked:
         """Ask what the store doesn't hold, in the order of `calls` as far as the budget goes; may take a day.
@@ -63,14 +66,15 @@ class BatchAsker(Asker):
             for _ in range(ROUNDS):
                 waiting = [call for key, call in fresh.items() if key not in self.store]
                 while waiting and not self.stopped:
-                    sent = list(takewhile(self._fits, waiting[:LINES]))
+                    sent = list(takewhile(self._fits, waiting[: self._lines]))
                     if not sent:
                         self.stopped = f"the budget is spent: {self.ledger}"
                         break
                     problems |= self._finish(self._job(sent), create=True)
                     for call in sent:
                         self.ledger.settle(worst_usage(call, self.params), self._used(call))
-                    waiting = waiting[len(sent) :]
+                    if len(sent) <= self._lines:  # else it was too large, and is sent again in parts
+                        waiting = waiting[len(sent) :]
         failures = {key: problems[key] for key in fresh if key in problems and key not in self.store}
         for key, error in failures.items():
             self.store.put_failure(key, error, noted(fresh[key]))
@@ -145,6 +149,12 @@ class BatchAsker(Asker):
             batch = self._steadily(self._client.batches.retrieve, batch.id)
         problems = self._collect(job, batch)
         path.unlink()
+        if batch.status == "cancelled":
+            raise InputError(
+                f"the batch {batch.id}",
+                f"it was cancelled, with {len(problems)} of its {len(job['lines'])} calls unanswered",
+                "run again to have these asked anew; what was answered is kept",
+            )
         return problems
 
     def _find(self, job: dict[str, Any], path: Path, create: bool) -> Batch | None:
@@ -177,6 +187,8 @@ class BatchAsker(Asker):
     def _collect(self, job: dict[str, Any], batch: Batch) -> dict[str, Exception]:
         errors = batch.errors.data if batch.errors and batch.errors.data else []
         why = "; ".join(str(error.message) for error in errors) or "no answer to this call"
+        if any(error.code == TOO_LARGE for error in errors) and len(job["lines"]) > 1:
+            self._lines = len(job["lines"]) // 2
         problems: dict[str, Exception] = {key: Passing(f"batch {batch.status}: {why}") for key in job["lines"]}
         for file in filter(None, (batch.output_file_id, batch.error_file_id)):
             for text in self._steadily(self._client.files.content, file).text.split("\n"):
@@ -186,8 +198,10 @@ class BatchAsker(Asker):
                     if key not in problems:
                         continue
                     if answer.get("status_code") != 200:
-                        self._chat.structured &= answer.get("status_code") not in (400, 422)
-                        problems[key] = Passing(f"{line.get('error') or answer}")
+                        status = answer.get("status_code") or 500
+                        self._chat.structured &= status not in (400, 422)
+                        kind = Refused if 400 <= status < 500 and status not in (408, 409, 429) else Passing
+                        problems[key] = kind(f"{line.get('error') or answer}")
                         continue
                     response = response_of_body(answer["body"])
                 except (ValueError, KeyError, TypeError, IndexError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 
-from prompts.providers.pace import Busy, Fatal, Passing
+from prompts.providers.pace import Busy, Fatal, Passing, Refused
 
 RESPONSE_FORMAT = {
     "type": "json_schema",
@@ -37,7 +38,7 @@ class OpenAIChat(ChatOpenAI):
     """Asks for structured output until the server refuses it once, and from then on for plain text.
 
     Raises:
-        Passing, Busy, Fatal: See `prompts.providers.pace`. Whatever else is raised concerns the one call.
+        Passing, Busy, Refused, Fatal: See `prompts.providers.pace`.
     """
 
     structured: bool = True
@@ -54,7 +55,7 @@ class OpenAIChat(ChatOpenAI):
             body = {"response_format": RESPONSE_FORMAT}
             try:
                 return self._once(messages, stop, run_manager, extra_body=body, **kwargs)
-            except openai.APIStatusError:  # refuses the format, or the call itself, which then fails again
+            except Refused:  # refuses the format, or the call itself, which then fails again
                 result = self._once(messages, stop, run_manager, **kwargs)
             self.structured = False
             return result
@@ -66,7 +67,7 @@ class OpenAIChat(ChatOpenAI):
         except openai.APIStatusError as error:
             raise cured(error) from None
         except openai.APIError as error:
-            raise Passing(f"{type(error).__name__}: {error}") from None
+            raise Passing(_told(error)) from None
         except (ValueError, KeyError, TypeError) as error:
             raise Passing(f"an answer that isn't one: {type(error).__name__}: {error}") from None
         if not result.generations:
@@ -76,15 +77,22 @@ class OpenAIChat(ChatOpenAI):
 
 def cured(error: openai.APIStatusError) -> Exception:
     """The error as what can be done about it."""
-    status, problem = error.status_code, f"{type(error).__name__}: {error.message}"
+    status, problem = error.status_code, _told(error)
     wait = retry_after(error.response.headers)
-    if status in (401, 403, 404) or error.code == "insufficient_quota":
+    if status in (401, 404) or error.code == "insufficient_quota":
         return Fatal(problem)
     if wait is not None and wait > LONGEST_WAIT:
         return Fatal(f"{problem}; the server wants to be asked again in {wait:.0f} seconds")
     if status in (429, 503, 529):
         return Busy(problem, wait)
-    return Passing(problem, wait) if status in (408, 409) or status >= 500 else error
+    return Passing(problem, wait) if status in (408, 409) or status >= 500 else Refused(problem)
+
+
+def _told(error: openai.APIError) -> str:
+    """What an error says, without the key, which some servers repeat: it is written to the store of responses."""
+    said = f"{type(error).__name__}: {error.message}"
+    key = os.environ.get("OPENAI_API_KEY")
+    return said.replace(key, "(the key)") if key else said
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

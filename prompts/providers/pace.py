@@ -32,6 +32,10 @@ class Halted(Exception):
     """Nothing more is to be asked."""
 
 
+class Refused(Exception):
+    """The server won't answer this one call, whenever it is asked: its content, for example, isn't to its liking."""
+
+
 class Fatal(Exception):
     """No call can succeed: a wrong key, address or model, or no credit left."""
 

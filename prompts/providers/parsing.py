@@ -37,7 +37,27 @@ def _from_json(text: str) -> list[str]:
             continue
         if strings := list(_strings(value)):
             return strings
+    if objects := list(_objects(text)):
+        return objects
     return [_unquoted(quoted) for quoted in _QUOTED.findall(text)] if text.startswith(("[", "{")) else []
+
+
+def _objects(text: str) -> Iterator[str]:
+    """The request of each JSON object, one after the other: a line each, or in an array without an end."""
+    at = text.find("{")
+    while at >= 0:
+        try:
+            value, length = json.JSONDecoder().raw_decode(text[at:])
+        except (ValueError, RecursionError):
+            length = 1
+        else:
+            yield from _longest(value)
+        at = text.find("{", at + length)
+
+
+def _longest(held: dict[str, Any]) -> list[str]:
+    """The longest string that an object holds: its request, and not its number, its style or the like."""
+    return sorted((value for value in held.values() if isinstance(value, str)), key=len)[-1:]
 
 
 def _unquoted(quoted: str) -> str:
@@ -55,7 +75,7 @@ def _strings(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, list):
         for item in value:
-            yield from _strings(next(iter(item.values()), None) if isinstance(item, dict) else item)
+            yield from _longest(item) if isinstance(item, dict) else _strings(item)
     elif isinstance(value, dict):
         yield from next((list(_strings(held)) for held in value.values() if isinstance(held, list)), [])
 

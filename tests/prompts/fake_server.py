@@ -96,6 +96,8 @@ class FakeServer(ThreadingHTTPServer):
         self.batches: dict[str, Body] = {}
         self.polls = 1
         """Looks at a batch before it is done."""
+        self.most_lines = 1_000_000
+        """Calls of a batch, above which it fails."""
 
     @property
     def address(self) -> str:
@@ -146,7 +148,8 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, asked: Body, trouble: str | None) -> None:
         if trouble and (match := re.fullmatch(r"(\d{3})(?: ([\d.]+))?(?: (\w+))?", trouble)):
             headers = {"Retry-After": match[2]} if match[2] else {}
-            return self._reply(int(match[1]), {"error": {"message": "not now", "code": match[3]}}, headers)
+            said = f"not now, {self.headers['Authorization'].removeprefix('Bearer ')}"
+            return self._reply(int(match[1]), {"error": {"message": said, "code": match[3]}}, headers)
         if trouble == "torn":
             return self._send(200, b'{"choices": [{"mess')
         if trouble == "html":
@@ -193,6 +196,13 @@ class Handler(BaseHTTPRequestHandler):
         batch["looks"] += 1
         if batch["looks"] > self.server.polls and batch["status"] == "in_progress":
             lines = [json.loads(line) for line in self.server.files[batch["input_file_id"]].splitlines()]
+            if len(lines) > self.server.most_lines:
+                error = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}
+                return batch | {"status": "failed", "errors": {"object": "list", "data": [error]}}
+            if self.server.troubles[:1] == ["cancelled"]:
+                self.server.troubles.pop(0)
+                batch["status"] = "cancelled"
+                return batch
             good, bad = [], []
             for line in lines:
                 trouble = self.server.troubles.pop(0) if self.server.troubles else None

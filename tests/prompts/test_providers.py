@@ -111,10 +111,23 @@ def test_a_call_that_is_refused_either_way_fails_alone(
     assert generated.failed == 8
     assert generated.summary["calls"] > 0
     assert sum("response_format" in request for request in server.requests) > 8, "the format isn't given up for it"
-    assert '"error": "OpenAIInvalidRequestError' in (tmp_path / "responses.jsonl").read_text()
+    assert '"error": "Refused: OpenAIInvalidRequestError' in (tmp_path / "responses.jsonl").read_text()
     again = generate(tmp_path, asks())
     assert again.summary["shortfalls"] == []
     assert again.failed == 0
+
+
+def test_a_call_that_moderation_forbids_fails_alone(
+    tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLANS_CONCURRENCY", "1")
+    server.troubles = ["403", "403"]
+    generated = generate(tmp_path, asks())
+    assert generated.failed == 1
+    assert generated.summary["shortfalls"] == []
+    server.troubles = ["403"] * 100
+    with pytest.raises(InputError, match="12 calls in a row failed"):
+        generate(tmp_path / "other", asks(per_cell={"anatomy": 6}))
 
 
 def test_a_slow_answer_is_given_up_and_asked_for_again(
@@ -136,6 +149,7 @@ def test_what_no_call_can_survive_ends_the_run_at_once_and_keeps_the_answers(
     with pytest.raises(InputError, match="not now"):
         generate(tmp_path, asks())
     assert len(server.requests) == 3
+    assert "sk-secret" not in (tmp_path / "responses.jsonl").read_text(), "the server repeats the key"
     with ResponseStore(tmp_path / "responses.jsonl") as store:
         assert len(store) == 2
     generate(tmp_path, asks())
@@ -364,6 +378,24 @@ def test_a_batch_keeps_to_the_budget(tmp_path: Path, server: FakeServer) -> None
     assert generated.stopped
     assert 10 < generated.asked <= 9000 / 250
     assert generate(tmp_path, params).asked == 0
+
+
+def test_a_batch_that_the_account_may_not_send_at_once_goes_in_parts(tmp_path: Path, server: FakeServer) -> None:
+    server.most_lines = 2
+    whole = generate(tmp_path, asks(provider="openai-batch"))
+    assert whole.failed == 0
+    assert whole.summary["shortfalls"] == []
+    sizes = [len(server.files[batch["input_file_id"]].splitlines()) for batch in server.batches.values()]
+    assert sizes[:3] == [18, 9, 4]
+    assert set(sizes[3:]) <= {1, 2}
+
+
+def test_a_cancelled_batch_is_not_created_anew_at_once(tmp_path: Path, server: FakeServer) -> None:
+    server.troubles = ["cancelled"]
+    with pytest.raises(InputError, match="was cancelled, with 18 of its 18 calls unanswered"):
+        generate(tmp_path, asks(provider="openai-batch"))
+    assert len(server.batches) == 1
+    assert generate(tmp_path, asks(provider="openai-batch")).summary["shortfalls"] == []
 
 
 def test_a_batch_of_another_address_says_so(tmp_path: Path, server: FakeServer) -> None:

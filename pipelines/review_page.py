@@ -180,7 +180,7 @@ def page(desks: Desks, reviewer: str = "") -> gr.Blocks:
                 if now is None:
                     return None, ""
                 if decision == "accept" and draw.changed(desk, now, text):
-                    return now, "The text is changed: save the edit, or press → to leave it and come back."
+                    return now, "The text is changed: save the edit, or press → to leave it as it is."
                 refused = desk.decide(now, decision, text, note)
                 return (now, refused) if refused else (desk.step(now, chosen, 1, undecided=True), "")
 
@@ -265,9 +265,8 @@ class _Drawing:
 
     @staticmethod
     def changed(desk: ReviewDesk, prompt_id: str, text: str) -> bool:
-        """Whether the field holds an edit that isn't saved."""
-        saved = desk.decisions().get(prompt_id)
-        return text.strip() not in (desk.items[prompt_id].text, saved.edited_text if saved else None)
+        """Whether the field holds an edit; a saved one too, which an acceptance of the prompt would throw away."""
+        return text.strip() != desk.items[prompt_id].text
 
 
 def _source(item: Item | None) -> str:

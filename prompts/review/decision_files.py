@@ -19,6 +19,8 @@ OUTCOMES = ("applied", "overruled", "replaced", "refused", "unused", "undecided"
 PRIORITY = ("accept", "edit", "reject")
 """Decisions, the strongest last: where reviewers disagree, it holds."""
 TO_FILL = ("decision", "edited_text", "reviewer", "comment")
+PAGE = "page-"
+"""How the names of the review page's files begin."""
 COLUMNS = ("prompt_id", *TO_FILL)
 """What a file of decisions must have; whatever else it has is for people."""
 
@@ -49,9 +51,9 @@ class Decision:
 def read_decisions(folder: Path) -> list[Decision]:
     """Every row of every CSV in a folder, files in order of name; rows of no use have their outcome already.
 
-    A reviewer is known by name whatever its case, and is called as first spelt; a row without one, in the file of a
-    reviewer's name (`file_stem`), is that reviewer's. What was decided on the review page, whose file that is, comes
-    after all sheets, whatever they are called: the page shows no other file's decisions.
+    A reviewer is known by name whatever its case, and is called as first spelt; a row without one, in a file of a
+    reviewer's name (`file_stem`), is that reviewer's. What was decided on the review page (`PAGE`) comes after all
+    sheets, whatever they are called: the page shows no other file's decisions.
 
     Raises:
         InputError: A file that isn't a CSV, can't be read, or lacks a column.
@@ -68,16 +70,26 @@ def read_decisions(folder: Path) -> list[Decision]:
     spelt: dict[str, str] = {}
     for decision in decisions:
         spelt.setdefault(decision.reviewer.casefold(), decision.reviewer)
-    pages = {file_stem(name): name for name in spelt.values() if name != file_stem(name)}
+    named = {file_stem(name): name for name in spelt.values() if name != file_stem(name)}
     for place, decision in enumerate(decisions):
-        of_page = pages.get(decision.reviewer) if decision.reviewer == Path(decision.file).stem else None
-        decisions[place] = replace(decision, reviewer=of_page or spelt[decision.reviewer.casefold()])
-    return sorted(decisions, key=lambda d: Path(d.file).stem == file_stem(d.reviewer))
+        of_file = named.get(decision.reviewer) if decision.reviewer == _whose(Path(decision.file)) else None
+        decisions[place] = replace(decision, reviewer=of_file or spelt[decision.reviewer.casefold()])
+    return sorted(decisions, key=lambda d: d.file == page_file(d.reviewer))
+
+
+def _whose(path: Path) -> str:
+    """The name that a file bears."""
+    return path.stem.removeprefix(PAGE)
+
+
+def page_file(reviewer: str) -> str:
+    """What the review page's file of a reviewer is called."""
+    return f"{PAGE}{file_stem(reviewer)}.csv"
 
 
 def file_stem(reviewer: str) -> str:
-    """What the review page's file of a reviewer is called, but for its ending: the name's letters and digits, with the
-    marks that belong to them; empty where it has none."""
+    """A reviewer's name in a file's: its letters and digits, with the marks that belong to them; empty where it has
+    none."""
     letters = unicodedata.normalize("NFC", reviewer.casefold())
     kept = (c if c.isalnum() or unicodedata.category(c).startswith("M") else "-" for c in letters)
     return re.sub("-+", "-", "".join(kept)).strip("-")
@@ -94,7 +106,7 @@ def read_file(path: Path) -> list[Decision]:
         clean = {name: " ".join(cells[name].split()) for name in COLUMNS}
         clean["decision"] = clean["decision"].lower()
         # Two people who both leave their name out are still two people, if they filled two files.
-        clean["reviewer"] = clean["reviewer"] or path.stem
+        clean["reviewer"] = clean["reviewer"] or _whose(path)
         decision = Decision(path.name, number, **clean)
         decisions.append(decision.ended(*_unusable(decision, cells[""])))
     return decisions

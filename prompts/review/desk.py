@@ -14,7 +14,7 @@ from typing import Any
 
 from corpus.errors import InputError
 from prompts.checks import Verdict
-from prompts.review.decision_files import Decision, file_stem, read_file, write_file
+from prompts.review.decision_files import Decision, file_stem, page_file, read_file, write_file
 from prompts.review.sheet import TextsInUse
 from prompts.sheets import read_sheet
 
@@ -80,10 +80,9 @@ def file_of(folder: Path, reviewer: str) -> Path:
     Raises:
         InputError: No letter or digit is in the name.
     """
-    stem = file_stem(reviewer)
-    if not stem:
+    if not file_stem(reviewer):
         raise InputError("the reviewer's name", f"expected a name or initials, found {reviewer!r}", "give a name")
-    return folder / f"{stem}.csv"
+    return folder / page_file(reviewer)
 
 
 class ReviewDesk:
@@ -125,7 +124,7 @@ class ReviewDesk:
         return read_file(self._file) if self._file.is_file() else []
 
     def _is_mine(self, decision: Decision) -> bool:
-        return decision.reviewer.casefold() in (self.reviewer.casefold(), self._file.stem)
+        return decision.reviewer.casefold() in (self.reviewer.casefold(), file_stem(self.reviewer))
 
     def decisions(self) -> dict[str, Decision]:
         """Prompt id -> the decision that holds: this reviewer's last that is of use."""

@@ -112,7 +112,7 @@ def test_a_reviewer_decides_by_keys(run: Path, tmp_path_factory: pytest.TempPath
     kept = [(d.file, texts[d.prompt_id], d.decision, d.edited_text) for d in read_decisions(decisions)]
     order = pd.read_csv("data/review/review.csv", encoding="utf-8-sig")["text"]
     expected = [("accept", order[0], ""), ("edit", order[2], "could you show me the liver?")]
-    assert kept == [("anna.csv", text, decision, edited) for decision, text, edited in expected]
+    assert kept == [("page-anna.csv", text, decision, edited) for decision, text, edited in expected]
 
 
 def _review(tab: Browser, address: str) -> None:

@@ -75,13 +75,13 @@ def test_the_stage_settles_what_the_desk_wrote(desk: Open, bank: pd.DataFrame, t
     assert anna.decide(_id(2), "edit", "  =could you show me\nthe liver? ") == ""
     read = read_decisions(tmp_path / "decisions")
     assert [(d.file, d.decision, d.edited_text, d.reviewer, d.comment) for d in read] == [
-        ("anna.csv", "accept", "", "Anna", "fine by me"),
-        ("anna.csv", "reject", "", "Anna", ""),
-        ("anna.csv", "edit", "=could you show me the liver?", "Anna", ""),
+        ("page-anna.csv", "accept", "", "Anna", "fine by me"),
+        ("page-anna.csv", "reject", "", "Anna", ""),
+        ("page-anna.csv", "edit", "=could you show me the liver?", "Anna", ""),
     ]
     settled = settle(bank, read, {"p1": COPIED})
     assert settled.decisions["outcome"].tolist() == ["applied"] * 3
-    assert b"\"'=could" in (tmp_path / "decisions" / "anna.csv").read_bytes()
+    assert b"\"'=could" in (tmp_path / "decisions" / "page-anna.csv").read_bytes()
 
 
 def test_what_was_decided_on_the_page_holds_over_a_sheet(desk: Open, bank: pd.DataFrame, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_what_was_decided_on_the_page_holds_over_a_sheet(desk: Open, bank: pd.Da
     desk("Anna Lee").decide(_id(0), "reject")
     settled = settle(bank, read_decisions(tmp_path / "decisions"), {"p1": COPIED})
     outcomes = settled.decisions.set_index("file").groupby("file")["outcome"].agg(list).to_dict()
-    assert outcomes == {"anna-lee.csv": ["applied"], "review-2026.csv": ["replaced", "applied"]}
+    assert outcomes == {"page-anna-lee.csv": ["applied"], "review-2026.csv": ["replaced", "applied"]}
     assert _id(0) not in set(settled.accepted["prompt_id"])
     assert settled.decisions["reviewer"].nunique() == 2
 
@@ -102,7 +102,7 @@ def test_every_decision_is_in_the_file_at_once_and_another_replaces_it(desk: Ope
         anna.decide(_id(0), decision)
         (row,) = read_decisions(tmp_path / "decisions")
         assert row.decision == decision
-    assert [path.name for path in (tmp_path / "decisions").iterdir()] == ["anna.csv"]
+    assert [path.name for path in (tmp_path / "decisions").iterdir()] == ["page-anna.csv"]
 
 
 def test_a_killed_write_leaves_the_file_that_was_there(
@@ -207,7 +207,9 @@ def test_a_refused_candidate_is_brought_in_by_an_edit_alone(desk: Open, bank: pd
 def test_rows_of_another_bank_stay_in_the_file(desk: Open, tmp_path: Path) -> None:
     (tmp_path / "decisions").mkdir()
     header = "prompt_id;decision;edited_text;reviewer;comment\n"
-    (tmp_path / "decisions" / "anna.csv").write_text(f"{header}{'f' * 16};reject;;Anna;\n{_id(0)};;;;later\n", "utf-8")
+    (tmp_path / "decisions" / "page-anna.csv").write_text(
+        f"{header}{'f' * 16};reject;;Anna;\n{_id(0)};;;;later\n", "utf-8"
+    )
     anna = desk()
     assert anna.decisions() == {}
     anna.decide(_id(1), "accept")
@@ -224,7 +226,7 @@ def test_rows_of_another_bank_stay_in_the_file(desk: Open, tmp_path: Path) -> No
 )
 def test_a_file_that_would_be_spoilt_is_not_opened(desk: Open, row: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "decisions").mkdir()
-    path = tmp_path / "decisions" / "anna.csv"
+    path = tmp_path / "decisions" / "page-anna.csv"
     path.write_text(f"prompt_id,decision,edited_text,reviewer,comment\n{row}\n", encoding="utf-8")
     before = path.read_bytes()
     with pytest.raises(InputError, match=said):
@@ -233,7 +235,7 @@ def test_a_file_that_would_be_spoilt_is_not_opened(desk: Open, row: str, said: s
 
 
 def test_a_name_makes_a_safe_file() -> None:
-    assert file_of(Path("d"), "../Dr. Ánna  Müller_2") == Path("d/dr-ánna-müller-2.csv")
+    assert file_of(Path("d"), "../Dr. Ánna  Müller_2") == Path("d/page-dr-ánna-müller-2.csv")
     with pytest.raises(InputError, match="expected a name"):
         file_of(Path("d"), " ./.. ")
 

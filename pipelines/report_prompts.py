@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -26,17 +27,17 @@ def prompts() -> dict[str, Any]:
     columns = ["prompt_id", "text", "kind", "target", "style", "split"]
     texts = read_table(DATASET / "texts.parquet", "dataset", columns)
     used = texts[texts["split"].isin(SPLITS)]
-    keys = ["candidates", "prompts", "acceptance_by_check", "prompts_by_kind", "decisions"]
+    keys = ["candidates", "prompts", "acceptance_by_check", "rejected_by_check", "prompts_by_kind", "decisions"]
     quality = read_json(REVIEW / "metrics.json", "review", keys)
     passed = quality["acceptance_by_check"]
-    keys = ["provider", "model", "language_model_used", "by_check"]
+    keys = ["provider", "model", "language_model_used"]
     listed = (*kinds(), "none")
     asked = {
         (kind, style): used[(used["kind"] == kind) & (used["style"] == style)] for kind in listed for style in styles()
     }
     return {
         "quality": quality,
-        "checks": {name: passed[name] for name in CHECKS if name in passed},
+        "checks": {name: passed[name] for name in in_order(passed)},
         "brought": int(
             (read_table(REVIEW / "accepted.parquet", "review", ["provider"])["provider"] == "written").sum()
         ),
@@ -90,7 +91,12 @@ def refused() -> dict[str, list[dict[str, Any]]]:
     table = read_table(REVIEW / "rejected.csv", "review", columns)
     table = table.assign(**{name: table[name].astype(str).map(unguarded) for name in ("text", "reason")})
     by_check = {str(name): group for name, group in table.groupby("failed_check")}
-    return {name: records(draw(by_check[name], REFUSED, seed=0)) for name in CHECKS if name in by_check}
+    return {name: records(draw(by_check[name], REFUSED, seed=0)) for name in in_order(by_check)}
+
+
+def in_order(found: Collection[str]) -> list[str]:
+    """Checks as they run: those of a text (`CHECKS`), then those of the whole bank."""
+    return [name for name in (*CHECKS, *sorted(set(found) - set(CHECKS))) if name in found]
 
 
 def reviewers() -> dict[str, list[dict[str, Any]]]:

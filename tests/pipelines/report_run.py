@@ -134,7 +134,12 @@ def write_prompts() -> None:
     by_kind = {kind: {"lay": 1} for kind in (*kinds(), "none")}
     write_json(
         Path("data/review/metrics.json"),
-        quality | {"acceptance_by_check": {"length": 0.9876}, "prompts_by_kind": by_kind},
+        quality
+        | {
+            "acceptance_by_check": {"near_letters": 0.5, "length": 0.9876},
+            "rejected_by_check": {"length": 53, "near_letters": 7},
+            "prompts_by_kind": by_kind,
+        },
     )
     cells = list(product(BY_NAME, kinds(), styles()))
     organs = pd.DataFrame(cells, columns=["organ", "kind", "style"]).assign(prompts=0, masks=0)
@@ -158,7 +163,7 @@ def write_prompts() -> None:
     for name, table in tables.items():
         write_sheet(table, Path("data/review") / f"{name}.csv")
     written = {"provider": "offline", "model": "grammar-1", "language_model_used": False}
-    write_json(Path("data/prompts/summary.json"), written | {"by_check": {"length": {"passed": 4, "failed": 53}}})
+    write_json(Path("data/prompts/summary.json"), written)
     told = {"reports": 517, "rejected": 2, "rejected_because": {"empty text": 2}, "passages": 881, "left_out": {}}
     write_json(Path("data/passages/phantom/builtin/summary.json"), told | {"replaced": {"NAME": 12}})
     write_json(Path("data/index/manifest.json"), {"n_passages": 881, "sources": {"builtin": 881}, "encoder": "builtin"})

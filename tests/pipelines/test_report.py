@@ -115,7 +115,7 @@ def test_sections_show_their_files(run: Path) -> None:
     for section, figures in {
         "data": ("1,234", "tumour"),
         "training": ("0.864 on validation at step 100",),
-        "prompts": ("4,321", "98.76%", "53", "0.632", "NA", "0.500"),
+        "prompts": ("4,321", "98.76%", "53", "near letters", "50.00%", "0.632", "NA", "0.500"),
     }.items():
         assert [figure for figure in figures if figure not in page.section(section)] == []
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from corpus.anatomy import BY_NAME, ORGANS
+from corpus.anatomy import BY_NAME, ORGANS, with_unions
 from corpus.scans.intensity import AIR_HU
 from model.canonicalizer import SLICES_AT_ONCE, Canonicalizer, Pose, known_pose
 from model.checkpoint import CONFIG
@@ -142,6 +142,7 @@ class Segmenter:
         request: Request,
         pose: Pose | None = None,
         advance: Callable[[int], None] = lambda n: None,
+        among: Collection[int] = EVERY_ORGAN,
     ) -> Segmentation:
         """Segment a slice or a volume; the slices of a volume share one pose, and "leftmost" speaks of the whole.
 
@@ -149,6 +150,8 @@ class Segmenter:
             image: HU, `[Z, H, W]`, as displayed.
             pose: How the scan lies, if that is known; found by the canonicalizer otherwise (see `pose` for CT volumes).
             advance: Called with the number of slices done since.
+            among: Organ ids of which "leftmost" or "the largest" may be one, as far as they are `known`; where answers
+                are held against labels, those that are labelled.
         """
         pose = pose or self.pose(image)
         # Turned before it is framed and resized, so that the network sees the same bits however the scan was turned;
@@ -156,7 +159,7 @@ class Segmenter:
         upright = act(int(pose.element), torch.from_numpy(image))
         x, frames = self._seen(upright, pose.degrees)
         encodings = self._encodings(x)
-        organs = self._resolve(encodings, request, frames, pose)
+        organs = self._resolve(encodings, request, frames, pose, with_unions(set(self.known)) & set(among))
         if self.model.params.resolve == "learned":
             weights = spoken_organs(request.intent)
         else:
@@ -248,7 +251,12 @@ class Segmenter:
         return lambda: map(encode, parts)
 
     def _resolve(
-        self, encodings: Callable[[], Iterable[ImageEncoding]], request: Request, frames: Sequence[Frame], pose: Pose
+        self,
+        encodings: Callable[[], Iterable[ImageEncoding]],
+        request: Request,
+        frames: Sequence[Frame],
+        pose: Pose,
+        competing: Collection[int],
     ) -> list[str | None]:
         intents = [u.intent for u in request.understood]
         sought = {i for i in intents if by_geometry(i)}
@@ -257,7 +265,7 @@ class Segmenter:
             labels: list[Tensor] = []
             sureness: list[Tensor] = []
             for encoding in encodings():
-                scores = organ_scores(encoding.organs.logits, encoding.organs.presence, self.known)
+                scores = organ_scores(encoding.organs.logits, encoding.organs.presence, competing)
                 sureness.append(surest(scores).amax(0))
                 found = predicted_labels(scores).cpu()
                 labels += map(label_to_scan, found, frames[len(labels) : len(labels) + len(found)])
@@ -265,7 +273,7 @@ class Segmenter:
             canonical = torch.stack(labels)
             displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
             pixel, likeliest = _pixel(frames, self.model.params.size), torch.stack(sureness).amax(0)
-            seen = Seen(displayed, pixel, likeliest, self.known)
+            seen = Seen(displayed, pixel, likeliest, competing)
             answers = {intent: resolve(seen, intent) for intent in sought}
         return [answers.get(i, i.organ) for i in intents]
 

@@ -53,6 +53,8 @@ class Asked:
     """bool `[P, H, W]`; only for baselines that are told."""
     pose: Pose
     """How the model took the slice to lie."""
+    among: frozenset[int]
+    """Organ ids that the slice's source labels: the truth of "leftmost" is one of these."""
 
 
 Baseline = Callable[[Asked], np.ndarray]
@@ -88,9 +90,8 @@ def replay(
         shown, told = (
             act(element, torch.from_numpy(x)).numpy() for x in (image, np.stack([truth.mask for truth in known]))
         )
-        answers = baseline(
-            Asked(shown, rows["text"].tolist(), rows["organ"].tolist(), told, pose_of(rows.iloc[0].to_dict()))
-        )
+        pose, among = pose_of(rows.iloc[0].to_dict()), frozenset(int(o) for o in info["labelled"])
+        answers = baseline(Asked(shown, rows["text"].tolist(), rows["organ"].tolist(), told, pose, among))
         masks = act(INVERSE[element], torch.from_numpy(answers)).numpy()
         figures = [grade(mask, organ) for mask, organ in zip(masks, rows["organ"], strict=True)]
         parts.append(rows.assign(**pd.DataFrame(figures, index=rows.index)))
@@ -105,7 +106,7 @@ def segmenter_alone(segmenter: Segmenter, upright: bool = False) -> Baseline:
     def answer(asked: Asked) -> np.ndarray:
         request = segmenter.read(asked.texts)
         pose = known_pose(IDENTITY) if straight else asked.pose
-        return segmenter.segment(asked.image[None], request, pose).masks[:, 0]
+        return segmenter.segment(asked.image[None], request, pose, among=asked.among).masks[:, 0]
 
     return answer
 

@@ -109,7 +109,7 @@ class Trial:
                 continue
             alone = self.segmenter.pose(view.image[None])
             pose = poses.of(view) if poses else alone
-            answer = self.segmenter.segment(view.image[None], self.prompts.of(asked), pose)
+            answer = self.segmenter.segment(view.image[None], self.prompts.of(asked), pose, among=view.labelled)
             masks = view.judged(answer.masks[:, 0])
             if lies and standing:
                 stack.add(int(info["z"]), label, masks[: len(standing)])

@@ -187,7 +187,7 @@ def _ask(trial: Trial, view: View, questions: list[_Question], grade: Grader) ->
     if not questions:
         return []
     asked = list(dict.fromkeys(question.text for question in questions))
-    answer = trial.segmenter.segment(view.image[None], trial.prompts.of(asked))
+    answer = trial.segmenter.segment(view.image[None], trial.prompts.of(asked), among=view.labelled)
     masks, rows = view.judged(answer.masks[:, 0]), []
     for question in questions:
         p, sample = asked.index(question.text), question.sample

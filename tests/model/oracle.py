@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,13 +50,16 @@ class Oracle:
         nothing: Any = torch.zeros(len(prompts))
         return Request(tuple(prompts), nothing, nothing, understood, (False,) * len(prompts))  # type: ignore[arg-type]
 
-    def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None) -> Pose:
+    def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None, header: bool = False) -> Pose:
         """It needs no other."""
         return known_pose(IDENTITY)
 
-    def segment(self, image: np.ndarray, request: Request, pose: Pose | None = None) -> Segmentation:
+    def segment(
+        self, image: np.ndarray, request: Request, pose: Pose | None = None, among: Collection[int] = ()
+    ) -> Segmentation:
         """The organ that each prompt means in this picture, exactly."""
         self.asked += 1
+        assert sorted(among) == LABELLED, "what nobody has labelled isn't in the way of what is"
         label = np.where(image > 0, np.rint(image / STEP_HU), 0).astype(np.uint8)
         scene, masks, organs = Scene(label, (1.0, 1.0), LABELLED), [], []
         for understood in request.understood:

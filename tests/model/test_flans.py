@@ -27,6 +27,7 @@ from model.flans import FLanS, ModelParams, one_hot_organs, spoken_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act, compose
 from model.inference import SPECK, Request, Segmenter, fastest_device
 from model.intent_head import Understanding
+from model.resolve import organ_scores
 from model.studies.consistency import ConsistencyParams, consistency
 from model.testing import evaluation
 from model.testing.asked import variants_understood
@@ -279,6 +280,25 @@ def test_structures_that_training_never_labelled_are_no_answer(
     assert known == {BY_NAME["liver"].id, BY_NAME["kidney"].id}
     segmenter.model.save_pretrained(tmp_path, {"stage": "test"})
     assert list(Segmenter.from_pretrained(tmp_path).known) == list(range(1, N_ORGANS + 1))
+
+
+def test_a_place_is_looked_for_among_those_that_it_may_be(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    competed: list[set[int]] = []
+
+    def scores(logits: Tensor, presence: Tensor, competing: set[int]) -> Tensor:
+        competed.append(competing)
+        return organ_scores(logits, presence, competing)
+
+    monkeypatch.setattr("model.inference.organ_scores", scores)
+    left, right, both = (BY_NAME[name].id for name in ("left kidney", "right kidney", "kidney"))
+    segmenter.known = {1, 2, left, right}
+    request = asked(segmenter, Intent("position", None, "leftmost"))
+    segmenter.segment(hu(32, 32), request)
+    answer = segmenter.segment(hu(32, 32), request, among=[2, both, BY_NAME["aorta"].id])
+    assert competed == [{1, 2, left, right, both}, {2, both}]
+    assert answer.organs[0] in ("spleen", "kidney", None)
 
 
 def test_a_data_set_without_variants_has_none_to_understand(segmenter: Segmenter) -> None:

@@ -35,9 +35,9 @@ from model.testing.held_out import held_out_requests, read_requests
 from pipelines.evaluate import write_results
 from pipelines.runs import CASES, RUN
 from pipelines.stage import DATASET, console, imported_code, progress, results
-from prompts.dataset import DatasetParams, assign
+from prompts.dataset import DatasetParams, assign, have_requests
 from prompts.measure import measure
-from prompts.targets import ABSENT, TargetParams, absent, eligible, thinned
+from prompts.targets import TargetParams, absent, eligible, thinned
 
 OUTSIDE = "outside"
 """The domain of a source that isn't one of the data set's."""
@@ -138,12 +138,8 @@ def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> N
         measured = measure(store, advance)
     slices, seed = store.table, protocol.dataset.seed
     clear = thinned(eligible(measured.facts, measured.answers, protocol.targets), protocol.targets, seed)
-    wanted = pd.concat([clear, absent(slices, protocol.targets, seed)], ignore_index=True)
-    known = set(zip(texts["kind"], texts["target"], strict=True))
-    bank_kind = wanted["kind"].replace(ABSENT, "anatomy")
-    asked = pd.Series(
-        [pair in known for pair in zip(bank_kind, wanted["target"], strict=True)], index=wanted.index, dtype=bool
-    )
+    wanted = pd.concat([clear, absent(slices, protocol.targets, seed)], ignore_index=True).assign(split="test")
+    asked = have_requests(wanted, texts)
     if not asked.any():
         raise InputError(
             protocol.ingest.sources[name].root,
@@ -153,7 +149,7 @@ def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> N
         )
     left_out = wanted.loc[~asked, ["kind", "target"]]
     left_out.value_counts(sort=False).rename("masks").reset_index().to_csv(work / NOT_ASKED, index=False)
-    samples = assign(wanted[asked].assign(split="test"), texts, protocol.dataset.requests, seed)
+    samples = assign(wanted[asked], texts, protocol.dataset.requests, seed)
     slices.assign(split="test").to_parquet(work / "slices.parquet", index=False)
     with replacing(work / SAMPLES) as part:
         samples.to_parquet(part, index=False)

@@ -60,6 +60,8 @@ class DatasetParams:
             raise ValueError(f"requests needs a number of at least 1 for each of {', '.join(SPLITS)}")
         if not (0 <= self.variants <= 1 and 0 <= self.balance <= 1):
             raise ValueError("variants and balance must be from 0 to 1")
+        if not 0 < self.near_copy <= 1:
+            raise ValueError("near_copy must be above 0 and at most 1, at which only the same words are a copy")
         if both := set(self.out_of_domain) & set(self.training_only):
             raise ValueError(f"{', '.join(sorted(both))} can't be in both out_of_domain and training_only")
 
@@ -90,33 +92,32 @@ kind of request is a way to ask; the following are the intent's other fields; `r
 by which near copies are told."""
 
 
+def have_requests(targets: pd.DataFrame, texts: pd.DataFrame) -> pd.Series:
+    """Whether the bank has a request of their split for them: bool, a value for each row of `targets`."""
+    known = set(texts[["split", "kind", "target"]].drop_duplicates().itertuples(index=False, name=None))
+    kinds = targets["kind"].replace(ABSENT, "anatomy")
+    wanted = zip(targets["split"], kinds, targets["target"], strict=True)
+    return pd.Series([each in known for each in wanted], index=targets.index, dtype=bool)
+
+
 def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
     """Give every target requests of its own split, drawn with a seed: of each provider in turn, so that a mask isn't
     asked for in the words of the most productive one alone, and without repeats while there are enough.
 
     Args:
-        targets: Rows of `eligible` and `absent`, with their `split`.
+        targets: Rows of `eligible` and `absent`, with their `split`; for each there is a request (`have_requests`).
         texts: Bank rows with their `split`; what the project brings along counts as a provider.
         requests: Requests a target, by split.
 
     Returns:
         Rows of `SAMPLES`.
-
-    Raises:
-        InputError: A cell of the bank has no request in a split.
     """
     parts = []
     keys = ["split", "kind", "target"]
     pools = dict(list(texts.groupby(keys, sort=True)))
     for key, group in targets.groupby(keys, sort=True):
         split, kind, name = map(str, key)
-        pool = pools.get((split, "anatomy" if kind == ABSENT else kind, name))
-        if pool is None:
-            raise InputError(
-                "data/review/accepted.parquet",
-                f"expected requests of kind {kind} for {name} in split {split}, found none",
-                "raise generate.per_cell in params.yaml",
-            )
+        pool = pools[split, "anatomy" if kind == ABSENT else kind, name]
         count = requests[split]
         digest = hashlib.sha256(f"{seed}:{split}:{kind}:{name}".encode()).digest()
         rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))
@@ -165,7 +166,8 @@ def build_dataset(
 
     Writes slices.parquet (the slice table with its split and weight), samples.parquet (`SAMPLES`), texts.parquet
     (every accepted request with its split, "none" ones too), variants.parquet (further texts for the intent head),
-    patients.csv, card.md and manifest.json (counts, and the sha256 of each file).
+    patients.csv, not_asked.csv (masks of a kind for which the bank has no request of their split), card.md and
+    manifest.json (counts, and the sha256 of each file).
 
     Args:
         synthetic: The sources that show nobody; a model that has learned from them alone says so.
@@ -174,7 +176,7 @@ def build_dataset(
         The manifest.
 
     Raises:
-        InputError: A source is too small to be split or isn't there, or a cell of the bank has too few requests.
+        InputError: A source is too small to be split or isn't there, or the bank has no request for any of its masks.
     """
     for name in ("out_of_domain", "training_only"):
         if unknown := set(getattr(params, name)) - set(slices["source"]):
@@ -198,7 +200,16 @@ def build_dataset(
     found = pd.concat([clear, absent(slices, targets, params.seed)], ignore_index=True)
     found = found.assign(split=found["patient"].map(patients))
     found = found[found["split"].isin(SPLITS)]
-    assigned = assign(found, texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
+    asked = have_requests(found, texts[texts["split"].isin(SPLITS)])
+    for split, fits in asked.groupby(found["split"]):
+        if not fits.any():
+            raise InputError(
+                "data/review/accepted.parquet",
+                f"expected requests for the masks of split {split}, found none",
+                "raise generate.per_cell in params.yaml, or what stopped the generation: budget, max_calls_per_cell",
+            )
+    assigned = assign(found[asked], texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
+    left_out = found.loc[~asked, ["split", "kind", "target"]].value_counts().sort_index().rename("masks").reset_index()
     samples, claims = verified(assigned, facts, slices)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -213,6 +224,7 @@ def build_dataset(
     pd.DataFrame(
         {"patient": patients.keys(), "split": patients.values()},
     ).sort_values("patient").to_csv(out / "patients.csv", index=False)
+    left_out.to_csv(out / "not_asked.csv", index=False)
     manifest = {
         "patients": _counts(pd.Series(patients)),
         "slices": _counts(slices["split"]),
@@ -220,6 +232,7 @@ def build_dataset(
         "variants": _counts(made["variant"]),
         "samples": {split: _counts(group["kind"]) for split, group in samples.groupby("split", sort=True)},
         "masks": _counts(samples[samples["kind"] != ABSENT].drop_duplicates(["slice_id", "organ"])["organ"]),
+        "not_asked": int(left_out["masks"].sum()),
         "sources": _counts(slices["source"]),
         "synthetic": list(synthetic),
         "verified": claims,

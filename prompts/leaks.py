@@ -21,12 +21,30 @@ Pixels = Callable[[pd.Series], np.ndarray]
 """A row of the slice table -> that slice's image."""
 
 
-def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near: float, where: Path) -> dict[str, int]:
-    """Look for what lies on both sides.
+def check_slices(slices: pd.DataFrame, pixels: Pixels, where: Path) -> None:
+    """Look for patients and slices of the test set among those of training and of validation, which chooses among
+    checkpoints. A slice is known by its name and by its pixels; one that is of one grey value throughout shows nothing,
+    and is left out.
 
-    Patients and slices of the test set are held against those of training and of validation, which chooses among
-    checkpoints; texts against those of training. A slice is known by its name and by its pixels; one that is of one
-    grey value throughout shows nothing, and is left out.
+    Args:
+        slices: The data set's slices.parquet.
+        pixels: Reads a slice.
+        where: The data set, for the message.
+
+    Raises:
+        InputError: Something is on both sides.
+    """
+    tested, known = slices[slices["split"] == "test"], slices[slices["split"].isin(("train", "val"))]
+    for what, column in (("patients", "patient"), ("slices", "slice_id")):
+        _refuse(where, what, sorted(set(tested[column]) & set(known[column])), "dvc repro --force dataset")
+    seen = {digest: row["slice_id"] for _, row in known.iterrows() if (digest := _digest(pixels(row)))}
+    again = [(row["slice_id"], seen.get(_digest(pixels(row)) or "")) for _, row in tested.iterrows()]
+    fix = "a scan that is there twice has to leave one of its sources"
+    _refuse(where, "slices' pixels", [f"{one} = {other}" for one, other in again if other], fix)
+
+
+def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near: float, where: Path) -> dict[str, int]:
+    """Look for what lies on both sides: slices (`check_slices`), and texts of the test set among those of training.
 
     Args:
         slices: The data set's slices.parquet.
@@ -41,13 +59,8 @@ def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near:
     Raises:
         InputError: Something is on both sides.
     """
-    tested, known = slices[slices["split"] == "test"], slices[slices["split"].isin(("train", "val"))]
-    fix = "make the data set again: dvc repro --force dataset; a scan that is there twice has to leave its source"
-    for what, column in (("patients", "patient"), ("slices", "slice_id")):
-        _refuse(where, what, sorted(set(tested[column]) & set(known[column])), fix)
-    seen = {digest: row["slice_id"] for _, row in known.iterrows() if (digest := _digest(pixels(row)))}
-    again = [(row["slice_id"], seen.get(_digest(pixels(row)) or "")) for _, row in tested.iterrows()]
-    _refuse(where, "slices' pixels", [f"{one} = {other}" for one, other in again if other], fix)
+    check_slices(slices, pixels, where)
+    tested = slices[slices["split"] == "test"]
     asked, learned = (texts.loc[texts["split"] == split, "read"].tolist() for split in ("test", "train"))
     near_copies = copies(asked, learned, Fraction(str(near)))
     fix = "make the data set again: dvc repro --force dataset; it drops near copies (dataset.near_copy)"

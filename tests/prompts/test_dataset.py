@@ -259,10 +259,25 @@ def test_two_patients_are_too_few() -> None:
         split_patients(pd.DataFrame({"source": ["a", "a"], "patient": ["a/1", "a/2"]}), HALF, seed=0)
 
 
-def test_an_empty_cell_is_named(tmp_path: Path) -> None:
+def test_masks_without_a_request_are_left_out_and_listed(tmp_path: Path) -> None:
+    """As of a bank that its budget has cut short."""
     *rest, bank = inputs()
-    with pytest.raises(InputError, match="requests of kind anatomy for spleen"):
-        build_dataset(*rest, bank[bank["cell"] != "anatomy/spleen/lay"], TARGETS, PARAMS, tmp_path)
+    whole = build_dataset(*rest, bank, TARGETS, PARAMS, tmp_path / "whole")
+    assert whole["not_asked"] == 0
+    cut = build_dataset(*rest, bank[bank["cell"] != "anatomy/spleen/lay"], TARGETS, PARAMS, tmp_path / "cut")
+    left_out = pd.read_csv(tmp_path / "cut/not_asked.csv")
+    assert cut["not_asked"] == left_out["masks"].sum() > 0
+    assert set(zip(left_out["kind"], left_out["target"], strict=True)) <= {("anatomy", "spleen"), ("absent", "spleen")}
+    samples = pd.read_parquet(tmp_path / "cut/samples.parquet")
+    assert not ((samples["target"] == "spleen") & samples["kind"].isin(["anatomy", "absent"])).any()
+    with pytest.raises(InputError, match=r"(?s)masks of split \w+, found none.*budget, max_calls_per_cell"):
+        build_dataset(*rest, bank[bank["kind"] == "none"], TARGETS, PARAMS, tmp_path / "none")
+
+
+@pytest.mark.parametrize("near_copy", [80, 0, 1.01])
+def test_a_share_of_words_is_no_percentage(near_copy: float) -> None:
+    with pytest.raises(ValueError, match="near_copy must be above 0 and at most 1"):
+        replace(PARAMS, near_copy=near_copy)
 
 
 def test_a_sample_whose_text_is_false_of_its_mask_is_left_out_and_counted(tmp_path: Path) -> None:

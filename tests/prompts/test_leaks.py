@@ -12,7 +12,7 @@ import pytest
 
 from corpus.errors import InputError
 from prompts.duplicates import copies, jaccard, words
-from prompts.leaks import check_leaks
+from prompts.leaks import check_leaks, check_slices
 
 SPLITS = ["train", "train", "val", "test", "test"]
 REQUESTS = [
@@ -75,6 +75,8 @@ def test_a_scan_on_both_sides_is_found(spoil: Callable[[pd.DataFrame], None], fo
     spoil(table)
     with pytest.raises(InputError, match=found):
         check(table, texts())
+    with pytest.raises(InputError, match=found):
+        check_slices(table, pixels, Path("data/dataset"))
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def unet(out: Path, seconds: float | None = None) -> ClosedUNet:
         SLICES / cohort(),
         load_params("model", ModelParams),
         replace(load_params("augment", Augmentation), tilted=0.0, copies=0),
-        replace(params, steps=steps, prompts=1),
+        replace(params, steps=steps, prompts=1, watch="loss"),  # its only one
         out,
         key=dataset_key(),
         state_dir=DATA / "unfinished/unet",

@@ -189,11 +189,11 @@ def intents() -> dict[str, Any]:
 
 
 def learning_curves(training: str) -> dict[str, list[Curve]]:
-    """The curves of one training stage: the outcomes, and the parts of its loss."""
-    folder = MODELS / "curves" / training / "plots" / "metrics"
+    """The curves of one training stage: the outcomes, and the parts of its loss; none where nothing was learned."""
+    folder = require(MODELS / "curves" / training, f"train_{training}") / "plots" / "metrics"
     files: dict[str, dict[str, pd.DataFrame]] = {}
     for split in ("train", "val"):
-        for path in sorted(require(folder / split, f"train_{training}").glob("*.tsv")):
+        for path in sorted((folder / split).glob("*.tsv")):
             table = read_table(path, f"train_{training}", ("step", path.stem))
             files.setdefault(path.stem, {})[split] = table
     drawn = {name: curve(name, tables) for name, tables in sorted(files.items())}

@@ -106,9 +106,9 @@ def _project(name: str, read: Read) -> Run:
     for key, value in (item for section in used for item in flat(section).items()):
         if key not in parameters or value == written.get(key):
             parameters[key] = value
-    hashes = {
+    hashes = {  # the first stage's: those that are no more come after it
         entry["path"]: entry["md5"].removesuffix(".dir")
-        for stage in lock["stages"].values()
+        for stage in reversed(list(lock["stages"].values()))
         for entry in (*stage.get("deps", ()), *stage.get("outs", ()))
         if entry["path"] != PARAMS.as_posix()
     }

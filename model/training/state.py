@@ -129,16 +129,25 @@ class TrainingState:
         if self.params.patience:
             progress.stale += 1
             if not values[watched] < progress.best:  # a loss that is not a number is no better
-                if self.stopped and progress.best == inf:
-                    found = f"{self.params.watch} was no number on the validation patients, {progress.stale} times over"
-                    raise InputError("this training's section of params.yaml", found, "lower learning_rate")
+                if self.stopped:
+                    self._check_best()
                 return
             progress.best, progress.stale = values[watched], 0
             _set(self.best, self.averaged)
         progress.figures = {name: value for name, value in values.items() if name.startswith("val/")}
 
+    def _check_best(self) -> None:
+        if self.params.patience and self.progress.best == inf:
+            found = f"{self.params.watch} was no number on the validation patients, {self.progress.stale} times over"
+            raise InputError("this training's section of params.yaml", found, "lower learning_rate")
+
     def give(self) -> None:
-        """Give the objective the weights to keep, whole."""
+        """Give the objective the weights to keep, whole.
+
+        Raises:
+            InputError: The best are wanted, and no validation was any good.
+        """
+        self._check_best()
         _set(self.weights, self.best)
         for name, x in whole(self.weights).items():
             if isinstance(self.weights[name], DTensor):

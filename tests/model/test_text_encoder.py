@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 from corpus.errors import InputError
 from model.encoders.text import MAX_TOKENS, TextEncoderParams, bfloat16_where_fast, build_text_encoder
@@ -141,6 +142,21 @@ def test_weights_without_their_tokenizer_are_refused(kind: Literal["sentence", "
     with pytest.raises(InputError, match=r"expected the tokenizer of .*, of \d{5} words") as caught:
         build_text_encoder(TextEncoderParams(kind, str(tmp_path)))
     assert "tokenizer.json" in caught.value.fix
+
+
+def test_weights_without_a_pooler_are_taken(tmp_path: Path) -> None:
+    """As of a masked language model: nothing here looks at it."""
+    built_in = build_text_encoder(TextEncoderParams("sentence"))
+    built_in.tokenizer.save_pretrained(tmp_path)
+    built_in.network.save_pretrained(tmp_path)
+    kept = {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if not k.startswith("pooler.")}
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    text = ["outline the left kidney"]
+    read = build_text_encoder(TextEncoderParams("sentence", str(tmp_path))).encode(text)
+    assert torch.equal(read.embedding, built_in.encode(text).embedding)
+    save_file({k: v for k, v in kept.items() if "layer.5" not in k}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"found a file without encoder\.layer\.5"):
+        build_text_encoder(TextEncoderParams("sentence", str(tmp_path)))
 
 
 def test_a_text_goes_through_the_first_layers_alone() -> None:

@@ -183,7 +183,9 @@ def test_patience_that_never_saw_a_number_says_so(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Needle, "forward", forward)
     with pytest.raises(InputError, match="loss was no number on the validation patients, 2 times over"):
-        train_needle(tmp_path, patience=2)
+        train_needle(tmp_path / "short", patience=2)
+    with pytest.raises(InputError, match="loss was no number on the validation patients, 20 times over"):
+        train_needle(tmp_path / "long", patience=50)  # it isn't run out when training ends
 
 
 def test_what_is_frozen_is_no_other_in_the_average() -> None:

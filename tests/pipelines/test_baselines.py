@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 import yaml
 from rich.console import Console
 
+import pipelines.baselines
 from corpus.errors import InputError
 from corpus.files import file_sha256
 from corpus.params import PARAMS, load_params, plain
@@ -26,6 +28,7 @@ from model.studies.baselines import Asked, figures, random_slices, replay, segme
 from model.testing.asked import read_prompts
 from model.testing.evaluation import Trial, evaluate
 from model.testing.held_out import held_out_requests
+from model.training.params import TrainParams
 from pipelines.baselines import BASELINES, TABLE, overlaid, run_baselines, show
 from pipelines.evaluate_source import Protocol, prepare
 from pipelines.runs import LOCK
@@ -188,6 +191,11 @@ def test_a_unet_learns_within_its_time(inside: Path, monkeypatch: pytest.MonkeyP
     from pipelines.baselines import unet
 
     monkeypatch.setenv("FLANS_DEVICES", "2")
+    watching = replace(load_params("train_segmenter", TrainParams), patience=2, watch="organ")  # which it hasn't
+    of_stage = {"train_segmenter": watching}
+    monkeypatch.setattr(
+        pipelines.baselines, "load_params", lambda name, kind: of_stage.get(name) or load_params(name, kind)
+    )
     network = unet(Path("models/timed"), seconds=1e-9)
     assert json.loads(Path("models/timed/config.json").read_text())["steps"] == 1
     assert network.labels(np.zeros((30, 50), np.int16)).shape == (30, 50)

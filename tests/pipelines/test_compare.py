@@ -41,6 +41,7 @@ def write_run(folder: Path, cases: pd.DataFrame, steps: int, source: str) -> Non
     entry = {"deps": [{"path": "data/raw", "md5": f"{source}.dir"}, {"path": "model/flans.py", "md5": source}]}
     entry |= {"params": {"params.yaml": {"train": {"steps": steps, "seed": 0}}}}
     gone = {"cmd": "x", "params": {"params.yaml": {"train": {"steps": 77, "seed": 7}}}}  # of a source that was dropped
+    gone |= {"deps": [{"path": "model/flans.py", "md5": "long ago"}]}
     (folder / "dvc.lock").write_text(
         yaml.safe_dump({"schema": "2.0", "stages": {"ingest@a": {"cmd": "x"} | entry, "ingest@b": gone}})
     )

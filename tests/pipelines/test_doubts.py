@@ -57,7 +57,15 @@ def test_what_a_user_should_doubt_is_said() -> None:
     lung, largest = Intent("anatomy", "lung", None, "patient"), Intent("size", None, "largest", "image")
     for prompt in ("left lung", "right-sided lungs", "lung, on the left"):
         assert "all of the lung" in warnings_of(lung, 3, prompt=prompt)
-    for prompt in ("lungs, both", "the left and right lungs", "lungs right now"):
+    for prompt in ("Lt lung", "L lung", "lung_L", "left lung, not the right lung", "lung r"):
+        assert "all of the lung" in warnings_of(lung, 3, prompt=prompt), prompt
+    for prompt in (
+        "lungs, both",
+        "the left and right lungs",
+        "lungs right now",
+        "where r the lungs",
+        "left + right lung",
+    ):
         assert warnings_of(lung, 3, prompt=prompt) == ""
     spleen = Intent("anatomy", "spleen", None, "patient")
     assert warnings_of(spleen, 3, prompt="left upper quadrant lymphoid organ") == ""
@@ -154,6 +162,21 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
     assert warnings_of(kidney, 3, prompt="my kidney, the left kidney") == ""
     femur = Intent("anatomy", "left head of femur", frame="patient")
     assert warnings_of(femur, 3, prompt="the head of the left femur") == ""
+
+
+def test_another_structure_than_the_named_one_is_told() -> None:
+    right, liver = Intent("anatomy", "right kidney", frame="patient"), Intent("anatomy", "liver", frame="patient")
+    assert "The left kidney is named, but this is the right kidney." in warnings_of(
+        right, 3, prompt="right flank pain. Outline the left kidney."
+    )
+    for prompt in ("the right kidney", "the right kidney, not the left kidney", "left flank pain, right kidney please"):
+        assert warnings_of(right, 3, prompt=prompt) == "", prompt
+    for prompt in ("all but the liver", "the whole abdomen minus the liver"):
+        assert "though the text may leave just that out" in warnings_of(liver, 3, prompt=prompt)
+    colon = Intent("anatomy", "colon", frame="patient")
+    for prompt in ("the sigmoid colon", "descending colon only"):
+        assert "Parts aren't told apart: this is all of the colon." in warnings_of(colon, 3, prompt=prompt)
+    assert warnings_of(colon, 3, prompt="the whole colon with the sigmoid colon, please outline the colon") == ""
 
 
 def test_what_the_model_has_learned_from_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -155,11 +156,21 @@ def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_killed_run_leaves_the_answers_that_were_there(tmp_path: Path) -> None:
     answered(tmp_path)
-    (tmp_path / ".unfinished").mkdir()
-    (tmp_path / ".unfinished/mask_1.nii.gz").write_text("half")
+    (tmp_path / ".unfinished-x").mkdir()
+    (tmp_path / ".unfinished-x/mask_1.nii.gz").write_text("half")
+    os.utime(tmp_path / ".unfinished-x", (0, 0))
     open_folder(tmp_path, tmp_path / "scan.nii", 1, PIXELS)
     answered(tmp_path)
     assert (tmp_path / "mask_1.nii.gz").read_text() == "mask_1.nii.gz"
+    assert not list(tmp_path.glob(".unfinished-*"))
+
+
+def test_two_runs_into_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
+    with unfinished(tmp_path) as one:
+        (one / "mask_1.nii.gz").write_text("one")
+        with unfinished(tmp_path) as other:
+            assert not list(other.iterdir())
+        assert (one / "mask_1.nii.gz").read_text() == "one"
 
 
 def test_what_another_hand_wrote_stays(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ from prompts.wording.spelling import mend
         ("kdny, levr, artoa", "kidney, liver, aorta"),
         ("recmu and portsate", "rectum and prostate"),
         ("forgett the leson, chnage the brightnes", "forget the lesion, change the brightness"),
+        ("the kidney, nto the left one", "the kidney, not the left one"),
+        ("the one that ISINT the liver", "the one that ISN'T the liver"),
+        ("lkidney and RKidney", "l kidney and r kidney"),
+        ("radrenal", "r adrenal"),
         ("havnig a qustion abuot it, nurrse", "having a question about it, nurse"),
     ],
 )

@@ -39,7 +39,7 @@ MAX_FAILURES = 2
 FRUITLESS = 5
 """Calls of a cell in a row of whose candidates none was accepted, after which it is left as short: each is paid for."""
 EMPTY = 12
-"""Answers in a row that held no candidate at all, after which no further call is made."""
+"""Answers of which none held a candidate, after which no further call is made: such a model never answers."""
 
 
 @params_dataclass
@@ -152,7 +152,7 @@ class Generator:
         self._found: dict[Cell, Sequence[Hit]] = {}
         self._counts: Counter[str] = Counter()
         self._costs: list[float | None] = []
-        self._asked = self._failed = self._empty = 0
+        self._asked = self._failed = 0
         self._error: BaseException | None = None
 
     def run(self, negatives: Path, advance: Callable[[int], object] = lambda n: None) -> Generated:
@@ -302,12 +302,11 @@ class Generator:
             if progress.accepted < progress.wanted:
                 progress.accepted += self._keep(text, call.cell, context, shared)
         progress.fruitless = 0 if progress.accepted > before else progress.fruitless + 1
-        self._empty = 0 if candidates else self._empty + 1
-        if self._empty == EMPTY:
+        if self._counts["empty"] == self._counts["calls"] == EMPTY:
             cut = f"it was cut off after generate.max_tokens, {self.params.max_tokens}" if truncated else "it was whole"
             raise InputError(
                 f"the provider {self.params.provider}, model {self.params.model}",
-                f"{EMPTY} answers in a row held no request; of the last ({len(response.text)} characters), {cut}",
+                f"none of the first {EMPTY} answers held a request; of the last, {len(response.text)} characters, {cut}",
                 "raise generate.max_tokens, which a model's thinking counts against, or choose another model; "
                 "answers so far are kept",
             )

@@ -266,9 +266,19 @@ def test_answers_without_a_request_stop_the_run(tmp_path: Path, finish: str) -> 
     params = GenerateParams(per_cell={"anatomy": 60}, provider="openai", model="m")
     for _ in range(2):
         said = "cut off after generate.max_tokens" if finish == "length" else "it was whole"
-        with pytest.raises(InputError, match=f"12 answers in a row held no request.*{said}"):
+        with pytest.raises(InputError, match=f"none of the first 12 answers held a request.*{said}"):
             generate(tmp_path, params, model)
     assert len(model.asked) == 64, "no more than went out together, and none again"
+
+
+def test_a_model_that_answers_some_goes_on(tmp_path: Path) -> None:
+    """One that won't speak of some structures has no request for many cells in a row."""
+    model = Scripted(
+        reply=lambda spec: "[]" if spec["target"] != "liver" else json.dumps([f"Outline the liver, {spec}"])
+    )
+    generated = generate(tmp_path, GenerateParams(per_cell={"anatomy": 1}, provider="openai", model="m"), model)
+    assert generated.summary["calls"] == 3 * FRUITLESS * 24
+    assert generated.summary["calls_without_candidates"] == 3 * FRUITLESS * 23
 
 
 def test_a_cell_whose_candidates_are_all_refused_is_left(tmp_path: Path) -> None:

@@ -14,14 +14,13 @@ from tempfile import mkdtemp
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
+from corpus.scans.unfinished import ABANDONED_S
 from pipelines.stage import make_folder
 
 ANSWERS = "answers.json"
 _WRITTEN = re.compile(r"(?:mask|overlay)_\d+\.(?:nii\.gz|png)")
 _KINDS = (("mask", "nii.gz"), ("mask", "png"), ("overlay", "png"))
 _UNFINISHED = ".unfinished-"
-ABANDONED_S = 3600.0
-"""What nobody has written to for so long is a killed run's."""
 
 
 def open_folder(out: Path, scan: Path, prompts: int, scan_sha256: str) -> None:

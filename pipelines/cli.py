@@ -82,8 +82,8 @@ def segment(
     answers = segment_scan(scan, _typed(prompts), out, checkpoint, modality.value, series)
     of_all = [w for w in answers[0]["warnings"] if len(answers) > 1 and all(w in a["warnings"] for a in answers)]
     for answer in answers:
-        asked, empty = answer["asked"], answer["size"].startswith(("0 ", "0.0 "))
-        found = answer["organ"] or ("nothing" if empty else asked)  # none is named where the answer was learned
+        asked = answer["asked"]
+        found = answer["organ"] or ("nothing" if answer["empty"] else asked)  # where it was learned none is named
         what = found if asked in (None, found) else f"{asked}, here {found}"
         results.print(
             f"[bold]{escape(answer['prompt'])}[/]  ->  {answer['kind']}: {what} "

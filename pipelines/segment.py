@@ -235,6 +235,7 @@ def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
         "confidence": round(understood.confidence, 4),
         "surest_pixel": round(float(result.surest[i]), 4),
         "size": size,
+        "empty": not mask.any(),
         "upright_after": NAMES[int(pose.element)],
         "upright_sure": bool(pose.sure),
         "mask": path.name,

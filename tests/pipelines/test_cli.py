@@ -116,6 +116,7 @@ def test_nothing_is_said_of_an_empty_mask_alone(
     organ: str | None, size: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = {"prompt": "far left", "kind": "position", "asked": "leftmost", "organ": organ, "size": size}
+    answer["empty"] = size == "0.0 ml"
     answer |= {"confidence": 0.9, "mask": "m", "overlay": "o", "warnings": []}
     monkeypatch.setattr("pipelines.segment.segment_scan", lambda *arguments: [answer])
     result = CliRunner().invoke(app, ["segment", "scan.nii", "far left"], catch_exceptions=False)

@@ -91,9 +91,8 @@ def _codes(labels: ArrayLike) -> tuple[NDArray[np.int64], int]:
 
 
 def _limits(samples: Floats, level: float, groups: ArrayLike) -> tuple[float, float]:
-    """Expanded percentile interval (Hesterberg 2015, doi:10.1080/00031305.2015.1089789, section 5.2): the tails are cut
-    where a t interval of as many groups would cut them. Plain percentiles of five patients miss the mean one time in
-    six."""
+    """Expanded percentile interval (Hesterberg 2015, The American Statistician 69, 371-386): the tails are cut where a
+    t interval of as many groups would cut them. Plain percentiles of few patients are too narrow."""
     samples, n = samples[~np.isnan(samples)], _codes(groups)[1]
     if not samples.size:
         return math.nan, math.nan

@@ -45,11 +45,9 @@ def test_what_was_evaluated_and_what_was_refused_is_said(whole: Path) -> None:
     assert not (whole / "unfinished").exists()
 
 
-def test_a_killed_evaluation_goes_on_where_it_was(
-    outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluate = pipelines.evaluate_source.evaluate
-    volumes: list[str] = []
+def killed_after_one(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Evaluations are killed at their second volume; what is returned has an entry for each that was evaluated."""
+    evaluate, volumes = pipelines.evaluate_source.evaluate, list[str]()
 
     def killed(*arguments, **options):  # type: ignore[no-untyped-def]
         if len(volumes) == 1:
@@ -58,6 +56,13 @@ def test_a_killed_evaluation_goes_on_where_it_was(
         return evaluate(*arguments, **options)
 
     monkeypatch.setattr(pipelines.evaluate_source, "evaluate", killed)
+    return volumes
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(
+    outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, volumes = pipelines.evaluate_source.evaluate, killed_after_one(monkeypatch)
     assert run(outside, tmp_path / "out").exit_code != 0
     assert not (tmp_path / "out/metrics.json").exists()
 
@@ -78,16 +83,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
 def test_a_killed_evaluation_does_not_go_on_with_other_code(
     outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate = pipelines.evaluate_source.evaluate
-    volumes: list[str] = []
-
-    def killed(*arguments, **options):  # type: ignore[no-untyped-def]
-        if len(volumes) == 1:
-            raise KeyboardInterrupt
-        volumes.append("one")
-        return evaluate(*arguments, **options)
-
-    monkeypatch.setattr(pipelines.evaluate_source, "evaluate", killed)
+    evaluate, volumes = pipelines.evaluate_source.evaluate, killed_after_one(monkeypatch)
     monkeypatch.setattr(pipelines.evaluate_source, "imported_code", lambda: {"model.inference": "other"})
     assert run(outside, tmp_path / "out").exit_code != 0
     assert volumes == ["one"]

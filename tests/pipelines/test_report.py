@@ -190,13 +190,6 @@ def test_only_a_phantom_is_called_synthetic(run: Path) -> None:
     assert "not a medical device" in html.split("<main>")[0]
 
 
-def test_a_stage_that_had_nothing_to_learn_has_no_curves(run: Path) -> None:
-    """As the canonicalizer that takes every slice as it lies."""
-    shutil.rmtree("models/curves/canonicalizer/plots")
-    main()
-    assert "Learning curves" in Page().html
-
-
 @pytest.mark.parametrize(
     ("path", "stage"),
     [

@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from corpus.errors import InputError
 from model.groups import NAMES
+from pipelines.report import learning_curves
 from pipelines.reporting import (
     LYING,
     SCANS,
@@ -78,3 +80,12 @@ def test_a_small_share_keeps_its_digits() -> None:
 )
 def test_no_folder_of_a_path_is_shown(text: str, shown: str) -> None:
     assert without_folders(text) == shown
+
+
+def test_a_stage_that_had_nothing_to_learn_has_no_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the canonicalizer that takes every slice as it lies."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="dvc repro train_canonicalizer"):
+        learning_curves("canonicalizer")
+    Path("models/curves/canonicalizer").mkdir(parents=True)
+    assert learning_curves("canonicalizer") == {"outcomes": [], "parts": []}

@@ -18,7 +18,7 @@ import pytest
 
 from corpus.errors import InputError
 from corpus.reports.passages import ARROW_SCHEMA
-from pipelines.review_page import Desks, serve
+from pipelines.review_page import Desks, _Drawing, serve
 from prompts.bank import bank_of, prompt_id, write_bank
 from prompts.kinds import Cell
 from prompts.pictures import picture
@@ -173,6 +173,15 @@ def test_what_the_stage_rejected_is_not_accepted_on_the_page(run: Path) -> None:
     desk = Desks(Path("decisions")).of("Anna")
     assert "round_trip" in desk.decide(row["prompt_id"], "accept").replace("round trip", "round_trip")
     assert desk.decide(_row(TEXTS[1])["prompt_id"], "accept") == ""
+
+
+def test_a_saved_edit_is_a_changed_text(run: Path) -> None:
+    """Accepted as it stands in the field, it would be thrown away."""
+    desk, first = Desks(Path("decisions")).of("Anna"), _row(TEXTS[0])["prompt_id"]
+    edit = "could you mark the liver?"
+    assert desk.decide(first, "edit", edit) == ""
+    assert _Drawing.changed(desk, first, edit)
+    assert not _Drawing.changed(desk, first, TEXTS[0])
 
 
 def test_two_names_of_one_file_are_told_apart(run: Path) -> None:

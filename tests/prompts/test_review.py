@@ -348,17 +348,6 @@ def test_rows_without_a_name_in_a_reviewers_file_are_that_reviewers(tmp_path: Pa
     assert settled.decisions["outcome"].tolist() == ["replaced", "applied"]
 
 
-def test_of_a_reviewers_sheets_the_later_holds_whatever_the_earlier_is_called(
-    tmp_path: Path, bank: pd.DataFrame
-) -> None:
-    _write(tmp_path, "anna.csv", [(_id(0), "accept", "", "Anna", "")])
-    _write(tmp_path, "anna-march.csv", [(_id(0), "edit", "", "Anna", "")])
-    _write(tmp_path, "zz.csv", [(_id(0), "reject", "", "Anna", "")])
-    decisions = settle(bank, read_decisions(tmp_path), {}).decisions.set_index("file")["outcome"]
-    assert decisions["zz.csv"] == "applied"
-    assert decisions["anna.csv"] == "replaced"
-
-
 def test_three_reviewers_agree_in_pairs(bank: pd.DataFrame) -> None:
     votes = {"A": "accept accept reject reject", "B": "accept accept reject accept", "C": "reject accept"}
     rows = [(i, decision, "", who) for who, said in votes.items() for i, decision in enumerate(said.split())]

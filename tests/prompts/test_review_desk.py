@@ -96,6 +96,17 @@ def test_what_was_decided_on_the_page_holds_over_a_sheet(desk: Open, bank: pd.Da
     assert settled.decisions["reviewer"].nunique() == 2
 
 
+def test_of_a_reviewers_sheets_the_later_holds_whatever_the_earlier_is_called(
+    tmp_path: Path, bank: pd.DataFrame
+) -> None:
+    for name, decision in (("anna", "accept"), ("anna-march", "edit"), ("zz", "reject")):
+        row = f"{_id(0)},{decision},,Anna,"
+        (tmp_path / f"{name}.csv").write_text(f"prompt_id,decision,edited_text,reviewer,comment\n{row}\n")
+    decisions = settle(bank, read_decisions(tmp_path), {}).decisions.set_index("file")["outcome"]
+    assert decisions["zz.csv"] == "applied"
+    assert decisions["anna.csv"] == "replaced"
+
+
 def test_every_decision_is_in_the_file_at_once_and_another_replaces_it(desk: Open, tmp_path: Path) -> None:
     anna = desk()
     for decision in ("accept", "reject", "accept"):

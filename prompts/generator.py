@@ -306,7 +306,7 @@ class Generator:
             cut = f"it was cut off after generate.max_tokens, {self.params.max_tokens}" if truncated else "it was whole"
             raise InputError(
                 f"the provider {self.params.provider}, model {self.params.model}",
-                f"none of the first {EMPTY} answers held a request; of the last, {len(response.text)} characters, {cut}",
+                f"none of the first {EMPTY} answers held a request; of the last ({len(response.text)} letters), {cut}",
                 "raise generate.max_tokens, which a model's thinking counts against, or choose another model; "
                 "answers so far are kept",
             )

@@ -84,7 +84,7 @@ def test_interval_agrees_with_scipy_where_each_patient_has_one_case() -> None:
 
 @pytest.mark.parametrize("patients", [5, 20])
 def test_an_interval_holds_the_mean_as_often_as_it_says(patients: int) -> None:
-    """Plain percentiles of five patients miss it in one set of six."""
+    """Plain percentiles of five patients miss it in one set of seven."""
     rng = np.random.default_rng(4)
     missed = 0
     for _ in range(300):

@@ -69,13 +69,14 @@ class Mention:
     negated: bool
 
 
-_DOUBTS = r"(?:sure|certain|quite|clear|only|confident|too|urgent|forget(?:ting)?|miss|know(?:ing)?)"
+_OMIT = r"(?:leav(?:e|ing) out|ignor(?:e|ing)|omit(?:ting)?|skip(?:ping)?|exclud(?:e|ing))"
+_DOUBTS = rf"(?:sure|certain|quite|clear|only|confident|too|urgent|forget(?:ting)?|miss|overlook|know(?:ing)?|{_OMIT})"
 """After "not": who isn't sure where something is wants to see it, and who is not to forget it has to draw it."""
 _NEGATED_BEFORE = re.compile(
     rf"\b(?:no(?!\s+(?:idea|clue|rush|hurry|problem|doubt|matter))|(?<!\bwhy )not(?!\s+{_DOUBTS}\b)|"
-    rf"never(?!\s+{_DOUBTS}\b)|without|absent|denies|negative for|status post|s/p|removed|resected|except|excluding|"
-    r"exclude|other than|apart from|rather than|instead of|nor|neither|don't (?:include|want|need|show|mark)|"
-    r"leav(?:e|ing) out|ignor(?:e|ing)|omit(?:ting)?|skip(?:ping)?)\b"
+    rf"never(?!\s+{_DOUBTS}\b)|without|absent|denies|negative for|status post|s/p|removed|resected|except|"
+    r"other than|apart from|rather than|instead of|nor|neither|don't (?:include|want|need|show|mark)|"
+    rf"(?<!\bnot )(?<!n't )(?<!\bnever ){_OMIT})\b"
     r"(?<!\bnothing except)(?<!\bnothing other than)(?<!\bnothing apart from)(?:(?!\b(?:but|please)\b)[^.;:,]){0,40}$",
     re.IGNORECASE,
 )
@@ -123,11 +124,22 @@ _NOT_OF_PICTURE = (
     r"(?!\s+of\s+(?!(?:the\s+|my\s+|his\s+|her\s+)?(?:patient|body)\b))"
 )
 """After "kidney on the left": "of the picture" and "edge" speak of where it is shown, not of the patient's left."""
+_NOT_IN_PICTURE = (
+    r"(?!\s+(?:in|on|at|as)\s+(?:(?:the|this|that|my|our)\s+)?"
+    r"(?:picture|image|screen|monitor|display|displayed|seen|shown|viewed)\b)"
+)
+"""Nor does "in the picture", unless the side is said to be the patient's."""
 _NO_SIDE = (
     r"(?!right\s+(?:now|here|there|away|next\s+to|beside|behind|above|below|under)\b"
     r"|left\s+(?:in\s+place|after|over|behind|there|here|standing|alone)\b)"
 )
 """After "kidney": "right now" is no side, and what is "left in place" remains."""
+_ENDS = (
+    r"(?=\s*(?:$|[^\w\s-]|-\s)|[\s-]+sided\W*$|\s+(?:one|side|only|please|pls|excluded|included|too|for|from|"
+    r"outline|contour|segment|mark|show|draw|delineate|trace)\b)"
+)
+"""After "kidney, left", if that is its side: "left is smaller" says something else of it."""
+_RADIOTHERAPY = r"(?!rt\)?[\s-]+(?:plan\w*|oar|dose|treatment)\b|rt?/)"
 _OWNER = r"(?:(?:the|my|his|her|your|their)\s+)?(?:patient's\s+)?"
 _SIDES = {"left": ("left", "lt", "l"), "right": ("right", "rt", "r")}
 """A side, and how it is shortened."""
@@ -145,10 +157,12 @@ def _sided(side: str, noun: str) -> Iterator[tuple[str, str]]:
     short = "|".join(_SIDES[side])
     for form in (*_SIDES[side], f"{side} sided", f"{side} side", f"{side} hand"):
         yield f"{form} {noun}", ""
+    where = rf"{side}(?:[\s-]+hand)?(?:\s+side)?{_NOT_OF_PICTURE}"
     yield (
         noun,
-        rf"(?i:\s+(?:on|at|of)\s+{_OWNER}{side}(?:[\s-]+hand)?(?:\s+side)?{_NOT_OF_PICTURE}"
-        rf"|,\s+{_NO_SIDE}(?:{short})\b|[\s_-]+\(?{_NO_SIDE}(?:{short})(?:\)|\b)(?!\s+(?:of|side)\b))",
+        rf"(?i:\s+(?:on|at|of)\s+(?:{_OWNER}{where}{_NOT_IN_PICTURE}|(?:the\s+)?patient's\s+{where})"
+        rf"|(?<!s),\s+{_NO_SIDE}{_RADIOTHERAPY}(?:{short})\b{_ENDS}"
+        rf"|(?<!s)[\s_-]+\(?{_NO_SIDE}{_RADIOTHERAPY}(?:{short})(?:\)|\b)(?!\s+(?:of|side)\b))",
     )
     if noun == "kidney":
         yield f"{side} renal", ""

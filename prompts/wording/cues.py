@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,8 @@ what a text may be about without naming it, and words that make a side the pictu
 NUMBERS = {name: number for number, name in enumerate(CUES, start=1)}
 NEAR = 14
 """Characters from a noun, within which "both" and a letter for a side speak of it."""
+AROUND = 100
+"""Characters before and after a side, within which the words stand that say whose side it is."""
 _HOMOPHONES = ("write", "wright", "rite")
 _REACH = {"l": NEAR, "r": NEAR, **dict.fromkeys(_HOMOPHONES, 1)}
 """How far from the noun, in characters, what may mean a side counts as one; other words as far as the sentence goes."""
@@ -203,7 +205,7 @@ def _side(text: str, noun: re.Match[str], settled: list[Mention]) -> str | None:
     for side, pattern in patterns.sides.items():
         for word in pattern.finditer(text):
             if _reaches(text, word, noun) and _is_patients(text, word) and not _overlapping(settled, *word.span()):
-                ruled_out = bool(patterns.not_before.search(text[: word.start()]))
+                ruled_out = bool(patterns.not_before.search(_before(text, word)))
                 rank = (_apart(text, word, noun), ruled_out, _gap(word, noun))
                 found.append((*rank, _OPPOSITE[side] if ruled_out else side))
     return min(found)[-1] if found else None
@@ -219,7 +221,7 @@ def _reaches(text: str, word: re.Match[str], noun: re.Match[str]) -> bool:
     of its own."""
     if _gap(word, noun) > _REACH.get(word.group().lower(), len(text)):
         return False
-    return not _apart(text, word, noun) or bool(_patterns().alone.search(text[word.end() :]))
+    return not _apart(text, word, noun) or bool(_patterns().alone.search(_after(text, word)))
 
 
 def _apart(text: str, word: re.Match[str], noun: re.Match[str]) -> bool:
@@ -230,18 +232,35 @@ def _apart(text: str, word: re.Match[str], noun: re.Match[str]) -> bool:
 def _is_patients(text: str, side: re.Match[str]) -> bool:
     """Whether a side is the patient's: it has an owner, or is neither the picture's nor a direction."""
     patterns = _patterns()
-    return bool(patterns.owner.search(text[: side.start()])) or not (
-        _says_pictures(text, side) or patterns.of_something.search(text[side.end() :])
+    return bool(patterns.owner.search(_before(text, side))) or not (
+        _says_pictures(text, side) or patterns.of_something.search(_after(text, side))
     )
 
 
 def _says_pictures(text: str, side: re.Match[str]) -> tuple[int, int] | None:
     """Where, from character to character, a text says that a side is the picture's; None where it doesn't."""
     patterns = _patterns()
-    if after := patterns.of_picture.search(text[side.end() :]):
+    if after := patterns.of_picture.search(_after(text, side)):
         return side.end(), side.end() + after.end()
-    said = patterns.picture_before.search(text[: side.start()]) or patterns.as_displayed.search(text)
+    if before := patterns.picture_before.search(_before(text, side)):
+        start = max(0, side.start() - AROUND)
+        return start + before.start(), start + before.end()
+    return _as_displayed(text)
+
+
+@lru_cache(maxsize=8)
+def _as_displayed(text: str) -> tuple[int, int] | None:
+    """Where a text says of all its sides that they are the picture's; each side asks for it."""
+    said = _patterns().as_displayed.search(text)
     return said.span() if said else None
+
+
+def _before(text: str, word: re.Match[str]) -> str:
+    return text[max(0, word.start() - AROUND) : word.start()]
+
+
+def _after(text: str, word: re.Match[str]) -> str:
+    return text[word.end() : word.end() + AROUND]
 
 
 def _pictures(text: str) -> list[tuple[int, int]]:

@@ -11,32 +11,18 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from corpus.anatomy import Mention
+from corpus.anatomy import PAIRED_NOUNS, Mention
 from prompts.wording.cues import Cue, Names, cues, names
+from prompts.wording.plainly import plainly
 from prompts.wording.spelling import mend
 
-_OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
-_FAR = re.compile(
-    r"(?:furthest|farthest|most distant|most remote|as far (?:away )?as possible|at the (?:greatest|largest) distance)"
-    r"(?: away)? from (?:the )?(?:very )?(?P<side>left|right|top|bottom)"
-    r"(?=(?:[- ]hand)?(?: (?:edge|border|margin|frame)(?! of)|(?: (?:edge|side|border|margin|end))?"
-    r"(?: (?:of|in|on) (?:the |this |my )?(?:image|picture|pic|slice|scan|screen|view|frame|display|monitor|photo)|"
-    r" ?(?:$|[.,;:!?)]| please| here))))",
-    re.IGNORECASE,
-)
-"""Away from a side of the picture, and not from a structure that bears its name ("the left kidney")."""
+_BOTH = re.compile(r"(?i)\b(?:both|pair|two|bilat\w*|combined|and|plus)\b|[+&]")
 
 
 def as_read(text: str) -> str:
     """The text as the language model reads it: typing errors mended, and one name for each structure."""
-    mended = nearest(mend(text))
+    mended = plainly(mend(text))
     return _written(mended, names(mended))[0]
-
-
-def nearest(text: str) -> str:
-    """The text with "furthest from the left edge" as "nearest the right edge": the words for a side say more to a
-    reader than what turns them round."""
-    return _FAR.sub(lambda match: f"nearest the {_OPPOSITE[match['side'].lower()]}", text)
 
 
 @dataclass(frozen=True)
@@ -54,7 +40,7 @@ def renamed(text: str) -> tuple[str, list[Cue]]:
 
     Words for two structures at once ("the adrenal glands") stay.
     """
-    text = nearest(text)
+    text = plainly(text)
     known = names(text)
     written, stretches = _written(text, known)
 
@@ -81,11 +67,21 @@ def _written(text: str, known: Names) -> tuple[str, list[_Stretch]]:
     for (start, end), named in groupby(sorted(known.all, key=_place), key=_place):
         organs = [mention.organ for mention in named]
         if len(organs) == 1:
+            name = _name(organs[0], text[start:end])
             written += text[done:start]
-            stretches.append(_Stretch(start, end, len(written), len(written) + len(organs[0])))
-            written += organs[0]
+            stretches.append(_Stretch(start, end, len(written), len(written) + len(name)))
+            written += name
             done = end
     return written + text[done:], stretches
+
+
+def _name(organ: str, words: str) -> str:
+    """The vocabulary's name, of both of a pair as one or as two: a side beside "kidneys" is another thing's."""
+    if organ not in PAIRED_NOUNS:
+        return organ
+    if _BOTH.search(words):
+        return f"both {organ}s"
+    return f"{organ}s" if words.lower().endswith("s") else organ
 
 
 def _place(mention: Mention) -> tuple[int, int]:

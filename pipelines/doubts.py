@@ -36,7 +36,8 @@ _RANK = re.compile(
 )
 _PICTURE = re.compile(r"(?i)\b(?:imag|pict|pic\b|screen|display|view|frame\b|monitor)")
 _PATIENTS = re.compile(
-    r"(?i)\b(?<!not the )(?:patient|anatomical)\S*\s+(?:left|right)|(?:left|right)\s+(?:side\s+)?of the patient"
+    r"(?i)\b(?<!not the )(?:patient|anatomical)\S*\s+(?:left|right)|(?:left|right)\s+(?:side\s+)?of the patient|"
+    r"\bpatient(?:'s)?\s+(?:coordinates?|frame|space|point of view|perspective|side)|\banatomically\b|\bpatient's own\b"
 )
 _BESIDE = re.compile(
     r"(?i)\b(?:(?<!difference )(?<!differentiate )(?<!distinguish )between\b[^.,:;?!]*|"
@@ -44,19 +45,35 @@ _BESIDE = re.compile(
     rf"in front of|behind|beside|near|under|beneath){_ARTICLE}$"
 )
 """Right before the name of a structure that is a neighbour of what is asked for."""
-_WORD = r"\s(?:and|plus|as well as|und|et|y)\s"
-_AND = re.compile(rf"(?i)\s*(?:[,&+/]|,?{_WORD})\s*(?:(?:the|my|both)\s+)?")
-_JOINED = re.compile(rf"(?i)[&+]|{_WORD}")
+_WORD = r"\s(?:and|plus|as well as|(?:along |together )?with|followed by|or|(?:and )?then|but also|und|et|y)\s"
+_DRAW = r"(?:(?:also|then|and)\s+)*(?:outline|mark|segment|show|draw|trace|contour|highlight|delineate)\s+(?:me\s+)?"
+_AND = re.compile(
+    rf"(?i)\s*(?:(?:[,;&+/]|[,;.]?{_WORD})\s*(?:{_DRAW})?|\.\s*{_DRAW})(?:also\s+)?(?:(?:the|my|both)\s+)?"
+)
+_JOINED = re.compile(rf"(?i)[&+;.]|{_WORD}")
+_NAMED = (
+    r"lobes?|head|neck|tail|uncinate process|cortex|medulla|hilum|(?:upper|lower) poles?|fundus|antrum|cardia|pylorus|"
+    r"half|tip|segments? (?:\d|i[iv]|v)[iv]*[a-d]?\b"
+)
 _PART = (
-    r"(?:lobes?|head|neck|tail|uncinate process|cortex|medulla|hilum|(?:upper|lower) poles?|fundus|antrum|cardia|"
-    r"pylorus|half|tip|segments? (?:\d|i[iv]|v)[iv]*[a-d]?\b)"
+    rf"(?:{_NAMED}|parts?|portions?|third|sections?|walls?|ducts?|sinus|pelvis|apex|dome|edge|border|limb|crus|zone)"
 )
 _PART_BEFORE = re.compile(rf"(?i)\b(?:{_PART}|body)(?:\s+\S+)?\s+of{_ARTICLE}$")
 _PART_AFTER = re.compile(rf"(?i)(?:['\u2019]s)?\s+(?:\w+\s+)?{_PART}\b")
 _PART_NAMED = re.compile(
-    rf"(?i)\b(?:{_PART}|sigmoid|ascending|transverse|descending|c(?:a?e|æ)cum|ileum|jejunum|flexure|bulb|arch|thoracic)\b"
+    rf"(?i)\b(?:{_NAMED}|sigmoid|ascending|transverse|descending|c(?:a?e|æ)cum|ileum|jejunum|flexure|bulb|arch|thoracic)\b"
 )
 """Names of the vocabulary that are a part's."""
+_PART_SIDED = re.compile(
+    r"(?i)\b(?:(?:left|right)(?:[\s-]sided)?\s+(?:colon|liver|pancreas|stomach|prostate|portal)|"
+    r"(?:proximal|distal|infrarenal)\s+\w+|(?:caudate|quadrate|middle)\s+lobe|ampulla)\b"
+)
+"""A part that is called so wherever the name of its structure stands, if it stands at all."""
+_PLACE = re.compile(r"(?i)\b(?:corner|cent(?:re|er|ral)|in the middle|middle one|quadrant)\b")
+_ALONG_BODY = re.compile(
+    r"(?i)\b(?:cranial(?:ly)?|caudal(?:ly)?|cephalad|caudad|(?:most|more|lies|just|directly)\s+(?:superior|inferior)(?:ly)?|"
+    r"superior(?:most)? to|inferior(?:most)? to|(?:nearest|closest|next) to the (?:head|feet))\b"
+)
 _WHOLE = re.compile(r"(?i)\b(?:whole|entire|complete|all|both|incl\w*|together|contents|to|through)\b|[+/]")
 """Where a text names a part and asks for more."""
 
@@ -101,6 +118,8 @@ def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
     if intent.kind == "anatomy" and intent.attribute and found:
         side = intent.attribute.removesuffix("most")
         warnings.append(f"Taken for the picture's {side}, not the patient's: this is the patient's {found}.")
+    if intent.kind in ("position", "size", "relation") and _ALONG_BODY.search(text):
+        warnings.append(f"Head and feet lie beyond an axial picture: this is what is {intent.target} in it.")
     if intent.kind in ("position", "size"):
         return warnings + _of_rank(text, mentions, intent, found)
     return warnings + _of_name(text, mentions, intent)
@@ -117,6 +136,8 @@ def _of_rank(text: str, mentions: Sequence[Mention], intent: Intent, found: str 
         warnings.append(f"The {named[0].organ} is named, but this is the one asked for among all structures.")
     if _RANK.search(text):
         warnings.append(f"Only the first three of a row are told apart: this is the {intent.target} one.")
+    if intent.kind == "position" and _PLACE.search(text):
+        warnings.append(f"Corners and the centre aren't told apart: this is the {intent.target} one.")
     if intent.attribute in SIDES and _PATIENTS.search(text):
         warnings.append(f"Taken for the picture's {intent.attribute.removesuffix('most')}, not the patient's.")
     return warnings
@@ -126,7 +147,7 @@ def _of_name(text: str, mentions: Sequence[Mention], intent: Intent) -> list[str
     """Where a structure is named, and another one, several, or a part of it may be asked for."""
     if intent.relation:
         side = intent.relation.removesuffix(" of")
-        plain = side in ("left", "right") and not _PICTURE.search(text)
+        plain = side in ("left", "right") and (_PATIENTS.search(text) or not _PICTURE.search(text))
         return [f"Taken for the picture's {side}, not the patient's."] if plain else []
     if intent.kind != "anatomy" or intent.negated or intent.attribute:
         return []
@@ -135,6 +156,8 @@ def _of_name(text: str, mentions: Sequence[Mention], intent: Intent) -> list[str
     if other in named and intent.organ not in named:
         return [f"The {other} is named, but this is the {intent.organ}."]
     own = [each for each in mentions if each.organ == intent.organ and not each.negated]
+    if _PART_SIDED.search(text) and not _WHOLE.search(text):
+        return [f"Parts aren't told apart: this is all of the {intent.organ}."]
     if not own:
         return []
     if all(_EXCEPT.search(text[: each.start]) for each in own):

@@ -132,6 +132,12 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
         "the pancreas and the spleen",
         "pancreas + liver",
         "liver as well as pancreas",
+        "outline the liver, then the pancreas",
+        "mark the pancreas and then mark the aorta",
+        "outline the pancreas. Also outline the spleen.",
+        "the pancreas followed by the duodenum",
+        "pancreas; spleen",
+        "pancreas with spleen",
     ):
         assert "this is the pancreas alone" in warnings_of(pancreas, 3, prompt=prompt)
     for prompt in (
@@ -146,7 +152,15 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
         "pancreatic SBRT, spleen is fine",
     ):
         assert warnings_of(pancreas, 3, prompt=prompt) == "", prompt
-    for prompt in ("segment 4 of the liver", "right lobe of liver", "the liver's left lobe", "liver segment IVa"):
+    for prompt in (
+        "segment 4 of the liver",
+        "right lobe of liver",
+        "the liver's left lobe",
+        "liver segment IVa",
+        "the lower part of the liver",
+        "caudate lobe",
+        "the right liver",
+    ):
         assert "this is all of the liver" in warnings_of(liver, 3, prompt=prompt)
     for prompt in (
         "liver segment please",
@@ -190,3 +204,24 @@ def test_what_the_model_has_learned_from_is_said() -> None:
     assert doubts.of_organ("kidney", {"phantom": phantom}) == [], "the union of what is labelled"
     assert "no spleen was labelled" in doubts.of_organ("spleen", {"phantom": phantom})[0]
     assert doubts.of_organ("spleen", {"phantom": phantom, "hospital": hospital}) == doubts.of_organ(None, {}) == []
+
+
+def test_places_that_an_axial_slice_does_not_tell_apart() -> None:
+    top = Intent("position", attribute="topmost")
+    for prompt in ("the most cranial organ", "organ nearest to the head", "superiormost to the aorta"):
+        assert "Head and feet lie beyond an axial picture" in warnings_of(top, 1, prompt=prompt), prompt
+    for prompt in ("whatever sits in the top left corner", "the organ in the upper right quadrant"):
+        assert "Corners and the centre aren't told apart" in warnings_of(top, 1, prompt=prompt), prompt
+    for prompt in ("the topmost organ", "what is nearest the top edge"):
+        assert warnings_of(top, 1, prompt=prompt) == "", prompt
+
+
+def test_sides_in_the_patients_own_frame() -> None:
+    left = Intent("position", attribute="leftmost")
+    for prompt in (
+        "leftmost from the patient's point of view",
+        "in patient coordinates the leftmost structure",
+        "anatomically leftmost",
+    ):
+        assert "Taken for the picture's left" in warnings_of(left, 1, prompt=prompt), prompt
+    assert warnings_of(left, 1, prompt="the leftmost structure") == ""

@@ -251,16 +251,18 @@ def _sides(pose: Pose) -> dict[str, str]:
 
 def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
     """A mask, bool `[Z, H, W]` as the scan's image, on the grid of the scan's file, uint8. One of a NIfTI file has that
-    file's sform and qform: whichever of the two a program goes by, it lays the mask over the file."""
+    file's sform and qform, or neither, and its voxel sizes: whatever a program goes by, it lays the mask over the
+    file."""
     assert scan.affine is not None
     own = resized(mask.astype(np.uint8), scan.pixels) if scan.pixels else mask.astype(np.uint8)
-    image = nib.Nifti1Image(from_display(own, scan.affine), scan.affine)
-    if scan.file is not None:
-        reference = nib.load(scan.file)
-        assert isinstance(reference, nib.Nifti1Pair)  # read_nifti saw to it
-        forms = usable_forms(reference.header)
-        if forms:
-            image.header["xyzt_units"] = reference.header["xyzt_units"]
-        for name, matrix in forms.items():
-            getattr(image, f"set_{name}")(matrix, int(reference.header[f"{name}_code"]))
+    array = from_display(own, scan.affine)
+    if scan.file is None:
+        return nib.Nifti1Image(array, scan.affine)
+    reference = nib.load(scan.file)
+    assert isinstance(reference, nib.Nifti1Pair)  # read_nifti saw to it
+    image = nib.Nifti1Image(array, None)  # an affine would be written as an sform
+    for key in ("pixdim", "xyzt_units"):
+        image.header[key] = reference.header[key]
+    for name, matrix in usable_forms(reference.header).items():
+        getattr(image, f"set_{name}")(matrix, int(reference.header[f"{name}_code"]))
     return image

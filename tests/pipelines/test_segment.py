@@ -327,13 +327,23 @@ def test_a_form_that_is_broken_is_not_copied(tmp_path: Path) -> None:
     assert int(mask.header["sform_code"]) == 1
 
 
-def test_a_mask_without_a_form_to_copy_is_in_mm(tmp_path: Path) -> None:
+GEOMETRY = ("sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "pixdim", "xyzt_units")
+
+
+@pytest.mark.parametrize("unit", ["mm", "meter", "unknown"])
+@pytest.mark.parametrize("sform", [None, LPS], ids=["no orientation", "an sform with other voxel sizes"])
+def test_a_mask_says_of_its_place_what_the_scan_says(sform: np.ndarray | None, unit: str, tmp_path: Path) -> None:
+    """Where the header leaves room, each program fills it its own way: nibabel takes LAS where ITK takes LPS."""
+    metres = 1000 if unit == "meter" else 1
     image = nib.Nifti1Image(ARRAY, None)
-    image.header.set_zooms((0.0015, 0.0015, 0.004))
-    image.header.set_xyzt_units("meter")
-    nib.save(image, tmp_path / "m.nii")
-    scan = read_scan(tmp_path / "m.nii", 40, 400)
-    assert scan.spacing == pytest.approx((4.0, 1.5, 1.5))
-    mask = masked(scan)
-    assert mask.header.get_xyzt_units()[0] in ("mm", "unknown")
-    assert mask.header.get_zooms() == pytest.approx((1.5, 1.5, 4.0))
+    image.header["pixdim"][1:4] = np.array([1.0, 1.0, 2.5]) / metres
+    image.header.set_xyzt_units(unit)
+    if sform is not None:
+        image.header.set_sform(np.diag([1 / metres] * 3 + [1]) @ sform, 1)
+    nib.save(image, tmp_path / "scan.nii")
+    scan = read_scan(tmp_path / "scan.nii", 40, 400)
+    assert scan.spacing == pytest.approx((2.5, 1.0, 1.0) if sform is None else (4.0, 1.5, 1.5))
+    nib.save(masked(scan), tmp_path / "mask.nii")
+    said, mask = nib.load(tmp_path / "scan.nii"), nib.load(tmp_path / "mask.nii")
+    assert np.array_equal(np.asarray(mask.dataobj), ARRAY > 0)
+    assert all(np.array_equal(said.header[key], mask.header[key]) for key in GEOMETRY)

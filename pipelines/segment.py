@@ -78,9 +78,7 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
     fix = KINDS if not NIFTI_ENDING.search(path.name) else "give one whole 3D volume: copy or export it again"
     if path.suffix.lower() == ".png":
         try:
-            opened = Image.open(path)
-            brightest = DEPTHS.get(opened.mode)
-            grey = np.asarray(opened if brightest else opened.convert("L"), np.float64) / (brightest or 255)
+            grey = _grey(path)
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's of a damaged chunk
             raise InputError(path, f"expected a PNG picture, but {error}", fix) from None
         hu = np.rint(level - width / 2 + grey * width).astype(np.int16)
@@ -109,6 +107,20 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
     mended = (*grid.mended, done.removeprefix("HU, ")) if done.startswith("HU, ") else grid.mended
     pixels = None if spacing == own else (image.shape[1], image.shape[2])
     return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, mended, pixels)
+
+
+def _grey(path: Path) -> np.ndarray:
+    """A picture's greys `[H, W]`, from 0 to 1. What can be seen through is black, whatever colour lies beneath."""
+    opened: Image.Image = Image.open(path)
+    deep = DEPTHS.get(opened.mode) == 65535  # which Pillow converts to no other mode unharmed
+    if opened.has_transparency_data and not deep:
+        seen = opened.convert("RGBA")
+        opened = Image.alpha_composite(Image.new("RGBA", seen.size, "black"), seen).convert("L")
+    brightest = DEPTHS.get(opened.mode)
+    pixels = np.asarray(opened if brightest else opened.convert("L"))
+    if deep:
+        pixels = np.where(pixels == opened.info.get("transparency"), 0, pixels)
+    return pixels.astype(np.float64) / (brightest or 255)
 
 
 def check_scan(path: Path, series: str | None = None) -> None:

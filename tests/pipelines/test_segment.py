@@ -125,6 +125,25 @@ def test_a_picture_of_sixteen_bits_reads_as_one_of_eight(tmp_path: Path) -> None
     assert all(np.array_equal(eight, other) for other in others)
 
 
+def test_what_can_be_seen_through_in_a_picture_is_air(tmp_path: Path) -> None:
+    """As programs write a background that is transparent: white, or any colour, lies beneath."""
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    background = grey < 100
+    cut = np.where(background, 0, grey)
+    opaque = np.where(background, 0, 255).astype(np.uint8)
+    beneath = np.where(background, 255, grey).astype(np.uint8)
+    Image.fromarray(cut).save(tmp_path / "cut.png")
+    Image.fromarray(np.dstack([beneath] * 3 + [opaque])).save(tmp_path / "rgba.png")
+    Image.fromarray(np.dstack([beneath, opaque])).save(tmp_path / "grey.png")
+    colours = Image.fromarray(np.where(background, 50, grey).astype(np.uint8))
+    colours.save(tmp_path / "one.png", transparency=50)
+    colours.convert("P").save(tmp_path / "palette.png", transparency=50)
+    Image.fromarray(np.where(background, 12850, cut * np.uint16(257))).save(tmp_path / "16.png", transparency=12850)
+    expected = read_scan(tmp_path / "cut.png", 40, 400).image
+    for name in ("rgba", "grey", "one", "palette", "16"):
+        assert np.array_equal(read_scan(tmp_path / f"{name}.png", 40, 400).image, expected), name
+
+
 def test_what_a_scan_is_of_has_two_names() -> None:
     result = CliRunner().invoke(app, ["segment", "scan.nii", "the liver", "--modality", "cct"])
     assert result.exit_code == 2

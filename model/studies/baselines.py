@@ -134,9 +134,8 @@ def keywords(segmenter: Segmenter) -> Baseline:
 
     def answer(asked: Asked) -> np.ndarray:
         understood = tuple(Understanding(keyword_intent(mend(text)), 1.0) for text in asked.texts)
-        return alone.segment(
-            asked.image[None], replace(alone.read(asked.texts), understood=understood), asked.pose
-        ).masks[:, 0]
+        request = replace(alone.read(asked.texts), understood=understood)
+        return alone.segment(asked.image[None], request, asked.pose, among=asked.among).masks[:, 0]
 
     return answer
 

@@ -41,9 +41,10 @@ def draw_examples(
     for number, case in enumerate(chosen.to_dict("records")):
         i, element = data.place[case["slice_id"]], NAMES.index(case["transform"])
         image, label = (act(element, torch.from_numpy(a)).numpy() for a in data.read(i))
-        answer = segmenter.segment(image[None], prompts.of([case["prompt_id"]]), pose_of(case))
-        truth = mask_of(label, BY_NAME[case["organ"]].id)
         info = data.table.iloc[i]
+        among = frozenset(int(o) for o in info["labelled"])
+        answer = segmenter.segment(image[None], prompts.of([case["prompt_id"]]), pose_of(case), among=among)
+        truth = mask_of(label, BY_NAME[case["organ"]].id)
         spacing = (info["spacing_y"], info["spacing_x"])
         spacing = spacing if element % 2 == 0 else spacing[::-1]
         drawn = picture(image, answer.masks[0, 0], spacing, pixels, (truth,), sides_shown(element), equals=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from corpus.anatomy import BY_NAME
+from model.testing.drawing import draw_examples
 from model.testing.evaluation import Evaluated, EvaluateParams, Trial, evaluate
 from model.testing.grading import Grader
 from model.testing.metrics import METRICS, case_metrics
@@ -81,6 +83,15 @@ def test_a_rotated_slice_is_judged_by_the_mask_that_was_rotated_along(known: Eva
     assert (tilted["degrees"] != 0).all()
     assert tilted["dice"].between(0.8, 1).all(), "the oracle sees borders blurred by the one resampling, and no more"
     assert set(tilted["kind"]) >= {"anatomy", "absent"}
+
+
+def test_an_example_shows_the_answer_that_was_judged(known: Evaluated, tmp_path: Path) -> None:
+    """Asked for again among the labelled organs: the oracle sees to it."""
+    asked = trial(Oracle(texts()))
+    places = known.cases[(known.cases["kind"] == "position") & (known.cases["transform"] != "rotated")]
+    chosen = places.groupby("transform", sort=True).head(1).assign(group="worst")
+    draw_examples(chosen, asked.segmenter, asked.data, asked.prompts, tmp_path, PARAMS.picture_px)
+    assert len(list(tmp_path.glob("*-worst.png"))) == len(pd.read_csv(tmp_path / "examples.csv")) == len(chosen) == 8
 
 
 def test_places_are_found_anew_in_a_rotated_slice() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +23,12 @@ from corpus.files import file_sha256
 from corpus.params import PARAMS, load_params, plain
 from corpus.scans.ingest_params import SourceParams
 from corpus.scans.phantom import PhantomParams, write_cohort
+from model.canonicalizer import known_pose
 from model.data import SplitData
-from model.inference import Segmenter
+from model.groups import IDENTITY
+from model.inference import Segmentation, Segmenter
 from model.studies import unet as unet_module
-from model.studies.baselines import Asked, figures, random_slices, replay, segmenter_alone
+from model.studies.baselines import Asked, Baseline, figures, keywords, random_slices, replay, segmenter_alone
 from model.testing.asked import read_prompts
 from model.testing.evaluation import Trial, evaluate
 from model.testing.held_out import held_out_requests
@@ -127,6 +131,24 @@ def test_what_is_shown_lies_as_the_case_says(cases: pd.DataFrame, data: SplitDat
 
     replay(cases, data, check)
     assert len(seen) > 1
+
+
+@pytest.mark.parametrize("baseline", [segmenter_alone, keywords])
+def test_who_answers_is_told_what_the_source_labels(
+    baseline: Callable[[Segmenter], Baseline], project: Path, data: SplitData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[frozenset[int]] = []
+    segment = Segmenter.segment
+
+    def watched(self: Segmenter, *args: Any, among: frozenset[int], **others: Any) -> Segmentation:
+        told.append(among)
+        return segment(self, *args, among=among, **others)
+
+    monkeypatch.setattr(Segmenter, "segment", watched)
+    image, label = data.read(0)
+    asked = Asked(image, ["the largest"], ["liver"], label[None] > 0, known_pose(IDENTITY), frozenset({1, 3}))
+    assert baseline(Segmenter.from_pretrained(project / "models/flans"))(asked).shape == (1, *image.shape)
+    assert told == [{1, 3}]
 
 
 def test_masks_that_have_changed_since_are_refused(cases: pd.DataFrame, data: SplitData) -> None:

@@ -84,7 +84,8 @@ def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
         chosen: As somebody typed them, "patients=0.5" or "fold={of: 2, test: 0}"; none for those of studies.yaml.
 
     Raises:
-        InputError: One has no value, one that isn't YAML, or an axis that the study lacks.
+        InputError: One has no value, one that isn't YAML, or an axis that the study lacks; or folds are of several
+            divisions, whose test patients are in part the same.
     """
     asked = []
     for text in chosen:
@@ -98,6 +99,10 @@ def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
             asked.append((axis, yaml.safe_load(value)))
         except yaml.YAMLError as error:
             raise InputError("--levels", f"expected YAML after {axis}=, but {error}", "correct the value") from None
+    divisions = sorted({str(value.get("of")) for _, value in asked if isinstance(value, dict)}, key=_place)
+    if len(divisions) > 1:
+        found = f"expected folds of one division, found folds of {' and of '.join(divisions)}"
+        raise InputError("--levels", found, "choose those of one: a study of its own answers for each")
     asked = asked or [(axis, value) for axis in study.axes for value in study.axes[axis].levels]
     different = {(axis, json.dumps(value, sort_keys=True, default=str)): (axis, value) for axis, value in asked}
     return [Level(axis, value, repeat) for axis, value in different.values() for repeat in range(repeats)]

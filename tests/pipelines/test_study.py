@@ -387,3 +387,8 @@ def test_a_level_has_an_axis_and_a_value(level: str) -> None:
 def test_a_level_that_is_no_yaml_is_named() -> None:
     with pytest.raises(InputError, match="expected YAML after patients="):
         levels_of(studies()["scaling"], ["patients={of: 5"], 1)
+
+
+def test_folds_of_several_divisions_are_not_pooled() -> None:
+    with pytest.raises(InputError, match="expected folds of one division, found folds of 2 and of 10"):
+        levels_of(studies()["folds"], [f"fold={{of: {of}, test: 0}}" for of in (10, 2)], 1)

@@ -141,7 +141,7 @@ class FLanS(nn.Module):
         named = self.named_parameters()
         return sum(p.numel() for name, p in named if p.requires_grad or not name.startswith("image_encoder."))
 
-    def save_pretrained(self, directory: Path, training: dict[str, Any] | None = None) -> None:
+    def save_pretrained(self, directory: Path | str, training: dict[str, Any] | None = None) -> None:
         """Write a checkpoint: weights, how to build the model, and a card that says what `training` says (by default
         what the checkpoint said that the model is from)."""
         config = {
@@ -153,15 +153,16 @@ class FLanS(nn.Module):
             "parameters": self.trained_parameters,
             "training": training or self.training_record,
         }
-        save_checkpoint(self, config, directory)
+        save_checkpoint(self, config, Path(directory))
 
     @classmethod
-    def from_pretrained(cls, directory: Path) -> Self:
+    def from_pretrained(cls, directory: Path | str) -> Self:
         """The model of a checkpoint, in evaluation mode, on the CPU.
 
         Raises:
             InputError: A file is missing or damaged, or the checkpoint was made with another vocabulary or version.
         """
+        directory = Path(directory)
         config = read_config(directory)
         if "organs" not in config:
             raise InputError(directory / CONFIG, "expected the whole model, found a part of it", "name models/flans")

@@ -115,7 +115,7 @@ class Segmenter:
             part.to(self.device)
 
     @classmethod
-    def from_pretrained(cls, directory: Path) -> Segmenter:
+    def from_pretrained(cls, directory: Path | str) -> Segmenter:
         """Load a checkpoint and the text encoder that it names, for the fastest device.
 
         Raises:
@@ -124,7 +124,8 @@ class Segmenter:
         model = FLanS.from_pretrained(directory)
         sources = model.training_record.get("sources", {}).values()
         known = {BY_NAME[name].id for source in sources for name in source["organs"]} or EVERY_ORGAN
-        return cls(model, build_text_encoder(model.params.text_encoder, directory / CONFIG), fastest_device(), known)
+        encoder = build_text_encoder(model.params.text_encoder, Path(directory) / CONFIG)
+        return cls(model, encoder, fastest_device(), known)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:

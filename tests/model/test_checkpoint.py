@@ -17,6 +17,7 @@ from corpus.params import plain
 from model.canonicalizer import build_canonicalizer
 from model.checkpoint import CARD, CONFIG, WEIGHTS, save_checkpoint
 from model.flans import FLanS
+from model.inference import Segmenter
 from tests.model.test_flans import D4, PARAMS, TEXT_DIM
 
 TRAINING: dict[str, Any] = {
@@ -56,6 +57,15 @@ def test_the_model_comes_back_and_the_bytes_are_the_same(model: FLanS, tmp_path:
     for name in (WEIGHTS, CONFIG, CARD):
         assert (tmp_path / "a" / name).stat().st_mode == (tmp_path / "a" / CONFIG).stat().st_mode
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_folder_may_be_named_by_a_string(model: FLanS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.save_pretrained(str(tmp_path), TRAINING)
+    assert FLanS.from_pretrained(str(tmp_path)).params == PARAMS
+    encoders = []
+    monkeypatch.setattr("model.inference.build_text_encoder", lambda params, file: encoders.append(file))
+    Segmenter.from_pretrained(str(tmp_path))
+    assert encoders == [tmp_path / CONFIG]
 
 
 def test_the_card_says_data_figures_and_limits(model: FLanS, tmp_path: Path) -> None:

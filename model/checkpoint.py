@@ -39,9 +39,12 @@ def read_config(directory: Path) -> dict[str, Any]:
     """
     path = _file(directory, CONFIG)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(path, f"expected JSON, but {error}", AGAIN) from None
+    if not isinstance(content, dict):
+        raise InputError(path, f"expected keys with values, found {str(content)[:40]}", AGAIN)
+    return content
 
 
 def load_weights(module: nn.Module, directory: Path) -> None:

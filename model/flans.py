@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
 from corpus.anatomy import N_ORGANS, ORGANS
@@ -20,7 +21,7 @@ from corpus.errors import InputError
 from corpus.params import params_dataclass, plain, validated
 from model.attention import position_encoding
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
-from model.checkpoint import CONFIG, load_weights, read_config, save_checkpoint
+from model.checkpoint import AGAIN, CONFIG, load_weights, read_config, save_checkpoint
 from model.encoders.image import ImageEncoderParams, build_image_encoder
 from model.encoders.text import TextEncoderParams, Tokens
 from model.encoders.tuned_layers import TunedLayers, TunedShape
@@ -69,6 +70,32 @@ class ModelParams:
             raise ValueError("model.widths needs at least three levels")
         if self.dim < 1 or self.dim % _DIM_STEP:
             raise ValueError(f"model.dim must be a multiple of {_DIM_STEP}, found {self.dim}")
+
+
+@pydantic_dataclass(frozen=True)
+class _Source:
+    """What the record of a training says of a source, as far as answers rest on it; the rest is for people."""
+
+    modality: tuple[str, ...]
+    organs: tuple[str, ...]
+
+
+@pydantic_dataclass(frozen=True)
+class _Record:
+    sources: dict[str, _Source] = field(default_factory=dict)
+
+
+@params_dataclass
+class _Config:
+    """Content of a checkpoint's config.json."""
+
+    model: ModelParams
+    canonicalizer: CanonicalizerParams
+    text_dim: PositiveInt
+    tuned: TunedShape
+    organs: tuple[str, ...]
+    parameters: int
+    training: _Record
 
 
 @dataclass(frozen=True)
@@ -163,21 +190,20 @@ class FLanS(nn.Module):
             InputError: A file is missing or damaged, or the checkpoint was made with another vocabulary or version.
         """
         directory = Path(directory)
-        config = read_config(directory)
-        if "organs" not in config:
+        content = read_config(directory)
+        if "organs" not in content:
             raise InputError(directory / CONFIG, "expected the whole model, found a part of it", "name models/flans")
-        if missing := {"model", "canonicalizer", "tuned", "text_dim"} - config.keys():
-            found = f"expected {', '.join(sorted(missing))}, found none: another version wrote it"
-            raise InputError(directory / CONFIG, found, "train it again: dvc repro")
-        if config["organs"] != _VOCABULARY:
+        if content["organs"] != _VOCABULARY:
             found = "the checkpoint's organs are not those of corpus/organs.yaml"
             raise InputError(directory / CONFIG, found, "train it again: dvc repro")
-        params = validated(config["model"], ModelParams, directory / CONFIG, "model")
-        canonicalizer = validated(config["canonicalizer"], CanonicalizerParams, directory / CONFIG, "canonicalizer")
-        tuned = validated(config["tuned"], TunedShape, directory / CONFIG, "tuned")
-        model = cls(params, canonicalizer, torch.zeros(N_ORGANS, config["text_dim"]), tuned)
+        try:
+            config = validated(content, _Config, directory / CONFIG)
+        except InputError as error:
+            found = f"{error.problem}: another version of FLanS wrote it, or it was edited since"
+            raise InputError(error.where, found, f"use the version that wrote it, or {AGAIN}") from None
+        model = cls(config.model, config.canonicalizer, torch.zeros(N_ORGANS, config.text_dim), config.tuned)
         load_weights(model, directory)
-        model.training_record = config.get("training", {})
+        model.training_record = content["training"]
         return model.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,11 +135,39 @@ def test_another_vocabulary_is_refused(model: FLanS, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (lambda config: config.pop("tuned"), "`tuned`: the key is missing"),
+        (lambda config: config.update(format=2), "`format`: no parameter has this name"),
+        (lambda config: config["model"].update(new=1), "`model.new`: no parameter has this name"),
+        (lambda config: config["model"].update(image_encoder={"kind": "dino"}), "`model.image_encoder`: .*'dino'"),
+        (lambda config: config.update(text_dim=None), "`text_dim`: .* found None"),
+        (lambda config: config.update(training=None), "`training`: expected keys with values, found None"),
+        (lambda config: config["training"]["sources"]["ours"].pop("organs"), "`training.sources.ours.organs`: the key"),
+    ],
+)
+def test_a_configuration_of_another_version_is_told(
+    model: FLanS, tmp_path: Path, edit: Callable[[dict[str, Any]], object], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model.save_pretrained("m", TRAINING)
+    config = json.loads(Path("m", CONFIG).read_text())
+    edit(config)
+    Path("m", CONFIG).write_text(json.dumps(config))
+    with pytest.raises(InputError, match=f"{found}.*: another version of FLanS wrote it, or it was edited") as error:
+        FLanS.from_pretrained("m")
+    assert error.value.where == str(Path("m", CONFIG))
+    assert error.value.fix.startswith("use the version that wrote it, or run `make repro`")
+
+
+@pytest.mark.parametrize(
     ("spoil", "found"),
     [
         (lambda folder: (folder / WEIGHTS).write_bytes(b"torn"), "expected safetensors"),
         (lambda folder: save_file({"other": torch.zeros(1)}, folder / WEIGHTS), "Missing key"),
         (lambda folder: (folder / CONFIG).write_text("{"), "expected JSON"),
+        (lambda folder: (folder / CONFIG).write_text("null"), "expected keys with values, found None"),
+        (lambda folder: (folder / CONFIG).write_text("7"), "expected keys with values, found 7"),
     ],
 )
 def test_what_is_damaged_or_of_another_version_is_named(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -303,14 +302,6 @@ def test_a_place_is_looked_for_among_those_that_it_may_be(
 
 def test_a_data_set_without_variants_has_none_to_understand(segmenter: Segmenter) -> None:
     assert variants_understood(segmenter, pd.DataFrame({"split": ["train"]})) == {}
-
-
-def test_a_checkpoint_of_another_version_is_named(segmenter: Segmenter, tmp_path: Path) -> None:
-    segmenter.model.save_pretrained(tmp_path, {"stage": "test"})
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "tuned"}))
-    with pytest.raises(InputError, match=r"config\.json: expected tuned, found none: another version wrote it"):
-        FLanS.from_pretrained(tmp_path)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -51,11 +51,14 @@ def load_weights(module: nn.Module, directory: Path) -> None:
     """Give a module the weights of a checkpoint.
 
     Raises:
-        InputError: There are none, they are damaged, or they are another network's.
+        InputError: There are none, they are damaged or no numbers, or they are another network's.
     """
     path = _file(directory, WEIGHTS)
     try:
-        module.load_state_dict(load_file(path))
+        weights = load_file(path)
+        if broken := [name for name, x in weights.items() if not x.isfinite().all()]:
+            raise InputError(path, f"expected numbers, found NaN or infinity in {', '.join(broken[:3])}", AGAIN)
+        module.load_state_dict(weights)
     except SafetensorError as error:
         raise InputError(path, f"expected safetensors, but {error}", AGAIN) from None
     except RuntimeError as error:

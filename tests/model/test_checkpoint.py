@@ -69,6 +69,17 @@ def test_a_folder_may_be_named_by_a_string(model: FLanS, tmp_path: Path, monkeyp
     assert encoders == [tmp_path / CONFIG]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(model: FLanS, tmp_path: Path, value: float) -> None:
+    """With them every mask is empty, and nothing says why."""
+    with torch.no_grad():
+        model.mask_decoder.project.weight[0, 0] = value
+    model.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"found NaN or infinity in mask_decoder\.project\.weight") as error:
+        FLanS.from_pretrained(tmp_path)
+    assert error.value.where == str(tmp_path / WEIGHTS)
+
+
 def test_the_card_says_data_figures_and_limits(model: FLanS, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path, TRAINING)
     card = (tmp_path / CARD).read_text(encoding="utf-8")

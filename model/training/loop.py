@@ -75,7 +75,8 @@ def fit(
         fabric: What `launch` gave, where the caller has launched already.
 
     Raises:
-        InputError: The batch can't be shared evenly, or no loss is called `params.watch`.
+        InputError: The batch can't be shared evenly, no loss is called `params.watch`, or the state that an unfinished
+            run left is damaged.
     """
     torch.set_num_threads(params.threads)
     keep_memory()

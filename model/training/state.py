@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from lightning_fabric import Fabric
@@ -64,10 +65,18 @@ class TrainingState:
         return 0 < self.params.patience <= self.progress.stale
 
     def resume(self) -> None:
-        """Go on from the state file, if there is one."""
+        """Go on from the state file, if there is one.
+
+        Raises:
+            InputError: It is damaged, such as a copy of a part of it.
+        """
         if not self.file.is_file():
             return
-        state = torch.load(self.file, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(self.file, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            found = f"expected the state of an unfinished training, found a damaged one ({type(error).__name__})"
+            raise InputError(self.file, found, "delete it: this stage starts anew then") from None
         for name, tensors in self.kept.items():
             _set(tensors, {n: like(x, tensors[n]) for n, x in state[name].items()})
         load_optimizer(self.optimizer, state["optimizer"])

@@ -85,6 +85,20 @@ def test_an_unfinished_run_of_other_parameters_is_not_resumed(tmp_path: Path, mo
     assert not list(tmp_path.glob("*.pt")), "once the stage has a result, what was given up goes"
 
 
+@pytest.mark.parametrize("left", [0.0, 0.001, 0.5])
+def test_a_state_that_is_torn_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float) -> None:
+    monkeypatch.setattr(loop, "SAVE_EVERY", 3)
+    with pytest.raises(Stopped):
+        run(tmp_path, PARAMS, stop=7)
+    (state,) = tmp_path.glob("*.pt")
+    content = state.read_bytes()
+    state.write_bytes(content[: int(left * len(content))])
+    with pytest.raises(InputError, match="expected the state of an unfinished training") as error:
+        run(tmp_path, PARAMS)
+    assert error.value.where == str(state)
+    assert "delete it" in error.value.fix
+
+
 def train_in_two(out: Path, launcher: list[str], *strategies: str, **env: str) -> None:
     command = [sys.executable, *launcher, "-m", "tests.model.training_run", str(out), *strategies]
     done = subprocess.run(command, env=os.environ | QUIET | env, capture_output=True, text=True, check=False)

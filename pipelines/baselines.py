@@ -40,7 +40,7 @@ from model.studies.baselines import (
 )
 from model.studies.lite_medsam import load_lite_medsam
 from model.studies.unet import ClosedUNet, train_unet
-from model.training.params import TrainParams
+from model.training.params import TrainParams, rate
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import SCANS, records
 from pipelines.runs import CASES, LOCK, check_workspace, flat
@@ -152,6 +152,7 @@ def overlaid(name: str) -> dict[str, Any]:
         # The stage that turns slices gets all the steps, and the schedule of those that it takes over.
         upright, turned = (load_params(section, TrainParams) for section in ("train_segmenter", "train_joint"))
         changes |= {"train_segmenter.steps": 1, "train_joint.steps": upright.steps + turned.steps}
+        changes |= {"train_segmenter.warmup": 0, "train_segmenter.learning_rate": rate(0, upright)}  # its first step
         changes |= {f"train_joint.{key}": getattr(upright, key) for key in ("learning_rate", "warmup")}
     return changes
 

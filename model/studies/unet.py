@@ -141,7 +141,7 @@ def train_unet(
     network = ClosedUNet(UNetParams(), model, labelled_organs(SplitData(dataset, slices, "train")))
     if seconds is not None:
         times = [time.perf_counter()]
-        trial = replace(params, steps=TRIAL_STEPS)
+        trial = replace(params, steps=TRIAL_STEPS, warmup=min(params.warmup, TRIAL_STEPS))
         with TemporaryDirectory() as nowhere:
             again = {"key": {}, "log": lambda step, values: None, "state_dir": Path(nowhere)}
             run(UNetObjective(deepcopy(network)), trial, **again, advance=lambda n: times.append(time.perf_counter()))

@@ -46,6 +46,8 @@ class TrainParams:
             raise ValueError(f"seed must be at least 0, found {self.seed}")
         if self.learning_rate <= 0 or min(self.weight_decay, self.pretrained_rate, self.warmup) < 0:
             raise ValueError("learning_rate must be above 0, and weight_decay, pretrained_rate and warmup at least 0")
+        if self.warmup > self.steps:
+            raise ValueError(f"warmup must be at most steps, {self.steps}, found {self.warmup}")
         if not 0 <= self.ema < 1 or self.patience < 0:
             raise ValueError("ema must be from 0 to below 1, and patience at least 0")
 

@@ -342,6 +342,7 @@ def test_more_devices_than_there_are_is_told(monkeypatch: pytest.MonkeyPatch) ->
         {"patience": -1},
         {"learning_rate": 0.0},
         {"seed": -1},
+        {"warmup": PARAMS.steps + 1},
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
@@ -354,3 +355,4 @@ def test_rate_warms_up_and_ends_near_zero() -> None:
     assert rates[0] < rates[1] < rates[2]
     assert max(rates) == pytest.approx(PARAMS.learning_rate)
     assert rates[-1] < 0.05 * PARAMS.learning_rate
+    assert rate(3, replace(PARAMS, steps=4, warmup=4)) == PARAMS.learning_rate

@@ -32,7 +32,7 @@ from model.studies.baselines import Asked, Baseline, figures, keywords, random_s
 from model.testing.asked import read_prompts
 from model.testing.evaluation import Trial, evaluate
 from model.testing.held_out import held_out_requests
-from model.training.params import TrainParams
+from model.training.params import TrainParams, rate
 from pipelines.baselines import BASELINES, TABLE, overlaid, run_baselines, show
 from pipelines.evaluate_source import Protocol, prepare
 from pipelines.runs import LOCK
@@ -53,7 +53,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = yaml.safe_load((folder / PARAMS).read_text())
     params["model"] |= {key: value for key, value in plain(SMALL).items() if not key.endswith("encoder")}
     for section, steps in (("train_segmenter", 3), ("train_joint", 2)):
-        params[section] |= {"steps": steps, "batch_size": 2, "validate_every": 2, "threads": 1}
+        params[section] |= {"steps": steps, "warmup": 2, "batch_size": 2, "validate_every": 2, "threads": 1}
     (folder / PARAMS).write_text(yaml.safe_dump(params))
     (folder / "examples").symlink_to(REPOSITORY / "examples")
 
@@ -238,6 +238,9 @@ def test_overlays_are_trained_in_as_many_steps(inside: Path) -> None:
     changes = overlaid("no_canonicalizer_augmented")
     assert changes["canonicalizer.kind"] == "identity"
     assert (changes["train_segmenter.steps"], changes["train_joint.steps"]) == (1, 5)
+    upright = load_params("train_segmenter", TrainParams)
+    first = {key: changes[f"train_segmenter.{key}"] for key in ("steps", "warmup", "learning_rate")}
+    assert rate(0, replace(upright, **first)) == rate(0, upright) < upright.learning_rate
     assert overlaid("learned") == {"model.resolve": "learned"}
 
 

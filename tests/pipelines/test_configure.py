@@ -60,7 +60,7 @@ def test_new_values_look_like_those_of_params_yaml(params: Path, tmp_path: Path)
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(
         "model:\n  widths: [48, 96, 192]\n  image_encoder:\n    kind: lite_medsam\n    frozen: true\n\n"
-        "# of the overlay alone\ntrain_joint: {steps: 9}\n"
+        "# of the overlay alone\ntrain_joint: {steps: 99}\n"
     )
     apply_overlay(overlay, params)
     text = params.read_text(encoding="utf-8")

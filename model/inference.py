@@ -33,6 +33,9 @@ from prompts.wording.spelling import mend
 
 READ_AT_ONCE = 16
 """Prompts that go through the intent head together."""
+MASKS_AT_ONCE = 16
+"""Masks of a slice that are brought to the scan's resolution together: of a hundred prompts' all would take gigabytes
+beside what is kept."""
 NOTHING = -1
 """In place of a prompt's row where no mask is wanted."""
 NOWHERE = -50.0
@@ -183,8 +186,10 @@ class Segmenter:
             )
             logits[:, nothing] = NOWHERE
             surest = surest.maximum(logits.amax((0, 2, 3)).cpu())
-            found = self._to_scan(logits, frames[start : start + len(part)], pose, upright.shape[1:])
-            masks[:, start : start + len(part)] = act(int(pose.back), found)[place]
+            for z, framed in enumerate(logits, start):
+                parts = framed.split(MASKS_AT_ONCE)
+                found = torch.cat([self._to_scan(some, frames[z], pose, upright.shape[1:]) for some in parts])
+                masks[:, z] = act(int(pose.back), found)[place]
             advance(len(part))
         if len(x) > 1:
             for mask in masks.numpy():
@@ -305,12 +310,9 @@ class Segmenter:
         return request.text.then(names.text)[chosen], IntentLogits(*map(torch.cat, intents))[chosen]
 
     @staticmethod
-    def _to_scan(logits: Tensor, frames: Sequence[Frame], pose: Pose, shape: tuple[int, ...]) -> Tensor:
-        """Logits `[Z, P, S, S]` of framed slices -> masks `[P, Z, H, W]`, upright."""
-        masks, back = [], -pose.degrees.to(logits.device)
-        for framed, frame in zip(logits.clamp(min=NOWHERE), frames, strict=True):
-            size = (frame.side, frame.side)
-            resized = F.interpolate(framed[None], size, mode="bilinear", align_corners=False)[0]
-            whole = frame.put_back(resized, NOWHERE)
-            masks.append(crop_from_square(rotate(whole, back.expand(len(whole)), NOWHERE), *shape) > 0)
-        return torch.stack(masks, 1)
+    def _to_scan(logits: Tensor, frame: Frame, pose: Pose, shape: tuple[int, ...]) -> Tensor:
+        """Logits `[P, S, S]` of a framed slice -> masks `[P, H, W]`, upright."""
+        size, back = (frame.side, frame.side), -pose.degrees.to(logits.device)
+        resized = F.interpolate(logits.clamp(min=NOWHERE)[None], size, mode="bilinear", align_corners=False)[0]
+        whole = frame.put_back(resized, NOWHERE)
+        return crop_from_square(rotate(whole, back.expand(len(whole)), NOWHERE), *shape) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from corpus.anatomy import BY_NAME, N_ORGANS
+from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from corpus.errors import InputError
 from model.canonicalizer import SLICES_AT_ONCE, CanonicalizerParams, Pose, known_pose
 from model.data import SplitData
@@ -24,7 +24,7 @@ from model.encoders.ngrams import BUCKETS, NGRAMS, ngrams
 from model.encoders.text import TokenEmbeddings, Tokens
 from model.flans import FLanS, ModelParams, one_hot_organs, spoken_organs
 from model.groups import IDENTITY, INVERSE, ORDER, act, compose
-from model.inference import SPECK, Request, Segmenter, fastest_device
+from model.inference import MASKS_AT_ONCE, SPECK, Request, Segmenter, fastest_device
 from model.intent_head import Understanding
 from model.resolve import organ_scores
 from model.studies.consistency import ConsistencyParams, consistency
@@ -214,12 +214,34 @@ def test_the_slices_of_a_volume_share_one_pose_and_a_given_pose_is_kept(segmente
     assert segmenter.segment(hu(SIZE, SIZE), request, pose=known).pose is known
 
 
+def test_masks_are_brought_to_the_scans_size_a_few_at_a_time(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are asked for, and wherever one stands among them."""
+    request = asked(segmenter, *(Intent("anatomy", organ.name, None, "patient") for organ in ORGANS))
+    together, to_scan = [], Segmenter._to_scan
+
+    def watched(self: Segmenter, logits: Tensor, *others: Any) -> Tensor:
+        together.append(len(logits))
+        return to_scan(logits, *others)
+
+    monkeypatch.setattr(Segmenter, "_to_scan", watched)
+    whole = segmenter.segment(hu(40, 32, 3), request).masks
+    assert whole.shape == (N_ORGANS, 3, 40, 32)
+    assert len({mask.tobytes() for mask in whole}) > 1
+    assert max(together) == MASKS_AT_ONCE < N_ORGANS
+    assert sum(together) == 3 * N_ORGANS
+    monkeypatch.setattr("model.inference.MASKS_AT_ONCE", 1)
+    assert np.array_equal(segmenter.segment(hu(40, 32, 3), request).masks, whole)
+
+
 def test_strays_of_a_volume_are_dropped_and_pairs_kept(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = torch.zeros(1, 4, 20, 20, dtype=torch.bool)
     pair[0, 1:3, 2:7, 2:7] = pair[0, 1:3, 12:17, 12:16] = True
     found = pair.clone()
     found[0, 0, 19, 0] = found[0, 3, 0, 18:] = found[0, 2, 10, 10] = True
-    monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found[:, : len(logits)].clone())
+    slices = cycle(range(4))
+    monkeypatch.setattr(Segmenter, "_to_scan", lambda self, *_: found[:, next(slices)].clone())
     request, pose = asked(segmenter, Intent("anatomy", "liver", None, "patient")), known_pose(IDENTITY)
     assert np.array_equal(segmenter.segment(hu(20, 20, 4), request, pose).masks, pair)
     found[:] = False
@@ -228,7 +250,7 @@ def test_strays_of_a_volume_are_dropped_and_pairs_kept(segmenter: Segmenter, mon
 
 def test_of_a_slice_alone_a_speck_is_no_answer(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     found = torch.zeros(1, SIZE, SIZE, dtype=torch.bool)  # a picture of the network's own size
-    monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found.repeat(logits.shape[1], 1, 1, 1))
+    monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found.repeat(len(logits), 1, 1))
     intents = Intent("anatomy", "liver", None, "patient"), Intent("size", None, "largest", "image")
     request, pose = asked(segmenter, *intents), known_pose(IDENTITY)
     found[0, 3, 5 : 5 + SPECK - 1] = True

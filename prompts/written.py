@@ -14,12 +14,11 @@ import pandas as pd
 from corpus.anatomy import ORGANS, PAIRED_NOUNS, Organ
 from corpus.errors import InputError
 from corpus.params import read_yaml
+from prompts.checks.reading import pattern
 from prompts.intent import PAIRS, pair_of
 from prompts.kinds import Cell, kinds, styles
 from prompts.quality import draw
 
-_MAY_ASK = r"(?i)\b(?:where|which|show|point)\b"
-"""A question with such a word may ask for a structure to be shown after all."""
 _SENTENCE_END = r"(?<=[.?!])\s"
 _DETERMINED = re.compile(
     r"(?:\b(?:the|my|your|his|her|an?|that|this|whole|entire|normal|no)|'s) \{organ\}", re.IGNORECASE
@@ -76,7 +75,8 @@ def report_sentences(passages: pd.DataFrame, n: int, seed: int) -> Iterator[Writ
     """
     people = passages[passages["tag"].isin(("S1", "S2"))]
     first = people.assign(text=people["text"].str.split(_SENTENCE_END, n=1, regex=True).str[0])
-    fitting = first[(first["text"].str.count(r"\S+") <= LONGEST) & ~first["text"].str.contains(_MAY_ASK)]
+    may_ask = first["text"].str.lower().str.contains(pattern("may_ask"))
+    fitting = first[(first["text"].str.count(r"\S+") <= LONGEST) & ~may_ask]
     for row in draw(fitting.rename(columns={"passage_id": "prompt_id"}), n, seed).to_dict("records"):
         yield _for_nothing(row["text"], "lay" if row["tag"] == "S2" else "expert", ("duplicate",))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+import pandas as pd
+import pytest
+
 from corpus.anatomy import ORGANS
 from corpus.params import read_yaml
 from prompts.intent import RELATIONS
 from prompts.wording.cues import CUES, cues
-from prompts.written import FORMS, forms
+from prompts.written import FORMS, forms, report_sentences
 
 SLOTTED = ("requests", "nothing", "pairs", "displayed", "negated", *RELATIONS)
 
@@ -64,3 +67,44 @@ def test_a_woman_is_not_asked_for_a_prostate() -> None:
     women = [each for each in forms(6, seed=0) if re.search(r"\bgrandma's\b|^her ", each.text)]
     assert women
     assert not {each.cell.intent.organ for each in women} & {"prostate", "seminal vesicles"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Where is my spleen?",
+        "Can you outline my liver?",
+        "Could you highlight the left kidney on this scan?",
+        "Please segment the liver for volumetry before resection.",
+        "Delineate the pancreas for radiotherapy planning.",
+        "Contour the bladder and rectum.",
+        "Draw around my stomach please.",
+        "I would like the aorta outlined.",
+        "We'd like you to trace the duodenum.",
+        "Liver segmentation requested.",
+        "Liver and spleen volumes requested, please trace the liver.",
+        "What is the biggest organ in this picture?",
+    ],
+)
+def test_a_request_in_a_report_is_no_text_that_asks_for_nothing(text: str) -> None:
+    assert not list(report_sentences(_passages(text), 10, seed=0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Trace pelvic fluid.",
+        "Segment IV lesion of 12 mm.",
+        "Nodular liver contour, marked splenomegaly.",
+        "No focal lesion of the liver identified.",
+        "Can you live without a spleen?",
+        "Can you find out why my liver is big?",
+        "How do I trace the portal vein on axial slices?",
+    ],
+)
+def test_what_reports_say_and_people_wonder_asks_for_nothing(text: str) -> None:
+    assert [each.text for each in report_sentences(_passages(text), 10, seed=0)] == [text]
+
+
+def _passages(text: str) -> pd.DataFrame:
+    return pd.DataFrame([{"passage_id": "a" * 16, "tag": "S2", "text": text}])

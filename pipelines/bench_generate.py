@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.stage import results
+from prompts.bank import UNASKED
 from prompts.generator import GenerateParams, Generator
 from prompts.providers.chat import chat_model, concurrency
 from prompts.providers.response_store import ResponseStore
@@ -33,7 +34,7 @@ def bench_generate(params: GenerateParams) -> Throughput:
             wall, cpu = time.perf_counter(), time.process_time()
             bank = generator.run(negatives).bank
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    made = bank[bank["provider"] != "written"]
+    made = bank[~bank["provider"].isin(UNASKED)]
     return Throughput(len(made), int(made["accepted"].sum()), wall, cpu)
 
 

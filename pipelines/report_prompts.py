@@ -10,6 +10,7 @@ import pandas as pd
 from corpus.params import load_params
 from pipelines.reporting import read_json, read_png, read_table, records, require, round_robin, without_folders
 from pipelines.stage import BANK, DATASET, INDEX, PASSAGES, REVIEW, cohort
+from prompts.bank import REPORTS, UNASKED
 from prompts.checks import CHECKS
 from prompts.kinds import kinds, styles
 from prompts.quality import draw
@@ -24,9 +25,10 @@ REFUSED, CONFLICTS = 3, 20
 
 def prompts() -> dict[str, Any]:
     """The bank: how it was written, its quality, what retrieval gave, and examples of it."""
-    columns = ["prompt_id", "text", "kind", "target", "style", "split"]
+    columns = ["prompt_id", "text", "kind", "target", "style", "split", "provider"]
     texts = read_table(DATASET / "texts.parquet", "dataset", columns)
-    used = texts[texts["split"].isin(SPLITS)]
+    used = texts[texts["split"].isin(SPLITS) & (texts["provider"] != REPORTS)]
+    providers = read_table(REVIEW / "accepted.parquet", "review", ["provider"])["provider"]
     keys = ["candidates", "prompts", "acceptance_by_check", "rejected_by_check", "prompts_by_kind", "decisions"]
     quality = read_json(REVIEW / "metrics.json", "review", keys)
     passed = quality["acceptance_by_check"]
@@ -38,9 +40,7 @@ def prompts() -> dict[str, Any]:
     return {
         "quality": quality,
         "checks": {name: passed[name] for name in in_order(passed)},
-        "brought": int(
-            (read_table(REVIEW / "accepted.parquet", "review", ["provider"])["provider"] == "written").sum()
-        ),
+        "unasked": {name: int((providers == name).sum()) for name in UNASKED},
         "written": read_json(BANK / "summary.json", "generate", keys),
         "reports": reports(),
         "retrieval": retrieval(),
@@ -87,8 +87,9 @@ def coverage() -> list[dict[str, Any]]:
 
 def refused() -> dict[str, list[dict[str, Any]]]:
     """Check -> a few of the candidates that it refused, each with its reason, drawn with a seed."""
-    columns = ("prompt_id", "text", "kind", "style", "failed_check", "reason")
+    columns = ("prompt_id", "text", "kind", "style", "provider", "failed_check", "reason")
     table = read_table(REVIEW / "rejected.csv", "review", columns)
+    table = table[table["provider"] != REPORTS]  # what was refused of a report may name somebody
     table = table.assign(**{name: table[name].astype(str).map(unguarded) for name in ("text", "reason")})
     by_check = {str(name): group for name, group in table.groupby("failed_check")}
     return {name: records(draw(by_check[name], REFUSED, seed=0)) for name in in_order(by_check)}
@@ -127,7 +128,7 @@ def retrieval() -> dict[str, Any]:
     index = read_json(INDEX / "manifest.json", "index", ("n_passages", "sources", "encoder"))
 
     def row(prompts: pd.DataFrame) -> dict[str, Any]:
-        with_passages = prompts[prompts["passage_ids"].map(len) > 0]
+        with_passages = prompts[prompts["passage_scores"].map(len) > 0]  # a report's sentence has its own, unretrieved
         scores = with_passages["passage_scores"].explode().astype(float)
         return {
             "prompts": len(prompts),

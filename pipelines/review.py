@@ -20,7 +20,7 @@ from corpus.reports.passages import read_passages
 from corpus.scans.ingest_params import IngestParams
 from corpus.scans.store import SliceStore
 from pipelines.stage import BANK, EMBEDDINGS, FACTS, INDEX, REVIEW, SLICES, cohort, console, progress, stage
-from prompts.bank import read_bank
+from prompts.bank import UNASKED, read_bank
 from prompts.checks.bank import check_bank
 from prompts.pictures import draw_pictures, representatives
 from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage, rejections
@@ -40,7 +40,7 @@ def main() -> None:
     params = load_params("review", ReviewParams)
     sources = sorted(load_params("ingest", IngestParams).sources)
     bank = read_bank(BANK / "bank.parquet")
-    with progress("compare prompts", int((bank["accepted"] & (bank["provider"] != "written")).sum())) as advance:
+    with progress("compare prompts", int((bank["accepted"] & (~bank["provider"].isin(UNASKED))).sum())) as advance:
 
         def embedded(texts: Sequence[str], precision: Precision) -> np.ndarray:
             """What an earlier run embedded isn't embedded again: after a decision, or for a bank that grew."""

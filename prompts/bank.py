@@ -20,6 +20,11 @@ from corpus.files import replacing
 from prompts.intent import ATTRIBUTES, FRAMES, KINDS, RANKS, RELATIONS
 from prompts.kinds import Cell
 
+WRITTEN, REPORTS = "written", "reports"
+"""The providers of texts that nobody was asked for: those that come with the project, and sentences of the user's own
+reports. These are nobody's to hand on."""
+UNASKED = (WRITTEN, REPORTS)
+
 _RERUN = "run the stage: dvc repro generate"
 _TEXT = pa.Check.str_length(min_value=1)
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from corpus.errors import InputError
 from corpus.reports.encoder import encode
+from prompts.bank import UNASKED
 from prompts.checks.bank import check_bank
 from prompts.duplicates import normalised
 from prompts.quality import (
@@ -52,7 +53,7 @@ def compare(banks: Sequence[pd.DataFrame], sample: int, seed: int = 0) -> list[S
     Raises:
         InputError: A bank holds no accepted prompt of a provider.
     """
-    written = [bank[bank["provider"] != "written"].reset_index(drop=True) for bank in banks]
+    written = [bank[~bank["provider"].isin(UNASKED)].reset_index(drop=True) for bank in banks]
     for number, bank in enumerate(written, start=1):
         if not bank["accepted"].any():
             raise InputError(f"bank {number}", "holds no accepted prompt of a provider", "fill it: dvc repro generate")

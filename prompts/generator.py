@@ -118,17 +118,15 @@ class Generated:
     """Why cells were left that could have been filled: the budget."""
 
 
-WRITTEN: dict[str, Any] = {
-    "provider": "written",
+NO_RESPONSE: dict[str, Any] = {
     "model": "",
     "parameters": "{}",
     "seed": 0,
-    "passage_ids": [],
     "passage_scores": [],
     "response_key": "",
     "cost": 0.0,
 }
-"""Where texts come from that the project brings along."""
+"""What a response's columns hold in the row of a text that nobody was asked for."""
 
 
 class Generator:
@@ -312,10 +310,11 @@ class Generator:
             )
 
     def _take_written(self, texts: Iterable[Written]) -> None:
-        """Put texts that the project brings along into the bank."""
+        """Put texts that nobody was asked for into the bank."""
         context = Context(duplicates=self.duplicates)
         for each in texts:
-            self._keep(each.text, each.cell, context, WRITTEN, each.checks)
+            origin = {"provider": each.provider, "passage_ids": list(each.passage_ids)}
+            self._keep(each.text, each.cell, context, NO_RESPONSE | origin, each.checks)
 
     def _keep(
         self,

@@ -1,5 +1,7 @@
-"""Texts that the project brings along, so that no provider has to write them: bare names to ask by, ways of asking, and
-texts that ask for no segmentation. Language models drafted most of them (see forms.yaml)."""
+"""Texts that no provider has to write: bare names to ask by, ways of asking, and texts that ask for no segmentation.
+
+The project brings them along, but for the sentences of the user's reports. Language models drafted most of them (see
+forms.yaml)."""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ import pandas as pd
 from corpus.anatomy import ORGANS, PAIRED_NOUNS, Organ
 from corpus.errors import InputError
 from corpus.params import read_yaml
+from prompts.bank import REPORTS, WRITTEN
 from prompts.checks.reading import pattern
 from prompts.intent import PAIRS, pair_of
 from prompts.kinds import Cell, kinds, styles
@@ -29,6 +32,8 @@ _OF_A_WOMAN = re.compile(r"(?i)\b(?:hers?|she|wife|mum|mother|granny|grandma|nan
 FORMS = Path(__file__).with_name("forms.yaml")
 LONGEST = 24
 """Words of a sentence."""
+OF_REPORTS = ("identifiers", "names", "language", "duplicate")
+"""The checks of a report's sentence: de-identification may have missed what the project's own texts never held."""
 SHORT, OFTENER = 4, 4
 """A form of so few words is filled with so many times as many structures: such requests are typed most, and in them
 the name alone can go astray."""
@@ -36,11 +41,14 @@ the name alone can go astray."""
 
 @dataclass(frozen=True)
 class Written:
-    """A text for the bank, and the checks that it must pass there."""
+    """A text for the bank, the checks that it must pass there, and where it comes from."""
 
     text: str
     cell: Cell
     checks: tuple[str, ...] = ("duplicate",)
+    provider: str = WRITTEN
+    passage_ids: tuple[str, ...] = ()
+    """The passage that it is a sentence of."""
 
 
 def _for_nothing(text: str, style: str, checks: tuple[str, ...]) -> Written:
@@ -78,7 +86,8 @@ def report_sentences(passages: pd.DataFrame, n: int, seed: int) -> Iterator[Writ
     may_ask = first["text"].str.lower().str.contains(pattern("may_ask"))
     fitting = first[(first["text"].str.count(r"\S+") <= LONGEST) & ~may_ask]
     for row in draw(fitting.rename(columns={"passage_id": "prompt_id"}), n, seed).to_dict("records"):
-        yield _for_nothing(row["text"], "lay" if row["tag"] == "S2" else "expert", ("duplicate",))
+        cell = Cell("none", "none", "lay" if row["tag"] == "S2" else "expert")
+        yield Written(row["text"], cell, OF_REPORTS, REPORTS, (row["prompt_id"],))
 
 
 def forms(number: int, seed: int) -> Iterator[Written]:

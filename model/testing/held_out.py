@@ -12,7 +12,7 @@ import pyarrow
 from corpus.errors import InputError
 from corpus.files import file_sha256
 from model.checkpoint import read_config
-from prompts.bank import prompt_id
+from prompts.bank import REPORTS, prompt_id
 from prompts.dataset import TEXTS
 from prompts.kinds import Cell, kinds
 
@@ -26,12 +26,13 @@ FIX = "give a CSV or Parquet table with the columns text, kind (as in prompts/ki
 
 
 def save_held_out(texts: pd.DataFrame, checkpoint: Path) -> None:
-    """Put the test split's requests beside a checkpoint.
+    """Put the test split's requests beside a checkpoint, without the sentences of reports: a checkpoint is handed on.
 
     Args:
         texts: The data set's texts.parquet.
     """
-    texts.loc[texts["split"] == "test", COLUMNS].to_csv(checkpoint / REQUESTS, index=False)
+    kept = (texts["split"] == "test") & (texts["provider"] != REPORTS)
+    texts.loc[kept, COLUMNS].to_csv(checkpoint / REQUESTS, index=False)
 
 
 def held_out_requests(checkpoint: Path, dataset: Path) -> tuple[pd.DataFrame, Path]:

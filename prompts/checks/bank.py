@@ -1,7 +1,7 @@
 """The checks that need the whole bank: near copies by letters, near copies by meaning, and the round trip.
 
-They run after generation, over all prompts that a provider wrote. What the project brings along stays, and is left
-out here: each candidate was compared with it as it came.
+They run after generation, over all prompts that a provider wrote. What nobody was asked for stays, and is left out
+here: each candidate was compared with it as it came.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from corpus.reports.encoder import encode
+from prompts.bank import UNASKED
 from prompts.duplicates import normalised, similar_pairs
 from prompts.meaning import Embed, alike
 from prompts.round_trip import misread
@@ -84,7 +85,7 @@ def check_bank(bank: pd.DataFrame, embed: Embed = encode) -> pd.DataFrame:
     """
     checked = bank.copy()
     passed = [list(names) for names in bank["checks"]]
-    left = np.flatnonzero(bank["accepted"] & (bank["provider"] != "written")).tolist()
+    left = np.flatnonzero(bank["accepted"] & (~bank["provider"].isin(UNASKED))).tolist()
     texts, targets = bank["text"].tolist(), bank["cell"].str.rpartition("/")[0].tolist()
     rejected: dict[int, tuple[str, str]] = {}
     for name, check in BANK_CHECKS.items():

@@ -11,9 +11,11 @@ import pytest
 from corpus.errors import InputError
 from corpus.files import file_sha256
 from model.testing.held_out import REQUESTS, held_out_requests, read_requests, save_held_out
-from prompts.bank import prompt_id
+from prompts.bank import REPORTS, prompt_id
 from prompts.intent import Intent
 from prompts.kinds import Cell
+
+OF_A_REPORT = "The spleen is of normal size."
 
 
 @pytest.fixture
@@ -24,6 +26,7 @@ def texts() -> pd.DataFrame:
         ("far left", Cell("position", "leftmost", "expert"), "test"),
         ("not the left one", Cell("negated", "right kidney", "lay"), "test"),
         ("thank you", Cell("none", "none", "lay"), "test"),
+        (OF_A_REPORT, Cell("none", "none", "expert"), "test"),
     ]
     return pd.DataFrame(
         {
@@ -31,7 +34,7 @@ def texts() -> pd.DataFrame:
             "text": text,
             "kind": cell.kind,
             "style": cell.style,
-            "provider": "offline",
+            "provider": REPORTS if text == OF_A_REPORT else "offline",
             "split": split,
         }
         | cell.intent.row
@@ -49,7 +52,7 @@ def test_a_checkpoint_brings_what_its_training_never_saw(tmp_path: Path, texts: 
     save_held_out(texts, checkpoint(tmp_path / "model"))
     found, origin = held_out_requests(tmp_path / "model", tmp_path / "none")
     assert origin == tmp_path / "model" / REQUESTS
-    held_out = texts[texts["split"] == "test"]
+    held_out = texts[(texts["split"] == "test") & (texts["provider"] != REPORTS)]
     assert found["text"].tolist() == ["NA, the liver", "far left", "not the left one", "thank you"]
     assert found["prompt_id"].tolist() == held_out["prompt_id"].tolist()
     assert found["organ"].isna().tolist() == [False, True, False, True]
@@ -62,7 +65,7 @@ def test_the_data_set_serves_only_if_the_checkpoint_was_trained_on_it(tmp_path: 
     (tmp_path / "dataset").mkdir()
     texts.to_parquet(tmp_path / "dataset/texts.parquet")
     ours = checkpoint(tmp_path / "ours", file_sha256(tmp_path / "dataset/texts.parquet"))
-    assert len(held_out_requests(ours, tmp_path / "dataset")[0]) == 4
+    assert len(held_out_requests(ours, tmp_path / "dataset")[0]) == 5
     for other, dataset in ((checkpoint(tmp_path / "other", "0" * 64), "dataset"), (ours, "none")):
         with pytest.raises(InputError, match=r"--prompts FILE"):
             held_out_requests(other, tmp_path / dataset)

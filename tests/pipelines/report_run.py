@@ -20,6 +20,7 @@ from prompts.kinds import kinds, styles
 from prompts.pictures import picture
 from prompts.sheets import write_sheet
 
+OF_A_REPORT = "The spleen is of normal size."
 HOSTILE = "<script>alert(1)</script> the 'liver' \"now\" & here"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt; the &#39;liver&#39; &#34;now&#34; &amp; here"
 ASKED_FOR = (
@@ -124,10 +125,13 @@ def write_prompts() -> None:
     texts = pd.DataFrame(rows).assign(
         text=[HOSTILE, "NA", "far left", "tiny"], style="lay", split=["train", "test", "val", "dropped"]
     )
+    texts["provider"] = [*["offline"] * 3, "written"]
+    said = {"kind": "none", "target": "none", "text": OF_A_REPORT, "split": "train", "provider": "reports"}
+    texts.loc[4] = {"prompt_id": "5" * 16, "style": "lay"} | said
     texts.to_parquet("data/dataset/texts.parquet", index=False)
-    found = [["p1", "p2"], ["p1"], [], []]
-    accepted = texts.assign(passage_ids=found, passage_scores=[[0.75, 0.5], [0.25], [], []])
-    accepted = accepted.assign(original_text=[None, None, None, "very tiny"], provider=[*["offline"] * 3, "written"])
+    found = [["p1", "p2"], ["p1"], [], [], ["p3"]]
+    accepted = texts.assign(passage_ids=found, passage_scores=[[0.75, 0.5], [0.25], [], [], []])
+    accepted = accepted.assign(original_text=[None, None, None, "very tiny", None])
     Path("data/review").mkdir(parents=True)
     accepted.to_parquet("data/review/accepted.parquet", index=False)
     quality = {"candidates": 4321, "prompts": 4, "self_bleu": 0.6321, "kappa": None, "decisions": {"applied": 1}}
@@ -148,8 +152,11 @@ def write_prompts() -> None:
     tables = {
         "organs": organs,
         "rejected": pd.DataFrame(
-            [("1" * 16, "=show me the spleen", "anatomy", "lay", "length", "too short")],
-            columns=["prompt_id", "text", "kind", "style", "failed_check", "reason"],
+            [
+                ("1" * 16, "=show me the spleen", "anatomy", "lay", "offline", "length", "too short"),
+                ("3" * 16, f"Mr Kowalczyk: {OF_A_REPORT}", "none", "lay", "reports", "identifiers", "Kowalczyk"),
+            ],
+            columns=["prompt_id", "text", "kind", "style", "provider", "failed_check", "reason"],
         ),
         "conflicts": pd.DataFrame(
             [("2" * 16, HOSTILE, "Anna", "accept", "Ben", "reject", "reject")],

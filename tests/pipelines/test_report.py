@@ -21,6 +21,7 @@ from prompts.targets import ABSENT
 from tests.pipelines.report_run import (
     ESCAPED,
     HOSTILE,
+    OF_A_REPORT,
     PARAMETERS,
     Page,
     cases,
@@ -123,6 +124,8 @@ def test_sections_show_their_files(run: Path) -> None:
 def test_the_prompts_are_shown_with_what_was_refused_and_where_people_differ(run: Path) -> None:
     section = Page().section("prompts")
     assert "1 of them come with the project" in section
+    assert "1 are sentences of the reports" in section
+    assert OF_A_REPORT not in section, "the page is handed on"
     unedited = section.split("as they were written")[1].split("</ul>")[0]
     assert ESCAPED in unedited
     assert "tiny" not in unedited, "an edited prompt isn't shown as written"

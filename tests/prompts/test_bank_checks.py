@@ -82,15 +82,16 @@ def test_of_two_copies_the_later_goes_and_what_people_wrote_is_left_out() -> Non
             ("in this picture could you draw around the biggest thing", "size/largest/trainee", "openai"),
             ("Mark the pancreas for the atlas page", "anatomy/pancreas/expert", "openai"),
             ("Mark the pancreas for the atlas pages", "anatomy/pancreas/expert", "written"),
+            ("Mark of the pancreas for the atlas page", "none/none/expert", "reports"),
         ]
     )
     checked = check_bank(bank)
-    assert checked["accepted"].tolist() == [True, False, True, True, False, True, True]
+    assert checked["accepted"].tolist() == [True, False, True, True, False, True, True, True]
     assert checked["failed_check"][1] == "near_letters"
     assert checked["failed_check"][5] is None, "what people wrote was held against it when it came"
     assert checked["checks"][0] == ["length", "near_letters", "near_meaning", "round_trip"]
     assert checked["checks"][1] == ["length"], "a copy stops at the check that it fails"
-    assert checked["checks"][6] == ["length"], "what people wrote isn't checked"
+    assert checked["checks"][6] == checked["checks"][7] == ["length"], "what people wrote isn't checked"
     assert bank["accepted"].all(), "the bank given is left as it was"
     table = rejections(checked).set_index("check")
     assert table.loc["near_letters", ["came", "rejected"]].tolist() == [6, int(table.loc["near_letters", "rejected"])]

@@ -18,7 +18,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from corpus.anatomy import ORGANS
 from corpus.errors import InputError
 from pipelines.stage import RESPONSES
-from prompts.bank import read_bank, write_bank
+from prompts.bank import REPORTS, UNASKED, read_bank, write_bank
 from prompts.composer import Request, compose
 from prompts.generator import FRUITLESS, Generated, GenerateParams, Generator
 from prompts.kinds import Cell, _specifications
@@ -50,6 +50,7 @@ class FakePassages:
                 {"passage_id": "a" * 16, "tag": "S1", "text": "The liver is smooth and of normal size."},
                 {"passage_id": "b" * 16, "tag": "S2", "text": "What does the spleen do?"},
                 {"passage_id": "c" * 16, "tag": "S2", "text": "Where is my spleen?"},
+                {"passage_id": "e" * 16, "tag": "S1", "text": "Discussed with Mr Kowalczyk, the spleen is normal."},
                 {"passage_id": "d" * 16, "tag": "S3", "text": "A synthetic sentence on the colon."},
             ]
         )
@@ -84,19 +85,21 @@ def test_every_cell_is_filled_and_the_bank_survives_the_disk(tmp_path: Path) -> 
         generated = Generator(params, chat_model(params), store, passages).run(tmp_path / "n.yaml", told.append)
     bank = generated.bank
     accepted = bank[bank["accepted"]]
-    counts = accepted[accepted["provider"] != "written"].groupby("kind").size().to_dict()
+    counts = accepted[~accepted["provider"].isin(UNASKED)].groupby("kind").size().to_dict()
     assert counts == {"anatomy": 24 * 3 * 3, "position": 4 * 3 * 8, "size": 2 * 3 * 8}
     written = accepted[accepted["provider"] == "written"]
-    none = written[written["kind"] == "none"]
-    assert len(none) == 4, "two texts that ask for nothing, a report sentence and a question that does not ask to see"
-    assert {"The liver is smooth and of normal size.", "What does the spleen do?"} <= set(none["text"])
+    assert (written["kind"] == "none").sum() == 2
+    said = accepted[accepted["provider"] == REPORTS].set_index("text")["passage_ids"].to_dict()
+    assert said == {"The liver is smooth and of normal size.": ["a" * 16], "What does the spleen do?": ["b" * 16]}
+    (named,) = bank.loc[bank["text"].str.contains("Kowalczyk"), ["provider", "failed_check"]].to_numpy().tolist()
+    assert named == [REPORTS, "identifiers"], "what de-identification missed"
     bare = {organ.name for organ in ORGANS} | {"leftmost organ", "biggest"}
     assert bare <= set(written["text"]), "people type a name and nothing more"
-    assert sum(told) == len(accepted) - len(written)
+    assert sum(told) == len(accepted) - len(written) - len(said)
     assert generated.summary["shortfalls"] == []
     assert generated.summary["language_model_used"] is False
     assert bank["cell"].is_monotonic_increasing
-    assert set(accepted[accepted["kind"] == "none"]["provider"]) == {"written"}
+    assert set(accepted[accepted["kind"] == "none"]["provider"]) == set(UNASKED)
     kidney = accepted[(accepted["organ"] == "left kidney") & (accepted["provider"] == "offline")].iloc[0]
     assert (kidney["provider"], kidney["model"], kidney["frame"]) == ("offline", "grammar-1", "patient")
     assert json.loads(kidney["parameters"])["language_model"] is False

@@ -12,6 +12,7 @@ from textwrap import shorten
 import pandas as pd
 
 from corpus.errors import InputError
+from prompts.duplicates import normalised
 from prompts.sheets import read_sheet, write_sheet
 
 OUTCOMES = ("applied", "overruled", "replaced", "refused", "unused", "undecided")
@@ -43,6 +44,8 @@ class Decision:
     comment: str
     outcome: str = ""
     reason: str = ""
+    text: str = ""
+    """The prompt's text as the row shows it; empty where it shows none."""
 
     def ended(self, outcome: str, reason: str = "") -> Decision:
         return replace(self, outcome=outcome, reason=reason)
@@ -103,7 +106,7 @@ def read_file(path: Path) -> list[Decision]:
     """
     decisions = []
     for number, cells in read_sheet(path, COLUMNS):
-        clean = {name: " ".join(cells[name].split()) for name in COLUMNS}
+        clean = {name: " ".join(cells.get(name, "").split()) for name in (*COLUMNS, "text")}
         clean["decision"] = clean["decision"].lower()
         # Two people who both leave their name out are still two people, if they filled two files.
         clean["reviewer"] = clean["reviewer"] or _whose(path)
@@ -119,7 +122,8 @@ def write_file(path: Path, decisions: Iterable[Decision], texts: Mapping[str, st
         texts: Prompt id -> text.
     """
     table = pd.DataFrame([asdict(d) for d in decisions], columns=list(Decision.__dataclass_fields__))
-    table.insert(1, "text", [texts.get(prompt_id, "") for prompt_id in table["prompt_id"]])
+    shown = zip(table["prompt_id"], table["text"], strict=True)
+    table["text"] = [text or texts.get(prompt_id, "") for prompt_id, text in shown]
     write_sheet(table[["prompt_id", "text", *TO_FILL]], path)
 
 
@@ -129,6 +133,25 @@ def unknown(prompt_id: str) -> str:
         return "no prompt of the bank has this prompt_id: the bank has changed since the sheet was made"
     shown = shorten(prompt_id, 40) or "an empty cell"
     return f"expected a prompt_id of 16 hexadecimal digits, found {shown}: copy it from data/review/review.csv"
+
+
+def another_text(decision: Decision, text: str) -> str:
+    """Why a row that shows another text than its prompt's is of no use, "" where it shows the prompt's or none.
+
+    Its ids and its texts were sorted apart, and nobody knows which of the two was meant; or a correction was typed over
+    the text, and an accept would lose it. Signs and letters that a spreadsheet alters or can't save are no difference.
+    """
+    saved = text.encode("cp1252", "replace").decode("cp1252")
+    if not decision.text or _plain(decision.text) in (_plain(text), _plain(saved)):
+        return ""
+    return (
+        f"the row shows {shorten(decision.text, 60)!r}, another text than the prompt of its prompt_id: sort whole "
+        "rows, and put a correction into edited_text"
+    )
+
+
+def _plain(text: str) -> str:
+    return normalised(unicodedata.normalize("NFC", text))
 
 
 def _unusable(decision: Decision, beyond: str) -> tuple[str, str]:

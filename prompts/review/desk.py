@@ -14,7 +14,7 @@ from typing import Any
 
 from corpus.errors import InputError
 from prompts.checks import Verdict
-from prompts.review.decision_files import Decision, file_stem, page_file, read_file, write_file
+from prompts.review.decision_files import Decision, another_text, file_stem, page_file, read_file, write_file
 from prompts.review.sheet import TextsInUse
 from prompts.sheets import read_sheet
 
@@ -111,8 +111,13 @@ class ReviewDesk:
             if not self._is_mine(decision):
                 found = f"row {decision.row} is a decision of {decision.reviewer!r}"
                 raise InputError(self._file, found, "review under another name")
-            if decision.outcome == "unused":
-                raise InputError(self._file, f"row {decision.row}: {decision.reason}", "correct or remove the row")
+            row = rows.get(decision.prompt_id)
+            if (
+                reason := decision.reason
+                if decision.outcome == "unused"
+                else row and another_text(decision, row["text"])
+            ):
+                raise InputError(self._file, f"row {decision.row}: {reason}", "correct or remove the row")
         # The texts in use as they'd be with this reviewer's decisions alone; the stage knows all and has the last word.
         self._texts = TextsInUse((), passages)
         self._current: dict[str, str | None] = {}

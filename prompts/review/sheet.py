@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from textwrap import shorten
@@ -16,7 +16,7 @@ from prompts.checks import Context, Verdict, run_checks
 from prompts.duplicates import normalised
 from prompts.kinds import Cell, kinds
 from prompts.quality import cohens_kappa, draw_key
-from prompts.review.decision_files import PRIORITY, TO_FILL, Decision, unknown
+from prompts.review.decision_files import PRIORITY, TO_FILL, Decision, another_text, unknown
 
 UNREQUESTED = ("length", "duplicate", "near_duplicate")
 """The checks of a text that asks for no segmentation: the others look for what it must not have, a request."""
@@ -141,14 +141,15 @@ def settle(bank: pd.DataFrame, decisions: Sequence[Decision], passages: Mapping[
     )
 
 
-def _votes(ended: list[Decision], known: Container[str]) -> dict[str, list[int]]:
+def _votes(ended: list[Decision], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, list[int]]:
     """Prompt -> indices of its usable decisions, one a reviewer; the others get their outcome in place."""
     last: dict[tuple[str, str], int] = {}
     for i, decision in enumerate(ended):
         if decision.outcome:
             continue
-        if decision.prompt_id not in known:
-            ended[i] = decision.ended("unused", unknown(decision.prompt_id))
+        row = rows.get(decision.prompt_id)
+        if reason := another_text(decision, row["text"]) if row else unknown(decision.prompt_id):
+            ended[i] = decision.ended("unused", reason)
             continue
         key = decision.prompt_id, decision.reviewer
         if key in last:

@@ -97,7 +97,7 @@ def test_reads_what_spreadsheets_save(tmp_path: Path, encoding: str, delimiter: 
     content = ending.join(delimiter.join(row) for row in lines) + ending
     (tmp_path / "s.csv").write_bytes(content.encode(encoding))
     (decision,) = read_decisions(tmp_path)
-    assert decision == Decision("s.csv", 2, "a", "edit", "mark; the, liver", "Jö", "")
+    assert decision == Decision("s.csv", 2, "a", "edit", "mark; the, liver", "Jö", "", text="x")
 
 
 def test_reads_excels_plain_csv_with_columns_moved_and_broken_lines(tmp_path: Path) -> None:
@@ -109,7 +109,8 @@ def test_reads_excels_plain_csv_with_columns_moved_and_broken_lines(tmp_path: Pa
     (tmp_path / "s.csv").write_bytes(text.getvalue().encode("cp1252"))
     (decision,) = read_decisions(tmp_path)
     edited = "mark the œsophagus; please"
-    assert decision == Decision("s.csv", 2, "1234567890123456", "edit", edited, "Jörg – AB", "schön so, finde ich")
+    note = "schön so, finde ich"
+    assert decision == Decision("s.csv", 2, "1234567890123456", "edit", edited, "Jörg – AB", note, text="x")
 
 
 @pytest.mark.parametrize("spoilt", ["1.23457E+15", "", "12. Mrz", "1234567890123450000"])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from corpus.params import params_dataclass
 from prompts.checks import Context, Verdict, run_checks
+from prompts.checks.reading import pattern
 from prompts.duplicates import normalised
 from prompts.kinds import Cell, kinds
 from prompts.quality import cohens_kappa, draw_key
@@ -185,9 +186,20 @@ class TextsInUse:
         for other in +self._by_target[f"{cell.kind}/{cell.target}"]:
             context.duplicates.add(other, cell.target)
         found = run_checks(text, cell, context, None if cell.kind in kinds() else UNREQUESTED)
+        if cell.kind not in kinds() and found[-1].passed and (asked := _asked_anew(text, row["text"])):
+            found.append(Verdict("request", f"the prompt is to ask for nothing, but this asks: {asked!r}"))
         if all(verdict.passed for verdict in found) and self._exact[normalised(text)] > 0:
             found.append(Verdict("duplicate", "a prompt for another target says the same"))
         return found
+
+
+def _asked_anew(text: str, before: str) -> str | None:
+    """Words by which a text asks for an outline, where the text before it didn't in that way: "Cancel the contour" has
+    such words and asks for nothing."""
+    for name in ("asks", "may_ask"):
+        if (match := pattern(name).search(text.lower())) and not pattern(name).search(before.lower()):
+            return match.group().strip()
+    return None
 
 
 def _edit(row: dict[str, Any], text: str, texts: TextsInUse) -> tuple[str, str]:

@@ -86,3 +86,19 @@ def test_a_text_that_a_spreadsheet_altered_is_the_same(tmp_path: Path, bank: pd.
 def test_a_row_without_a_text_is_known_by_its_id(bank: pd.DataFrame) -> None:
     (decision,) = settle(bank, [Decision("a.csv", 2, _id(0), "reject", "", "Anna", "")], {}).decisions["outcome"]
     assert decision == "applied"
+
+
+def test_a_text_that_asks_for_nothing_is_not_edited_into_a_request() -> None:
+    bank = _rows(
+        "thank you, that was all", "Cancel the spleen contour.", "How big is a liver?", kind="none", target="none"
+    )
+    edits = (
+        "Please segment the liver in this picture for me",
+        "Please cancel the contour of the spleen.",
+        "How heavy is a liver, and how big?",
+    )
+    decisions = [Decision("a.csv", 2, _id(i), "edit", text, "Anna", "") for i, text in enumerate(edits)]
+    settled = settle(bank, decisions, {})
+    assert settled.decisions["outcome"].tolist() == ["refused", "applied", "applied"]
+    assert "asks: 'please segment'" in settled.decisions["reason"][0]
+    assert settled.accepted["text"].tolist() == [bank["text"][0], *edits[1:]]

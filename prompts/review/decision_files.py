@@ -26,6 +26,9 @@ COLUMNS = ("prompt_id", *TO_FILL)
 """What a file of decisions must have; whatever else it has is for people."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_COPY = re.compile(r"(?i)(?:\s*(?:\(\d+\)|\((?:another )?copy\)|[-–]?\s+(?:copy|kopie)(?: \d+)?))+$")
+"""What browsers and systems add to the name of a file that is there already: "review (1)", "review - Copy"."""
+_NUMBER = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Decision:
 
 
 def read_decisions(folder: Path) -> list[Decision]:
-    """Every row of every CSV in a folder, files in order of name; rows of no use have their outcome already.
+    """Every row of every CSV in a folder, files in order of name (`_order`); rows of no use have their outcome already.
 
     A reviewer is known by name whatever its case, and is called as first spelt; a row without one, in a file of a
     reviewer's name (`file_stem`), is that reviewer's. What was decided on the review page (`PAGE`) comes after all
@@ -62,7 +65,7 @@ def read_decisions(folder: Path) -> list[Decision]:
         InputError: A file that isn't a CSV, can't be read, or lacks a column.
     """
     decisions: list[Decision] = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(folder.iterdir(), key=_order) if folder.is_dir() else []:
         if path.name == "README.md" or path.name.startswith((".", "~$")):
             continue
         if path.suffix.lower() != ".csv":
@@ -78,6 +81,17 @@ def read_decisions(folder: Path) -> list[Decision]:
         of_file = named.get(decision.reviewer) if decision.reviewer == _whose(Path(decision.file)) else None
         decisions[place] = replace(decision, reviewer=of_file or spelt[decision.reviewer.casefold()])
     return sorted(decisions, key=lambda d: d.file == page_file(d.reviewer))
+
+
+def _order(path: Path) -> tuple[list[str | int], list[str | int], str]:
+    """Files in the order in which people name them: 10 after 9, and a copy after its original."""
+    name = path.stem.casefold()
+    copy = match.group() if (match := _COPY.search(name)) else ""
+    return _natural(name.removesuffix(copy)), _natural(copy), path.name
+
+
+def _natural(name: str) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in _NUMBER.split(name)]
 
 
 def _whose(path: Path) -> str:

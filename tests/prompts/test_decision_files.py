@@ -102,3 +102,24 @@ def test_a_text_that_asks_for_nothing_is_not_edited_into_a_request() -> None:
     assert settled.decisions["outcome"].tolist() == ["refused", "applied", "applied"]
     assert "asks: 'please segment'" in settled.decisions["reason"][0]
     assert settled.accepted["text"].tolist() == [bank["text"][0], *edits[1:]]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("review.csv", "review (1).csv"),
+        ("review (2).csv", "review (10).csv"),
+        ("review.csv", "review - Copy.csv"),
+        ("review - Copy.csv", "review - Copy (2).csv"),
+        ("review (1).csv", "review (1) - Copy.csv"),
+        ("review.csv", "Review copy 2.csv"),
+        ("anna-9.csv", "anna-10.csv"),
+        ("2026-9-30.csv", "2026-10-01.csv"),
+        ("copy.csv", "copy (1).csv"),
+        ("a.csv", "b.csv"),
+    ],
+)
+def test_the_later_file_of_a_reviewer_holds(tmp_path: Path, bank: pd.DataFrame, first: str, second: str) -> None:
+    _write(tmp_path, first, (_id(0), TEXTS[0], "accept", ""))
+    _write(tmp_path, second, (_id(0), TEXTS[0], "reject", ""))
+    assert _id(0) not in set(_settled(bank, tmp_path).accepted["prompt_id"])

@@ -21,6 +21,7 @@ from corpus.reports.passages import read_passages
 from pipelines.reporting import asked_for, records
 from pipelines.stage import BANK, INDEX, REVIEW, console
 from prompts.bank import read_bank
+from prompts.review.decision_files import tidied
 from prompts.review.desk import Filter, Item, ReviewDesk, file_of, read_items
 from prompts.review.sheet import REJECTED
 from prompts.sheets import read_sheet
@@ -66,7 +67,7 @@ class Desks:
         Raises:
             InputError: As `ReviewDesk` says, or somebody is at work whose file has the same name.
         """
-        name, file = " ".join(reviewer.split()), file_of(self._folder, reviewer)
+        name, file = tidied(reviewer), file_of(self._folder, reviewer)
         with self._lock:
             if file not in self._open:
                 self._open[file] = ReviewDesk(self.items, self._rows, self._passages, self._folder, reviewer)

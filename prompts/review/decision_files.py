@@ -96,7 +96,12 @@ def _natural(name: str) -> list[str | int]:
 
 def _whose(path: Path) -> str:
     """The name that a file bears."""
-    return path.stem.removeprefix(PAGE)
+    return tidied(path.stem).removeprefix(PAGE)
+
+
+def tidied(cell: str) -> str:
+    """A cell without needless spaces, its letters composed: some systems write "ü" as a "u" and a mark."""
+    return " ".join(unicodedata.normalize("NFC", cell).split())
 
 
 def page_file(reviewer: str) -> str:
@@ -120,11 +125,11 @@ def read_file(path: Path) -> list[Decision]:
     """
     decisions = []
     for number, cells in read_sheet(path, COLUMNS):
-        clean = {name: " ".join(cells.get(name, "").split()) for name in (*COLUMNS, "text")}
+        clean = {name: tidied(cells.get(name, "")) for name in (*COLUMNS, "text")}
         clean["decision"] = clean["decision"].lower()
         # Two people who both leave their name out are still two people, if they filled two files.
         clean["reviewer"] = clean["reviewer"] or _whose(path)
-        decision = Decision(path.name, number, **clean)
+        decision = Decision(unicodedata.normalize("NFC", path.name), number, **clean)
         decisions.append(decision.ended(*_unusable(decision, cells[""])))
     return decisions
 

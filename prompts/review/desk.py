@@ -14,7 +14,7 @@ from typing import Any
 
 from corpus.errors import InputError
 from prompts.checks import Verdict
-from prompts.review.decision_files import Decision, another_text, file_stem, page_file, read_file, write_file
+from prompts.review.decision_files import Decision, another_text, file_stem, page_file, read_file, tidied, write_file
 from prompts.review.sheet import TextsInUse
 from prompts.sheets import read_sheet
 
@@ -101,7 +101,7 @@ class ReviewDesk:
         Raises:
             InputError: The name is empty, or the file is unreadable, faulty or another person's.
         """
-        self.reviewer = " ".join(reviewer.split())
+        self.reviewer = tidied(reviewer)
         self.items = {item.prompt_id: item for item in items}
         self._file = file_of(folder, self.reviewer)
         self._rows = rows
@@ -177,7 +177,7 @@ class ReviewDesk:
 
     def verdicts(self, prompt_id: str, text: str) -> list[Verdict]:
         """What the checks say of an edited text, up to the first that fails."""
-        row, clean = self._rows[prompt_id], " ".join(text.split())
+        row, clean = self._rows[prompt_id], tidied(text)
         if not clean:
             return [Verdict("empty", "an edit needs a text")]
         if clean == row["text"]:
@@ -200,10 +200,10 @@ class ReviewDesk:
         if decision == "accept" and item.failed:
             return f"The check “{item.failed.check}” refused this candidate. Reject it, or edit it so that it passes."
         with self._lock:
-            clean = " ".join(edited_text.split()) if decision == "edit" else ""
+            clean = tidied(edited_text) if decision == "edit" else ""
             if decision == "edit" and (failed := next((v for v in self.verdicts(prompt_id, clean) if v.reason), None)):
                 return f"Not saved. {failed.check.replace('_', ' ').capitalize()}: {failed.reason}."
-            note = " ".join(comment.split())
+            note = tidied(comment)
             mine = Decision(self._file.name, 0, prompt_id, decision, clean, self.reviewer, note)
             self._undo.append((prompt_id, self.decisions().get(prompt_id)))
             self._put(prompt_id, mine)

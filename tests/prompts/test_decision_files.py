@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -123,3 +124,20 @@ def test_the_later_file_of_a_reviewer_holds(tmp_path: Path, bank: pd.DataFrame, 
     _write(tmp_path, first, (_id(0), TEXTS[0], "accept", ""))
     _write(tmp_path, second, (_id(0), TEXTS[0], "reject", ""))
     assert _id(0) not in set(_settled(bank, tmp_path).accepted["prompt_id"])
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["in the cell", "by the file"])
+def test_a_name_is_one_however_its_letters_are_composed(tmp_path: Path, bank: pd.DataFrame, named: bool) -> None:
+    for form, decision in (("NFC", "accept"), ("NFD", "reject")):
+        name = unicodedata.normalize(form, "Jürgen")
+        rows = [(_id(0), TEXTS[0], decision, "", name if named else "", "")]
+        file = f"{form}.csv" if named else f"{name}.csv"
+        (tmp_path / form).mkdir()
+        write_sheet(pd.DataFrame(rows, columns=list(COLUMNS)), tmp_path / form / file)
+    read = [decision for form in ("NFC", "NFD") for decision in read_decisions(tmp_path / form)]
+    assert settle(bank, read, {}).decisions["outcome"].tolist() == ["replaced", "applied"]
+    assert (
+        ReviewDesk([], {}, {}, tmp_path, unicodedata.normalize("NFD", "Jürgen")).reviewer
+        == read[0].reviewer
+        == "Jürgen"
+    )

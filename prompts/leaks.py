@@ -1,4 +1,5 @@
-"""Nothing that a model is tested with was there when it was trained: neither a patient, nor a slice, nor a request.
+"""Nothing that a model is tested with was there when it was trained: neither a patient, nor a slice, nor a request. Of
+patients and slices, nothing that it was chosen with was, either.
 
 The splits are made so (`prompts.splits`); here it is looked for once more in what they left, before anything is scored.
 """
@@ -23,8 +24,8 @@ Pixels = Callable[[pd.Series], np.ndarray]
 
 def check_slices(slices: pd.DataFrame, pixels: Pixels, where: Path) -> None:
     """Look for patients and slices of the test set among those of training and of validation, which chooses among
-    checkpoints. A slice is known by its name and by its pixels; one that is of one grey value throughout shows nothing,
-    and is left out.
+    checkpoints, and for those of validation among training's. A slice is known by its name and by its pixels; one that
+    is of one grey value throughout shows nothing, and is left out.
 
     Args:
         slices: The data set's slices.parquet.
@@ -34,13 +35,18 @@ def check_slices(slices: pd.DataFrame, pixels: Pixels, where: Path) -> None:
     Raises:
         InputError: Something is on both sides.
     """
-    tested, known = slices[slices["split"] == "test"], slices[slices["split"].isin(("train", "val"))]
-    for what, column in (("patients", "patient"), ("slices", "slice_id")):
-        _refuse(where, what, sorted(set(tested[column]) & set(known[column])), "dvc repro --force dataset")
-    seen = {digest: row["slice_id"] for _, row in known.iterrows() if (digest := _digest(pixels(row)))}
-    again = [(row["slice_id"], seen.get(_digest(pixels(row)) or "")) for _, row in tested.iterrows()]
+    of = {split: slices[slices["split"] == split] for split in ("train", "val", "test")}
+    for split, before in (("test", ("train", "val")), ("val", ("train",))):
+        for what, column in (("patients", "patient"), ("slices", "slice_id")):
+            known = set().union(*(of[each][column] for each in before))
+            _refuse(where, split, what, sorted(set(of[split][column]) & known), "dvc repro --force dataset")
     fix = "a scan that is there twice has to leave one of its sources"
-    _refuse(where, "slices' pixels", [f"{one} = {other}" for one, other in again if other], fix)
+    seen: dict[str, str] = {}
+    for split, rows in of.items():
+        digests = [(row["slice_id"], _digest(pixels(row))) for _, row in rows.iterrows()]
+        again = [f"{name} = {seen[digest]}" for name, digest in digests if digest in seen]
+        _refuse(where, split, "slices' pixels", again, fix)
+        seen |= {digest: name for name, digest in digests if digest}
 
 
 def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near: float, where: Path) -> dict[str, int]:
@@ -64,7 +70,7 @@ def check_leaks(slices: pd.DataFrame, texts: pd.DataFrame, pixels: Pixels, near:
     asked, learned = (texts.loc[texts["split"] == split, "read"].tolist() for split in ("test", "train"))
     near_copies = copies(asked, learned, Fraction(str(near)))
     fix = "make the data set again: dvc repro --force dataset; it drops near copies (dataset.near_copy)"
-    _refuse(where, "requests", [f"{asked[i]!r} ~ {learned[j]!r}" for i, j in near_copies.items()], fix)
+    _refuse(where, "test", "requests", [f"{asked[i]!r} ~ {learned[j]!r}" for i, j in near_copies.items()], fix)
     return {"patients": tested["patient"].nunique(), "slices": len(tested), "texts": len(asked)}
 
 
@@ -74,8 +80,8 @@ def _digest(image: np.ndarray) -> str | None:
     return hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).hexdigest()
 
 
-def _refuse(where: Path, what: str, found: list[str], fix: str) -> None:
+def _refuse(where: Path, split: str, what: str, found: list[str], fix: str) -> None:
     if found:
         shown = "; ".join(found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
-        problem = f"expected a test set that training never saw, but of its {what} {len(found)} are in both: {shown}"
+        problem = f"expected a {split} set that training never saw, but of its {what} {len(found)} are in both: {shown}"
         raise InputError(where, problem, fix)

@@ -53,6 +53,14 @@ def _validation_patient(table: pd.DataFrame) -> None:
     table.loc[3, "patient"] = "s/2"
 
 
+def _validated_on(table: pd.DataFrame) -> None:
+    table.loc[2, "patient"] = "s/0"
+
+
+def _validated_pixels(table: pd.DataFrame) -> None:
+    table.loc[2, "seed"] = 1
+
+
 def _slice(table: pd.DataFrame) -> None:
     table.loc[4, "slice_id"] = "s/1/0"
 
@@ -67,7 +75,9 @@ def _pixels(table: pd.DataFrame) -> None:
         (_patient, "of its patients 1 are in both: s/0"),
         (_validation_patient, "of its patients 1 are in both: s/2"),
         (_slice, "of its slices 1 are in both: s/1/0"),
-        (_pixels, "of its slices' pixels 1 are in both: s/4/0 = s/1/0"),
+        (_pixels, "a test set .* of its slices' pixels 1 are in both: s/4/0 = s/1/0"),
+        (_validated_on, "of its patients 1 are in both: s/0"),
+        (_validated_pixels, "a val set .* of its slices' pixels 1 are in both: s/2/0 = s/1/0"),
     ],
 )
 def test_a_scan_on_both_sides_is_found(spoil: Callable[[pd.DataFrame], None], found: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -14,7 +17,8 @@ from corpus.params import PARAMS, check_names, read_yaml, validated
 
 
 def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
-    """Merge an overlay into params.yaml in place, keeping comments and order.
+    """Merge an overlay into params.yaml in place, keeping comments and order. Null is written where a parameter may be
+    null; elsewhere it takes out what is there, a source for one.
 
     Returns:
         One line a change.
@@ -43,7 +47,7 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
         found = f"expected parameters under {', '.join(map(str, flat))} as params.yaml has them"
         raise InputError(overlay, found, "see examples/btcv.yaml")
     lines: list[str] = []
-    _merge(content, changes, "", lines)
+    _merge(content, changes, (), lines)
     _check(content, changes, overlay, params)
     with replacing(params) as part, part.open("w", encoding="utf-8") as stream:
         yaml.dump(content, stream)
@@ -100,16 +104,31 @@ def _remove(into: Any, key: str) -> None:
         into.ca.items[above] = [None, None, token, None]
 
 
-def _merge(into: Any, changes: dict, prefix: str, lines: list[str]) -> None:
+def _takes_null(kind: Any, path: Sequence[str]) -> bool:
+    """Whether null is a value of what lies there in a section of this type; that of a misspelt name is to be told."""
+    if get_origin(kind) in (Union, UnionType):
+        return any(_takes_null(each, path) for each in get_args(kind))
+    if not path:
+        return kind is NoneType
+    if is_dataclass(kind):
+        fields = get_type_hints(kind)
+        return path[0] not in fields or _takes_null(fields[path[0]], path[1:])
+    return get_origin(kind) is dict and _takes_null(get_args(kind)[1], path[1:])
+
+
+def _merge(into: Any, changes: dict, above: tuple[str, ...], lines: list[str]) -> None:
+    from pipelines.sections import SECTIONS
+
     for key, value in changes.items():
-        name = f"{prefix}{key}"
-        if value is None:
+        path = (*above, key)
+        name = ".".join(map(str, path))
+        if value is None and not _takes_null(SECTIONS.get(path[0]), path[1:]):
             if key in into:
                 _remove(into, key)
                 lines.append(f"{name}: removed")
         elif isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value, f"{name}.", lines)
-        elif into.get(key) != value:
+            _merge(into[key], value, path, lines)
+        elif key not in into or into[key] != value:
             lines.append(f"{name}: {into.get(key, 'not set')} -> {value}")
             if into and key not in into:  # not at the end: the empty line before the next section hangs on the last key
                 into.insert(len(into) - 1, key, value)

@@ -13,6 +13,7 @@ from corpus.params import load_params
 from corpus.scans.ingest_params import IngestParams
 from pipelines.configure import apply_overlay
 from pipelines.sections import SECTIONS
+from prompts.generator import GenerateParams
 
 
 @pytest.fixture
@@ -76,12 +77,21 @@ def test_a_key_that_comes_twice_is_refused(params: Path, tmp_path: Path) -> None
         apply_overlay(overlay, params)
 
 
-def test_null_removes_what_is_null_and_says_so(params: Path, tmp_path: Path) -> None:
+def test_null_is_written_where_it_is_a_value(params: Path, tmp_path: Path) -> None:
+    """Some models take no temperature; without the key the default would hold."""
     overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("dataset: {fold: null, no_such: null}\n")
-    assert apply_overlay(overlay, params) == ["dataset.fold: removed"]
-    before, after = Path("params.yaml").read_text(encoding="utf-8"), params.read_text(encoding="utf-8")
-    assert [line for line in before.splitlines() if line.split(":")[0] != "  fold"] == after.splitlines()
+    overlay.write_text(
+        "generate: {temperature: null, per_cell: {size: null}}\n"
+        "model: {text_encoder: {kind: clip, weights: /models/clip, layers: null, tuned: 0}}\n"
+        "dataset: {fold: null, limit: {words: null}}\n"
+    )
+    lines = apply_overlay(overlay, params)
+    assert {"generate.temperature: 0.9 -> None", "generate.per_cell.size: removed"} <= set(lines)
+    assert not any(line.startswith("dataset") for line in lines), "null already"
+    generate = load_params("generate", GenerateParams, params)
+    assert generate.temperature is None
+    assert "size" not in generate.per_cell
+    assert apply_overlay(overlay, params) == []
 
 
 def test_comments_below_what_is_removed_stay(params: Path, tmp_path: Path) -> None:
@@ -118,6 +128,7 @@ def test_a_section_stays_one(overlay: str, params: Path, tmp_path: Path) -> None
         ("embed: {threads: null}", r"`embed\.threads`: the key is missing"),
         ("canonicalizer: {dead_zone: .nan}", r"`canonicalizer\.dead_zone`: .*finite"),
         ("cohort: null", r"`cohort`: .*string"),
+        ("generate: {temperatur: null}", r"`generate\.temperatur`: no parameter has this name"),
         ("ingest: {sources: {our scans: {adapter: nnunet, root: /data}}}", "'our scans' can't name a folder"),
         ("cohort: our scans", "`cohort`: 'our scans' can't name a folder"),
         ("cohort:\tmine", "expected YAML, but line 1"),

@@ -201,8 +201,14 @@ def build_dataset(
     found = found.assign(split=found["patient"].map(patients))
     found = found[found["split"].isin(SPLITS)]
     asked = have_requests(found, texts[texts["split"].isin(SPLITS)])
-    for split, fits in asked.groupby(found["split"]):
-        if not fits.any():
+    for split in SPLITS:
+        if not (found["split"] == split).any():
+            raise InputError(
+                "params.yaml targets",
+                f"expected masks to ask for in split {split}, found none that is clear enough",
+                "lower targets.min_area_mm2 and the margins, or add scans",
+            )
+        if not asked[found["split"] == split].any():
             raise InputError(
                 "data/review/accepted.parquet",
                 f"expected requests for the masks of split {split}, found none",

@@ -274,6 +274,16 @@ def test_masks_without_a_request_are_left_out_and_listed(tmp_path: Path) -> None
         build_dataset(*rest, bank[bank["kind"] == "none"], TARGETS, PARAMS, tmp_path / "none")
 
 
+def test_a_split_without_a_clear_mask_is_told(tmp_path: Path) -> None:
+    slices, facts, answers, bank = inputs()
+    patients = slices[["source", "patient"]]
+    split = split_patients(patients, HALF, PARAMS.seed)
+    for name in ("train", "val", "test"):
+        shown = [table[table["slice_id"].map(lambda s: split[s[:-2]] != name)] for table in (facts, answers)]  # noqa: B023
+        with pytest.raises(InputError, match=f"masks to ask for in split {name}"):
+            build_dataset(slices, *shown, bank, replace(TARGETS, absent=0), PARAMS, tmp_path)
+
+
 @pytest.mark.parametrize("near_copy", [80, 0, 1.01])
 def test_a_share_of_words_is_no_percentage(near_copy: float) -> None:
     with pytest.raises(ValueError, match="near_copy must be above 0 and at most 1"):

@@ -35,8 +35,8 @@ class TargetParams:
     def __post_init__(self) -> None:
         if min(self.position_margin_mm, self.relation_margin_mm, self.min_area_mm2, self.absent) < 0:
             raise ValueError("position_margin_mm, relation_margin_mm, min_area_mm2 and absent must not be negative")
-        if self.size_ratio < 1:
-            raise ValueError("size_ratio must be at least 1")
+        if self.size_ratio <= 1:
+            raise ValueError("size_ratio must be above 1: of two equal masks neither is the larger")
         if unknown := set(self.most) - set(kinds()):
             raise ValueError(f"most: no kind is called {', '.join(sorted(unknown))}; choose from {', '.join(kinds())}")
 

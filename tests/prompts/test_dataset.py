@@ -284,6 +284,11 @@ def test_a_split_without_a_clear_mask_is_told(tmp_path: Path) -> None:
             build_dataset(slices, *shown, bank, replace(TARGETS, absent=0), PARAMS, tmp_path)
 
 
+def test_of_two_equal_masks_neither_is_the_larger() -> None:
+    with pytest.raises(ValueError, match="size_ratio must be above 1"):
+        replace(TARGETS, size_ratio=1)
+
+
 @pytest.mark.parametrize("near_copy", [80, 0, 1.01])
 def test_a_share_of_words_is_no_percentage(near_copy: float) -> None:
     with pytest.raises(ValueError, match="near_copy must be above 0 and at most 1"):

@@ -109,7 +109,7 @@ def prompts(
 
 @command
 def checks(json: Json = False) -> None:
-    """How many of 531 broken prompts the checks catch, by type, and how many of 323 good ones they reject."""
+    """How many of 593 broken prompts the checks catch, by type, and how many of 343 good ones they reject."""
     from pipelines.bench_checks import bench_checks, shares, show
 
     rows = bench_checks()

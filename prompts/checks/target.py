@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import NamedTuple
 
 from corpus.anatomy import Mention
 from prompts.checks.reading import pattern
@@ -61,23 +62,77 @@ _POSSESSIVE = re.compile(r"['’]s?$")
 
 @check("whole")
 def _whole(text: str, cell: Cell, context: Context) -> str | None:
-    """Not a lesion in it, a part of it, or what lies around it."""
-    intent, organ = cell.intent, cell.intent.organ
-    if intent.kind != "anatomy" or intent.negated or intent.attribute:
+    """Not a lesion in it, a part of it, or what lies around it; where that is asked for, not the structure itself."""
+    intent = cell.intent
+    if intent.organ is None or intent.negated:
         return None
+    around = [_around(text.lower(), m) for m in mentions_in(text)]
+    if intent.relation:
+        found = (_of_the_anchor(each) for each in around if each.organ == intent.organ)
+        return next(filter(None, found), None)
+    if intent.attribute:
+        beside = (pattern("neighbor").search(each.before) for each in around)
+        return next((f"asks for what lies by it: {match.group()!r}" for match in beside if match), None)
     if match := pattern("lesion_asked").search(without(text, mentions_in(text), "it").lower()):
         return f"asks for a part of it or for what lies in it: {match.group()!r}"
-    plain = text.lower()
-    for mention in (m for m in mentions_in(text) if m.organ == organ):
-        before, named = plain[: mention.start], _POSSESSIVE.sub("", plain[mention.start : mention.end])
-        after = plain[mention.start + len(named) :]
-        if match := pattern("not_it").search(before):
-            return f"asks for what isn't all of it: {match.group() + named!r}"
-        alone = organ in _ON_BOTH_SIDES and pattern("one_of_two").search(before)
-        if alone and not pattern("product_after").match(after):
-            return f"asks for one of two: {alone.group() + named!r}"
-        if (match := pattern("part_after").match(after)) and pattern("direct").search(before):
-            return f"asks for a part of it: {named + match.group()!r}"
+    found = (_of_the_whole(each) for each in around if each.organ == intent.organ)
+    return next(filter(None, found), None)
+
+
+class _Around(NamedTuple):
+    """A mention, in lower case and without its possessive ending, with what stands before and after it."""
+
+    organ: str
+    before: str
+    named: str
+    after: str
+
+
+def _around(text: str, mention: Mention) -> _Around:
+    named = _POSSESSIVE.sub("", text[mention.start : mention.end])
+    return _Around(mention.organ, text[: mention.start], named, text[mention.start + len(named) :])
+
+
+def _of_the_whole(it: _Around) -> str | None:
+    """What is wanted in the place of a structure that is asked for by its name, as one mention of it shows."""
+    if match := pattern("not_it").search(it.before) or pattern("neighbor").search(it.before):
+        return f"asks for what isn't all of it: {match.group() + it.named!r}"
+    if match := pattern("not_it_after").match(it.after):
+        return f"asks for more, or for another slice: {it.named + match.group()!r}"
+    if (thing := pattern("thing_of_it").search(it.before)) and (match := pattern("of_it").match(it.after)):
+        return f"asks for what it lies by: {thing.group() + it.named + match.group()!r}"
+    if it.organ in _ON_BOTH_SIDES and (said := _one_of_two(it)):
+        return f"asks for one of two: {said!r}"
+    if (match := pattern("part_after").match(it.after)) and pattern("direct").search(it.before):
+        return f"asks for a part of it: {it.named + match.group()!r}"
+    return None
+
+
+def _one_of_two(it: _Around) -> str | None:
+    """The words by which a text speaks of one of a structure that is two."""
+    if pattern("product_after").match(it.after):
+        return None
+    if match := pattern("one_of_two").search(it.before):
+        return match.group() + it.named
+    if pattern("one_side").match(it.named) and not pattern("both_sides").search(it.before + it.after):
+        return it.named
+    if not it.named.endswith("s") and (match := pattern("one_of_two_after").match(it.after)):
+        return it.named + match.group()
+    return None
+
+
+def _of_the_anchor(it: _Around) -> str | None:
+    """What is wanted in the place of a structure's neighbor, as one mention of the structure shows."""
+    if pattern("neighbor_after").match(it.after):
+        return None
+    if match := pattern("anchor_drawn").search(it.before):
+        return f"asks for the structure itself: {match.group() + it.named!r}"
+    if pattern("anchor_left").search(it.before) and (match := pattern("anchor_left_after").match(it.after)):
+        return f"asks for what remains of it: {it.named + match.group()!r}"
+    if match := pattern("part_after").match(it.after):
+        return f"speaks of a part of it: {it.named + match.group()!r}"
+    if (thing := pattern("thing_of_it").search(it.before)) and pattern("of_it").match(it.after):
+        return f"asks for what it lies by: {thing.group() + it.named!r}"
     return None
 
 
@@ -110,6 +165,8 @@ def _attribute(text: str, cell: Cell, context: Context) -> str | None:
         return "says a direction, but not that it is the extreme one"
     if cell.kind in ("position", "size") and (match := pattern("not_extreme").search(plain)):
         return f"doesn't ask for the extreme one: {match.group().strip()!r}"
+    if match := pattern("from_the_end").search(plain):
+        return f"counts from the other end: {match.group()!r}"
     if match := pattern("patient_side").search(plain):
         return f"speaks of the patient's body, not of the picture: {match.group()!r}"
     return None

@@ -9,6 +9,7 @@ from prompts.kinds import Cell
 
 KIDNEY = Cell("anatomy", "left kidney", "expert")
 LIVER = Cell("anatomy", "liver", "lay")
+LUNGS = Cell("anatomy", "lung", "trainee")
 LEFTMOST = Cell("position", "leftmost", "lay")
 BOTTOM = Cell("position", "bottommost", "expert")
 LARGEST = Cell("size", "largest", "trainee")
@@ -45,6 +46,16 @@ def failed(text: str, cell: Cell, context: Context | None = None) -> str | None:
         ("One last thing: outline the structure just above the pancreas in the picture", ABOVE),
         ("A second opinion on the cyst is due; outline the structure directly above the pancreas", ABOVE),
         ("In this patient, outline the structure directly above the pancreas in the image", ABOVE),
+        ("Find the pancreas and outline the structure directly above it in the picture", ABOVE),
+        ("Outline the pancreas's nearest neighbour above it in the picture", ABOVE),
+        ("Which of these structures is the liver, could you outline it?", LIVER),
+        ("What's left of the liver after the resection, could you outline it?", LIVER),
+        ("draw around the liver on the slice below", LIVER),
+        ("Outline the left and the right lung please", LUNGS),
+        ("Please outline the left + right lung for me", LUNGS),
+        ("Outline none other than the largest structure in the picture", LARGEST),
+        ("Mark the leftmost thing, the one with no neighbour to its left", LEFTMOST),
+        ("could you draw a line around the leftmost thing", LEFTMOST),
     ],
 )
 def test_good_requests_pass(text: str, cell: Cell) -> None:
@@ -80,6 +91,30 @@ def test_good_requests_pass(text: str, cell: Cell) -> None:
         ("target", "Make sure that the liver is excluded from the mask", LIVER),
         ("target", "I want my liver to be left out of the mask", LIVER),
         ("target", "Outline where the liver isn't on this slice", LIVER),
+        ("whole", "Which organ sits to the right of the liver, could you mark it?", LIVER),
+        ("whole", "please mark the structure posterior to the liver", LIVER),
+        ("whole", "Where is the organ that drains into my liver?", LIVER),
+        ("whole", "show me the thing that my liver lies on", LIVER),
+        ("whole", "Outline the liver plus 5 mm margin please", LIVER),
+        ("whole", "Outline the liver expanded by 5 mm please", LIVER),
+        ("whole", "please outline the liver of the next slice", LIVER),
+        ("whole", "please outline one centimetre around the liver", LIVER),
+        ("whole", "Outline the left one of the lungs please", LUNGS),
+        ("whole", "Please outline the left lung for me", LUNGS),
+        ("whole", "Please outline the lung with the nodule", LUNGS),
+        ("whole", "Outline the upper part of the pancreas please", ABOVE),
+        ("whole", "Please outline the pancreas on the slice above", ABOVE),
+        ("whole", "Outline the structure above the pancreas capsule please", ABOVE),
+        (
+            "whole",
+            "Outline the organ left of the kidney on the picture",
+            Cell("displayed", "leftmost kidney", "trainee"),
+        ),
+        ("attribute", "Mark any but the largest structure", LARGEST),
+        ("attribute", "Mark the large organ other than the largest", LARGEST),
+        ("attribute", "please mark the leftmost organ's neighbor", LEFTMOST),
+        ("attribute", "mark the upper end of the leftmost thing", LEFTMOST),
+        ("attribute", "mark the second-last organ from the left", Cell("ordinal", "second leftmost", "lay")),
         ("whole", "Mark the liver's left lobe", LIVER),
         ("whole", "Outline the left kidney’s upper pole", KIDNEY),
         ("whole", "Outline the liver's neighbour", LIVER),

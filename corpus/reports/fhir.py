@@ -10,15 +10,12 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any
+
+from corpus.reports.markup import without_markup
 
 _WITHDRAWN = frozenset(("entered-in-error", "cancelled", "registered"))
 """Status of a report that says nothing, or must not be used."""
-_BLOCK = re.compile(r"address|article|blockquote|br|div|dl|dt|h[1-6]|hr|li|ol|p|pre|section|table|tr|ul")
-_CELLS = ("td", "th", "dd")
-"""What goes on in the line: a label and its value stay together."""
-_HIDDEN = ("script", "style", "title")
 
 
 def diagnostic_reports(resource: Any) -> Iterator[dict[str, Any]]:
@@ -78,57 +75,3 @@ def _decoded(form: dict[str, Any]) -> str:
 
 def _squeezed(text: str) -> str:
     return " ".join(text.split()).casefold()
-
-
-class _Text(HTMLParser):
-    """Of a table under a row of headings every cell is a line "heading: cell": so a value is known by its label."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._hidden = 0
-        self._headings: list[str] = []
-        self._cells: list[tuple[str, int]] = []
-        """Of this row: each cell's tag, and the number of pieces before its text."""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._hidden += tag in _HIDDEN
-        if tag in ("table", "tr"):
-            self._end_row(table=tag == "table")
-        if _BLOCK.fullmatch(tag):
-            self.pieces.append("\n")
-        elif tag in _CELLS:
-            at = len(self._cells)
-            heading = self._headings[at] if tag == "td" and at < len(self._headings) else ""
-            self.pieces.append(f"\n{heading}: " if heading else " ")
-            self._cells.append((tag, len(self.pieces)))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in _HIDDEN and self._hidden > 0
-        if tag in ("table", "tr"):
-            self._end_row(table=tag == "table")
-        if _BLOCK.fullmatch(tag) and tag != "dt":
-            self.pieces.append("\n")
-
-    def _end_row(self, table: bool) -> None:
-        """A row that holds headings alone, two or more, is of them; they hold until the table ends."""
-        if len(self._cells) > 1 and all(tag == "th" for tag, _ in self._cells):
-            until = [*(start - 1 for _, start in self._cells[1:]), None]
-            texts = ("".join(self.pieces[start:end]) for (_, start), end in zip(self._cells, until, strict=True))
-            self._headings = [text.strip().rstrip(":") for text in texts]
-        if table:
-            self._headings = []
-        self._cells = []
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.pieces.append(re.sub(r"\s+", " ", data))
-
-
-def without_markup(html: str) -> str:
-    """The text of (X)HTML: blocks on lines of their own, entities resolved, scripts and styles left out."""
-    parser = _Text()
-    parser.feed(html)
-    parser.close()
-    lines = (re.sub(r"[^\S\n]+", " ", line).strip() for line in "".join(parser.pieces).split("\n"))
-    return "\n".join(line for line in lines if line)

@@ -12,7 +12,6 @@ import gzip
 import json
 import re
 import sys
-import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from pydantic import Field
 from corpus.errors import InputError
 from corpus.params import check_names, params_dataclass, read_yaml
 from corpus.reports.fhir import diagnostic_reports, text_of
+from corpus.reports.tidy import no_plain_text, tidy
 
 Tag = Literal["S1", "S2", "S3"]
 """S1 expert reports, S2 lay questions, S3 synthetic sentences."""
@@ -180,45 +180,16 @@ def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
         return Reject(report_id, "half of a surrogate pair: a character was cut in two")
     if "\x00" in row.text:
         return Reject(report_id, "the text holds null characters: it is UTF-16 or binary")
+    if reason := no_plain_text(row.text):
+        return Reject(report_id, reason)
+    if not (text := tidy(row.text)):
+        return Reject(report_id, "no text, but markup")
     tag = row.tag or source.tag
     style = str(row.style).strip() if row.style else STYLES[tag]
-    return Report(report_id, tidy(row.text), name, tag, style)
+    return Report(report_id, text, name, tag, style)
 
 
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
-_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_LONG_GAP = re.compile(" {9,}")
-_FLATTENED = re.compile(r"[.:] ?,\s*[A-Z\d]")
-
-
-class _Plain(dict[int, str]):
-    """What `str.translate` puts in a character's place, worked out as characters are met."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        kind = unicodedata.category(character)
-        self[code] = " " if kind == "Zs" else "" if kind == "Cf" else character
-        return self[code]
-
-
-_PLAIN = _Plain({9: " "} | dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-"))
-
-
-def tidy(text: str) -> str:
-    """`text` in NFC with \\n line ends, and with the line ends back where an export made commas of them.
-
-    Word processors and PDF bring blanks and hyphens of many sorts, and characters that don't show: the rules that find
-    identifiers know one blank and one hyphen. Gaps are cut to eight blanks.
-
-    MTSamples' export turned every line end into a comma: "flare up.,MEDICATIONS: , Her only ..." and "If ,he lost".
-    """
-    text = _LINE_ENDS.sub("\n", unicodedata.normalize("NFC", text))
-    text = _LONG_GAP.sub(" " * 8, text.translate(_PLAIN))
-    if "\n" not in text and _FLATTENED.search(text):
-        text = re.sub(r":\s*,\s*", ": ", text)
-        text = re.sub(r"(?<=[.!?;])\s*,(?=\S)|,(?=[A-Z][A-Z /&-]{2,50}:)", "\n", text)
-        text = re.sub(r"\s,(?=\S)", " ", text)
-    return "\n".join(line.strip() for line in text.split("\n")).strip()
 
 
 def _need_columns(path: Path, found: Iterable[str], source: ReportSource, where: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from corpus.reports.fhir import text_of, without_markup
+from corpus.reports.fhir import text_of
 from corpus.reports.readers import Reject, Report, ReportSource, read_reports
 
 
@@ -35,20 +35,7 @@ def test_the_presented_form_comes_before_the_narrative_and_the_conclusion_after_
     assert text_of(report("1")) == ""
 
 
-def test_markup_goes_and_words_stay() -> None:
-    html = (
-        "<head><title>No</title></head><style>p {}</style><p>Liver &amp; spleen&nbsp;&lt; 5&#160;cm<br/>Aorta</p>"
-        "<table><tr><td>Left</td><td>kidney</td></tr></table><ul><li>one<li>two</ul><script>x()</script>tail"
-    )
-    assert without_markup(html) == "Liver & spleen < 5 cm\nAorta\nLeft kidney\none\ntwo\ntail"
-    assert without_markup("<dl><dt>MRN:</dt><dd>1</dd><dt>Name:</dt><dd>A</dd></dl>B") == "MRN: 1\nName: A\nB"
-    table = (
-        "<table><tr><th>Name</th><th> MRN: </th><th/></tr><tr><td>Ann <b>Lee</b></td><td>123</td><td>x</td></tr>"
-        "<tr><td>Bo</td></table><table><tr><th>Liver</th><td>normal</td></tr><tr><td>Spleen</td><td>large</td></tr>"
-    )
-    said = "Name MRN:\nName: Ann Lee\nMRN: 123 x\nName: Bo\nLiver normal\nSpleen large"
-    assert without_markup(table) == said, "headings above a table's columns are told of each cell, beside a row's not"
-    assert without_markup("<html><head><title>R</title><body><p>The liver.") == "The liver.", "an open <head>"
+def test_a_form_of_html_is_read_without_its_markup() -> None:
     assert text_of(report("1", presentedForm=form("<p>A</p>B", "text/html; charset=utf-8"))) == "A\nB"
 
 

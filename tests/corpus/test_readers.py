@@ -14,7 +14,7 @@ from pyarrow import parquet as pq
 
 from corpus.errors import InputError
 from corpus.params import load_params
-from corpus.reports.readers import Reject, Report, ReportParams, ReportSource, read_reports, tidy
+from corpus.reports.readers import Reject, Report, ReportParams, ReportSource, read_reports
 
 ROWS = [
     {"id": "a", "text": "FINDINGS: The liver is normal.", "style": "terse"},
@@ -105,6 +105,16 @@ def test_a_comma_in_an_unquoted_text_is_seen(tmp_path: Path) -> None:
     reject, *reports = read_reports("mine", ReportSource("csv", str(path)))
     assert reject == Reject("r.csv, line 2", "more cells than columns: quote a text that holds the delimiter")
     assert [report.text for report in reports if isinstance(report, Report)] == ["The aorta.", "The spleen."]
+
+
+def test_markup_that_is_not_understood_is_rejected(tmp_path: Path) -> None:
+    texts = [r"{\rtf1 Patient: \b Ann Lee\b0\par}", "<name><given>Ann</given></name>", "&lt;id/&gt;Ann", "<p> </p>"]
+    path = tmp_path / "r.jsonl"
+    path.write_text("".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)))
+    xml = "the text is XML: export what it says as plain text or HTML"
+    reasons = ["the text is RTF: export it as plain text", xml, xml, "no text, but markup"]
+    found = list(read_reports("mine", ReportSource("jsonl", str(path))))
+    assert found == [Reject(str(i), reason) for i, reason in enumerate(reasons)]
 
 
 def test_an_open_quote_swallows_no_reports(tmp_path: Path) -> None:
@@ -270,23 +280,6 @@ def test_params_refuse_a_name_that_is_no_folder(tmp_path: Path) -> None:
     path.write_text("reports: {sources: {'../up': {reader: builtin, path: x}}}", encoding="utf-8")
     with pytest.raises(InputError, match="can't name a folder"):
         load_params("reports", ReportParams, path)
-
-
-def test_tidy_restores_the_line_ends_that_mtsamples_lost() -> None:
-    flat = "SUBJECTIVE:,  She has asthma.,MEDICATIONS: , Allegra.,PLAN:,1.  Try Zyrtec.  If ,he lost 60%, good."
-    assert tidy(flat).split("\n") == [
-        "SUBJECTIVE: She has asthma.",
-        "MEDICATIONS: Allegra.",
-        "PLAN: 1.  Try Zyrtec.  If he lost 60%, good.",
-    ]
-    kept = "The liver, spleen and\r\nkidneys are normal: size, shape."
-    assert tidy(kept) == kept.replace("\r\n", "\n")
-
-
-def test_tidy_leaves_one_sort_of_blank_and_one_of_hyphen() -> None:
-    assert tidy("T\u20113, 5\u20138\u202fmm\u2028MRN:\t12\u200b3\u00ad4" + 20 * " " + "x") == (
-        "T-3, 5-8 mm\nMRN: 1234" + 8 * " " + "x"
-    )
 
 
 REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real")) / "text_mtsamples"

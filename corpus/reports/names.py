@@ -34,9 +34,10 @@ _THEN = re.compile(
     rf",[ ]+{one_of('short_credentials')}\b"
     r"|[ ]+(?:RN|NP)\b(?!-)"
 )
+_ON_FILE = re.compile(r",?[ ]+\(?(?:DOB|D\.O\.B\.|MRN|MR#|SSN|DOD)\b")
 _SAYS = re.compile(
     r",?[ ](?:is|was)[ ](?:an?[ ][^.\n]{0,40}?(?:\d|year)|\d{1,3}(?:[ ]years?|[ ]and|[.,]))"
-    r"|,?[ ]\(?(?:DOB|D\.O\.B\.|MRN|MR#|SSN|DOD)\b"
+    rf"|{_ON_FILE.pattern}"
     r"|,[ ](?:an?[ ])?(?:aged?[ ]\d|\d{1,3}[ -]?(?:years?|y/?o|,|[MF]\b)|[a-z]+(?:-[a-z]+)?-year\b)"
     r"|['’]s[ ](?:CT|MRI|scan|imaging|images|study|chart|family|wife|husband|daughter|son|exam|ultrasound)\b"
     rf"|[ ](?:(?:has|have|was|were|is)[ ])?(?:also[ ])?{one_of('people_do')}\b"
@@ -45,6 +46,7 @@ _SAYS = re.compile(
 _NEXT = re.compile(rf"(?:[,;] ?| and | & |, and | ?/ ?)(?=[{CAPITALS}]|(?:de|van|von|bin|ibn|al|el|la)[ -])")
 _NO_TITLE = re.compile(r"\b(?:the|an?) \w+\.?\s*\Z", re.IGNORECASE)
 """A title that stands for a person: "told the Dr. Small bowel loops are ..."."""
+_COMMA = re.compile(r",[ ]?")
 _LAST_FIRST = re.compile(rf"(?:^|[:(\n][ ]?|\b(?:by|with|to)[ ])(?P<last>{CAPITALISED}|{UPPER}),[ ]?$")
 
 
@@ -175,7 +177,8 @@ def _by_sight(text: str, common: set[str]) -> Iterator[_Name]:
         last_first = _LAST_FIRST.search(text[max(0, words[0].start() - 40) : words[0].start()])
         named = words[0].lastgroup == "capitalised" or (last_first and plain(full[0]) in census("first"))
         credential = _THEN.match(text, end) if len(words) > 1 or named else None
-        introduced = len(words) > 1 and _SAYS.match(text, end)
+        says = _SAYS if len(words) > 1 else _ON_FILE if last_first else None
+        introduced = says and says.match(text, end)
         if credential or introduced or _has_given_name(words, full):
             start = words[0].start()
             if last_first and (
@@ -202,7 +205,8 @@ def _has_given_name(words: list[re.Match[str]], full: tuple[str, ...]) -> bool:
 
 def _given_after(text: str, at: int, common: set[str]) -> list[re.Match[str]]:
     """The words of a given name after the comma at `at`. Empty where there is none."""
-    words = _name_words(text, at + 2, common) if text[at : at + 2] == ", " else []
+    comma = _COMMA.match(text, at)
+    words = _name_words(text, comma.end(), common) if comma else []
     given = plain(words[0].group()) if words else ""
     return words if given in census("first") and given not in NO_GIVEN_NAME and len(given) > 2 else []
 

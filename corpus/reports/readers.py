@@ -51,7 +51,7 @@ class ReportSource:
     text_column: str = "text"
     style_column: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Read no more than this many reports."""
+    """Read no more than this many reports, each with all its rows, where they stand together."""
 
 
 @params_dataclass
@@ -116,16 +116,18 @@ def read_reports(name: str, source: ReportSource) -> Iterator[Report | Reject]:
     if source.reader not in READERS:
         raise InputError(where, f"`reader` is {source.reader!r}", f"use one of: {', '.join(READERS)}")
     seen: set[tuple[str, str]] = set()
+    ids: set[str] = set()
     for path in _files(where, source):
         try:
             for row in READERS[source.reader](where, path, source):
-                if len(seen) == source.limit:
-                    return
                 item = row if isinstance(row, Reject) else _report(row, name, source)
                 if isinstance(item, Report) and (item.id, item.text) in seen:
                     item = Reject(item.id, "another report has this id and text")
                 if isinstance(item, Report):
+                    if len(ids) == source.limit and item.id not in ids:
+                        return
                     seen.add((item.id, item.text))
+                    ids.add(item.id)
                     yield item
                 else:
                     yield replace(item, report_id=_HALF_PAIR.sub("?", item.report_id))
@@ -192,13 +194,22 @@ def _report(row: Row, name: str, source: ReportSource) -> Report | Reject:
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
+_COLUMN_NAME = re.compile(r"[^\W\d]\w{0,39}(?:[ .:/-]\w{1,20}){0,2}(?<!\d{4})")
+
+
 def _need_columns(path: Path, found: Iterable[str], source: ReportSource, where: str) -> list[str]:
-    """The columns to read. Raises InputError where one is missing, or there twice."""
+    """The columns to read. Raises InputError where one is missing, or there twice.
+
+    What stands in their place is told only where it looks like names of columns, not like the first report.
+    """
     columns = [source.id_column, source.text_column, *([source.style_column] if source.style_column else [])]
     present = list(found)
     if twice := [column for column in columns if present.count(column) > 1]:
         raise InputError(path.resolve(), f"expected each column once, found {', '.join(twice)} twice", "rename one")
     if missing := [column for column in columns if column not in present]:
+        if not all(_COLUMN_NAME.fullmatch(name) for name in present):
+            problem = f"expected the columns {', '.join(columns)}; found no row of column names"
+            raise InputError(path.resolve(), problem, f"name the columns in the first row, or correct {where}")
         raise InputError(
             path.resolve(),
             f"expected the columns {', '.join(columns)}; found {', '.join(present) or 'none'}",

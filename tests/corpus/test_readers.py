@@ -179,6 +179,17 @@ def test_limit_counts_reports(files: dict[str, Path]) -> None:
     assert len(list(read_reports("mine", ReportSource("csv", str(files["csv"]), limit=1)))) == 1
 
 
+def test_limit_takes_the_last_report_whole(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("id,text\n1,The liver.\n1,The spleen.\n2,The aorta.\n2,\n2,Signed.\n3,The colon.\n4,\n")
+    found = list(read_reports("mine", ReportSource("csv", str(path), limit=2)))
+    assert [item.text for item in found if isinstance(item, Report)] == [
+        *("The liver.", "The spleen."),
+        *("The aorta.", "Signed."),
+    ]
+    assert [item for item in found if isinstance(item, Reject)] == [Reject("2", "no text")]
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
@@ -210,6 +221,22 @@ def test_a_table_that_only_looks_wrong_is_told_what_it_is(content: bytes, messag
     with pytest.raises(InputError) as error:
         list(read_reports("mine", ReportSource("csv", str(path))))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        '482913,"Patient: Ann Lee, MRN 482913. The liver is large."',
+        "Ann Lee,The liver is enlarged and holds no cyst",
+        "r1,LEE MRN 482913",
+        "Ann Lee,1951-03-12",
+    ],
+)
+def test_a_table_without_column_names_is_not_told(first: str, tmp_path: Path) -> None:
+    (path := tmp_path / "a.csv").write_text(f"{first}\n{first}\n")
+    with pytest.raises(InputError, match="expected the columns id, text; found no row of column names") as error:
+        list(read_reports("mine", ReportSource("csv", str(path))))
+    assert not [word for word in ("Lee", "LEE", "482913", "1951") if word in str(error.value)]
 
 
 def test_a_text_that_is_a_number_is_said_to_be_one(tmp_path: Path) -> None:
@@ -291,4 +318,4 @@ def test_real_notes_read_whole() -> None:
     assert len(notes) == 2357
     assert all(isinstance(note, Report) for note in notes)
     sentences = ReportSource("jsonl", str(REAL / "abdominal_sentences.jsonl.gz"), id_column="note", limit=50)
-    assert len([r for r in read_reports("mt", sentences) if isinstance(r, Report)]) == 50
+    assert len({r.id for r in read_reports("mt", sentences) if isinstance(r, Report)}) == 50

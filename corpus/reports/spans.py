@@ -34,9 +34,20 @@ WORDS = _load(Path(__file__).with_name("identifier_words.yaml"))
 
 
 def one_of(name: str) -> str:
-    """A regular expression for any word of a list, longest first. A space in a word stands for any spaces."""
-    ordered = sorted(WORDS[name], key=lambda w: (-len(w), w))
-    return f"(?:{'|'.join(re.escape(word).replace(chr(92) + ' ', '[ ]+') for word in ordered)})"
+    """A regular expression for any word of a list, the longest that fits. A space in a word stands for any spaces."""
+    return f"(?:{_nested(sorted(WORDS[name]))})"
+
+
+def _nested(words: list[str]) -> str:
+    """Words by their beginnings, "(?:ma(?:i|y)|june)": `re` tries alternatives one by one, and so it tries few."""
+    rest: dict[str, list[str]] = {}
+    for word in words:
+        rest.setdefault(word[:1], []).append(word[1:])
+    ends = rest.pop("", None) is not None
+    branches = [("[ ]+" if first == " " else re.escape(first)) + _nested(words) for first, words in rest.items()]
+    if not ends and len(branches) == 1:
+        return branches[0]
+    return f"(?:{'|'.join(branches)}){'?' if ends else ''}" if branches else ""
 
 
 NO_UNIT = rf"(?![ ]?(?:{one_of('units')}\b|[×%°]|/[a-zA-Z]))"

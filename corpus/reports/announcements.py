@@ -39,19 +39,32 @@ DEGREES = r"(?:[ ](?:med|univ|habil|dent|rer|nat)\.)*+"
 """What goes on a title: "Dr. med. univ."."""
 _GAP = rf"(?:{DEGREES}[ \t]+|(?<=\.)(?=[{CAPITALS}][{CAPITALS}{SMALL}.]))"
 """What stands between a title and a name: in "Dr.Anderson" nothing."""
+TITLE = (
+    r"(?:Dr|Doctor|Prof|Professor|Mrs?|Ms|Mx|Miss|Nurse|Rev|Capt|Sgt|Herr|Frau|Mme|Madame|Monsieur|Sra|Señora?|Dott|"
+    rf"Signora?|{one_of('titles_abroad')})"
+)
 NAME_OF = r"(?:patient|pt|client|full|last|first|family|given|maiden|legal|preferred)(?:['’]s)? name"
 BY = rf"{one_of('done_by')}(?: and \w+)? by"
 ANNOUNCEMENTS = (
     Announcement(re.compile(rf"\b(?:Drs|DRS|drs|Doctors|Messrs)\b\.?{_GAP}"), several=True, initial=True, title=True),
     Announcement(
         re.compile(
-            r"\b(?:(?:Dr|Doctor|Prof|Professor|Mrs?|Ms|Mx|Miss|Nurse|Rev|Capt|Sgt|Herr|Frau|Mme|Madame|"
-            r"Monsieur|Sra|Señora?|Dott|Signora?)\b"
-            rf"\.?|(?:DR|PROF|MRS|REV|dr|mr|mrs|ms|prof)\.|(?:DR|DOCTOR|MRS|MISS|PROF)(?= [{CAPITALS}]{{3}})|"
+            rf"\b(?:{TITLE}\b\.?|"
+            rf"(?:DR|PROF|MRS|REV|dr|mr|mrs|ms|prof)\.|(?:DR|DOCTOR|MRS|MISS|PROF)(?= [{CAPITALS}]{{3}})|"
             rf"dr(?= [{CAPITALS}])){_GAP}"
         ),
         initial=True,
         title=True,
+    ),
+    Announcement(re.compile(r"(?<!\d)(?<!\d )\b(?:Fr|Hrn?)\.[ ]")),  # but "12 Fr. Foley"
+    Announcement(
+        re.compile(
+            rf"\bDon[ ](?=[{CAPITALS}][{SMALL}]+[ ][{CAPITALS}][{SMALL}])|"
+            rf"(?:^|\b(?:[Ee]l|al|del|[Oo]|do|ao)[ ])Sr\.[ ]|"
+            rf"(?<![\w.])M\.[ ](?=[^\n]{{3,60}}?[ ]{one_of('after_monsieur')}\b)|"
+            rf"(?i:\b{one_of('before_monsieur')}[ ])M\.[ ]",
+            re.MULTILINE,
+        )
     ),
     Announcement(re.compile(rf"\b(?:M[RS]\.|M[RS](?= [{CAPITALS}]{{3}})){_GAP}"), initial=True),  # or "MR CHEST"
     Announcement(

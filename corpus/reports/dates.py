@@ -39,6 +39,10 @@ DATES = (
     rf"(?P<part>{_D}\.{_M}\.['’]?\d\d){_AFTER}",  # CT vom 14.3.21: elsewhere "3.1.10" numbers a section or a version
     rf"(?i:\b(?:{_LIFE}\b\.?[ ]*[:=]?|date[ ]*[:=])[ ]*)"
     rf"(?P<part>\d{{6}}(?:\d\d)?|{_D}[ ]{_D}[ ](?:{_Y4}|\d\d))(?![\w-])",
+    rf"(?i:(?<!\w){one_of('births')}[ ]*[:=]?[ ]*)"
+    rf"(?P<part>{_D}(?:[-/.][ ]?|[ ]){_M}(?:[-/.][ ]?|[ ])(?:{_Y4}|['’]?\d\d))(?![\w-])",  # geb. 12. 3. 51
+    rf"(?<!\d )(?i:\b{one_of('before_days')}[ ]+)(?P<part>{_D}\.[ ]?{_M}\.)(?![ ]?\d){NO_UNIT}",
+    rf"(?i:\b(?:le|du|au|el|del)[ ]+)(?P<part>(?:0[1-9]|[12]\d|3[01])/(?:0[1-9]|1[0-2])){_AFTER}",
     # 03/2019, 03.2019, 2019-03; on 3/12, LMP 3/12; in 4/95
     rf"{_BEFORE}(?:{_M}[/-]|(?:0[1-9]|1[0-2])\.){_Y4}{_AFTER}",
     rf"{_BEFORE}{_Y4}[-/](?:0[1-9]|1[0-2])(?![\w/-]|\.\d)" + NO_UNIT,
@@ -54,6 +58,10 @@ DATES = (
     rf"(?i:\b(?:in|early|late|of)) +(?P<part>{_M}/\d\d)(?![ ]?,?[ ]?\d|[ ]+(?:patients|cases|points|of)\b){_AFTER}",
     # 12-Mar-2019, 12MAR2019, 12. März 2019, 12 de marzo de 2019
     rf"(?i:(?<!\w){_D}(?:{_TH}|\.(?=[ ]?\w)){_OF}(?!may\b(?! \d)){_MONTH}{_OF}{_YEAR})\b",
+    # 5. Mai; vom 5. April; 5 de mayo
+    rf"(?<![\d.-])\b{_D}\.[ ]?{one_of('months_after_a_stop')}(?!\w)",
+    rf"(?i:\b{one_of('before_days')}[ ]+)(?P<part>{_D}\.[ ]?{_MONTH})(?!\w)",
+    rf"(?i:(?<![\d.-])\b{_D}[ ]+d(?:e[ ]+|['’]){_MONTH})(?!\w)",
     # March 12th, 2019; Tuesday, March 12; March twelfth; Mar 12/19; 12 Mar
     rf"{_WEEKDAY}\b{_MONTH}[ ]+(?:the[ ]+)?(?:{_D}{_TH}(?!\d|[.,]\d)|{_ORDINAL})(?!\w){NO_UNIT}"
     rf"(?:[/,]?[ ]*(?:of[ ]+)?(?:(?:{_Y4}|(?<=/)\d\d)(?!\d)|{_SPELLED_YEAR}))?",
@@ -70,6 +78,7 @@ DATES = (
     r"(?P<part>March|May)\b(?![ ]+[a-z]+ed\b)",
     # a year of birth tells an age over 89
     rf"(?i:\b(?:born(?:[ ]in)?|yob|year[ ]of[ ]birth|birth[ ]?year|b\.)[ ]*[:=]?[ ]*)(?P<part>{_Y4})(?!\d|-\d)",
+    rf"(?i:(?<!\w){one_of('birth_years')}[ ]*[:=]?[ ]*)(?P<part>{_Y4})(?!\d|-\d)",
 )
 
 _OVER_89 = r"(?P<part>9[1-9]|1[0-2]\d)"
@@ -81,6 +90,8 @@ AGES = (
     r"(?:died|dead|deceased|passed(?:[ ]away)?|living|alive|alert)[ ](?:at|aged?)(?:[ ]age)?)[ ]+|"
     r"[a-z],[ ](?=\d+,[ ]))"
     rf"{_OVER_89}(?!\d|\.\d|[ ]*(?:[a-z]*%|/\d|th|days|weeks|months|hours|pounds|mm|cm|bpm))",
+    rf"(?i:(?<![\w./-]){_OVER_89}(?=[ -]?{one_of('years_of_age')}(?!\w)))",
+    rf"(?i:\bpat(?:\.|ient(?:in)?),?[ ]){_OVER_89}(?=[ ]?J\b)",  # "120 J" is a shock's energy
     rf"(?i:\bat[ ]){_OVER_89}(?=[ ]years\b)",
     rf"(?<![\w./-]){_OVER_89}(?=[ ]?yrs?\b|/[MF](?![\w/]))",  # 93/F
     rf"(?<![\w./])[MF]/{_OVER_89}(?![\w./-])",

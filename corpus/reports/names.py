@@ -34,7 +34,7 @@ _THEN = re.compile(
     rf",[ ]+{one_of('short_credentials')}\b"
     r"|[ ]+(?:RN|NP)\b(?!-)"
 )
-_ON_FILE = re.compile(r",?[ ]+\(?(?:DOB|D\.O\.B\.|MRN|MR#|SSN|DOD)\b")
+_ON_FILE = re.compile(r",?[ ]+\(?(?:DOB|D\.O\.B\.|MRN|MR#|SSN|DOD|geb\.|née?|nat[oa]|nacid[oa]|geboren)(?!\w)")
 _SAYS = re.compile(
     r",?[ ](?:is|was)[ ](?:an?[ ][^.\n]{0,40}?(?:\d|year)|\d{1,3}(?:[ ]years?|[ ]and|[.,]))"
     rf"|{_ON_FILE.pattern}"

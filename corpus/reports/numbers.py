@@ -23,6 +23,7 @@ _VALUE = (
     rf"(?:[ ](?:\d{{2,}}(?![\d.,/]|[ ]?-)|[A-Z]{{1,3}}(?=[ ]\d)|[A-Z]{{1,3}}(?=[.,;)\n]|$)|"
     rf"(?<=\d[ ])\d+[A-Z]+\b){NO_UNIT}){{0,4}})"
 )
+_NOUN = r"(?:(?:de|del|di|da|la|du)[ ]|[dl]['’]){0,2}[^\W\d_]+"
 RECORDS = (
     rf"(?i:(?<![\w-])(?:{one_of('numbered')}|"
     rf"{one_of('numbered_by_designator')}){_DESIGNATOR}+){_LINK}(?=\S*\d\S*[ ]?\d){_VALUE}",
@@ -30,6 +31,10 @@ RECORDS = (
     rf"(?i:(?<![\w-])(?:{one_of('always_numbered')}){_DESIGNATOR}*){_LINK}(?=[^\s,;]*[ ]?\S*\d\S*\d|"
     rf"[A-Z]{{1,3}}[ ][A-Z]?\d)"
     rf"{_VALUE}{NO_UNIT}",
+    # Fall-Nr.: 7712345, Auftragsnummer 123456; N° de dossier : 8004829, nº 483920, IPP 8004829
+    rf"(?i:\b[^\W\d_]+-?(?:nr|nummer)(?![^\W\d_])|\b(?:n\.?[°º]|num[eé]ro|número)(?:[ ]*{_NOUN}(?:[ ]{_NOUN}){{0,2}})?|"
+    rf"(?<![\w-]){one_of('numbered_at_length')}{_DESIGNATOR}*)[.]?[ ]*[:=]?[ ]*"
+    rf"(?P<part>[A-Z]{{0,3}}\d(?:[ -]?\d){{4,14}})(?![\w-]|[.,]\d){NO_UNIT}",
     r"(?i:(?<![\w-])(?:login|log-in|logon|user(?:[ ]?name|[ ]?id)|workstation[ ]\S+[ ]user|,[ ]user|"
     r"account[ ]name)[ ]*(?:is|[:=])?[ ]+"
     r"(?P<part>(?!(?:to|was|is|page|and|the|with)\b)[a-z][\w.-]*\w))",
@@ -54,25 +59,29 @@ RECORDS = (
 )
 
 _EXTENSION = r"(?:,?[ ]*(?:x|ext\.?|extension|#)[ ]*\d{1,6})?"
-_PHONE = r"(?:\+|\(?\+?)?\(?\d(?:[ .()/-]{0,2}\d){5,14}"
+_PHONE = r"(?:\+|\(?\+?)?\(?\d(?:[ .()/-]{0,3}\d){5,14}"
 PHONES = (
     rf"(?<![\w.-])(?:\+?1[-. ]?)?(?:\(\d{{3}}\)[ ]?\d{{3}}[-. ]\d{{4}}|\d{{3}}[-./]\d{{3}}[-.]\d{{4}}|"
     rf"\d{{3}}[ ]\d{{3}}[- ]\d{{4}}){_EXTENSION}(?![\w-])",
     rf"(?<![\w+])\+(?=(?:[ .()-]{{0,2}}\d){{8,15}}(?!\d))\d{{1,3}}(?:[ .-]?\(?\d{{1,5}}\)?){{2,5}}{_EXTENSION}(?!["
     r"\w-])",
     r"(?<![\w.,/-])(?:\(0\d{2,4}\)|0\d{1,4})[ /-]\d{3,4}(?:[ -]?\d{3,4})(?![\w-]|\.\d)" + NO_UNIT,  # 020 7946 0123
+    # 02 99 28 43 21, 044 123 45 67
+    r"(?<![\w.,/-])(?<!\d )0(?:[1-9](?:[ .]\d\d){4}|\d\d[ ]\d{3}[ ]\d\d[ ]\d\d)(?![\w/-]|[ .,]\d)" + NO_UNIT,
     rf"(?i:(?<!\w){one_of('phone_labels')}\b[.)]?[ ]*(?:number|no\.?|\#)?[ ]*"
     r"(?:is|at|to|:[ ]*\n(?=[\d ().+/-]+(?:\n|\Z))|:|-)?[ ]*|"
     rf"(?<!\w)[tfmhwcpo][ ]*[:.)][ ]*(?=(?:[^\d\n]?\d){{9}})|"
     rf"(?<!\w)[TFMHWCPO][ ]+(?=\(?\+?\d[\d ().-]{{8}}))(?P<part>{_PHONE}{_EXTENSION})"
     r"(?![\w-]|\.\d)" + NO_UNIT,
-    r"(?i:\b(?:pagers?|beepers?|bleep|pgr|bpr|extension|ext|vocera|spectralink|phone|tel|telephone)\b[ .#:]*"
+    r"(?i:\b(?:pagers?|beepers?|bleep|pgr|bpr|extension|ext|vocera|spectralink|durchwahl|phone|tel|telephone)\b[ .#:]*"
     r"(?:number|no\.?|id)?[ .#:]*(?:is[ ])?)(?P<part>x?\d[\d-]{2,}\d)(?![\w-])" + NO_UNIT,
     r"(?i:(?<![\w.])(?:ext|extn)\.?[ ]?)\d{3,6}\b|(?<![\w.-])x\d{4,6}\b" + NO_UNIT,
     r"(?<![\w.-])p(?P<part>x?\d{4,5}|\d{2,3}-\d{4})\b" + NO_UNIT,
     r"(?<![\w.,/-])[2-9]\d{2}-\d{4}(?![\w-]|\.\d|[ ]?(?:-|to))" + NO_UNIT,
 )
 SSNS = (
+    # French: 1 51 03 35 238 012 34
+    r"(?<![\w.,/-])[12][ ]\d\d[ ](?:0[1-9]|1[0-2])[ ](?:\d\d|2[AB])[ ]\d{3}[ ]\d{3}(?:[ ]\d\d)?(?![\w-]|[.,]\d)",
     r"(?<![\w-])\d{3}-\d{2}-\d{4}(?:-?[A-Z]\d?)?(?![\w-])",  # Medicare once added a letter
     r"(?i:\b(?:ssn?|soc(?:ial)?\.?[ ]*sec(?:urity)?\.?)(?:[ ]*(?:number|num|no\.?|\#))*[ ]*(?:is|[:#=-])*[ ]*)"
     r"(?P<part>[\dXx*]{3}[- ]?[\dXx*]{2}[- ]?\d{4}[A-Z]?|[\dXx*-]*\d{4}[A-Z]?)\b",

@@ -61,6 +61,9 @@ PLACES = (
     rf"\b{_CITY},[ ]{_STATE}\b",
     rf"{_FROM}(?P<part>(?:(?:North|South|East|West|New|Upper|Lower)[ ])?{_NOT_A_PLACE}{_CITY}"
     rf"(?:,[ ](?:{_STATE}|{_CODE})\b)?)",
+    rf"(?i:\b{one_of('lives_in')}[ ]+)"
+    rf"(?P<part>(?:(?:[A-Z]{{1,2}}-)?\d{{4,5}}(?:[ ][A-Z]{{2}})?[ ])?{_NOT_A_PLACE}{_CITY})",
+    rf"\b(?:D|A|CH|F|I|E|NL|B|L)-(?P<part>\d{{4,5}}[ ]{_CITY})",
     rf"\b{CAPITALISED}(?:[ ]{CAPITALISED})?[ ](?:County|Township|Borough|Parish)\b(?![ ](?i:hospital|clinic|medical))",
 )
 EMPLOYERS = (

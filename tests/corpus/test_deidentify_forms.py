@@ -24,6 +24,11 @@ from corpus.reports.deidentify import deidentify
         "CTDI 10.12.13",
         "Systolic murmur 3/6, compared to 2/6.",
         "Fibrosis stage 2/4 compared to 3/4.",
+        "A 4-MM LACERATION; a 14 Fr. Foley; 12 Fr. Drain; don PPE before entry.",
+        "Vom Rand 3.5 cm entfernt, am 3. Segment, am 12.10. cm; CT vom Abdomen, Bild-Nr. 12.",
+        "Le 2/3 supérieur, du 1/3 moyen, le 12/10 mm; série n° 4, images n° 120 à 145.",
+        "IPP 40 mg/j, IPP 20; M. avium and M. tuberculosis; il y a 20 ans.",
+        "Serie nº 5, imagen nº 120. Lesione di 12 anni fa. Shocked with 120 J. Patiente stable.",
     ],
 )
 def test_a_word_or_number_of_reports_is_no_identifier(text: str) -> None:

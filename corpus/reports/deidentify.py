@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from corpus.anatomy import mentions
+from corpus.reports.announcements import TITLE
 from corpus.reports.identifiers import IDENTIFIERS
+from corpus.reports.name_words import SMALL, census, plain
 from corpus.reports.names import people
 from corpus.reports.readers import Report
-from corpus.reports.spans import WORDS, Span
+from corpus.reports.spans import WORDS, Span, one_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ _GOES_ON = re.compile(
     r"\n(?![ ]*(?:\n|$|[-*•–]|\d{1,2}[.)][ ]|[^\n:.,]{1,40}:))"
 )
 """The end of a line over which a sentence goes on: no field, list item or paragraph begins in the next."""
+_SENTENCE = re.compile(
+    rf"[ ]*(?:(?P<article>{one_of('articles')}(?:(?<=['’])|[ ](?!(?:las?|los|le|der|den|el|di|du)[ ])))"
+    rf"(?P<small>[{SMALL}])?|{TITLE}\b\.?[ ])"
+)
+"""What begins a line, and goes on with no name."""
 
 
 def deidentify(text: str, salt: str, recognisers: Iterable[Recogniser] = RULES) -> tuple[str, list[Replacement]]:
@@ -94,12 +101,12 @@ def deidentify_parts(parts: Sequence[Report]) -> list[tuple[Report, Counter[str]
 def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:
     """What is found in `text`, and what is found once its lines, which may be wrapped anywhere, are joined."""
     spans = [span for recognise in recognisers for span in recognise(text)]
-    ends = {span.end for span in spans if " " in text[span.start : span.end]}
+    ends = {span.end: text[span.start : span.end] for span in spans}
     joined, at = "", 0
     where: list[int] = []  # in `text`, of each character of `joined`
     for end in _GOES_ON.finditer(text):
-        if end.start() in ends and _names_a_structure(text[end.end() :].split("\n", 1)[0]):
-            continue  # "Dictated by: John Smith", and below it "Liver is normal"
+        if end.start() in ends and _begins_anew(ends[end.start()], text[end.end() :].split("\n", 1)[0]):
+            continue
         joined += text[at : end.start()] + (" " if end["space"] is not None else "")
         where += range(at, end.start() + (end["space"] is not None))
         at = end.end()
@@ -110,10 +117,15 @@ def _recognised(text: str, recognisers: Sequence[Recogniser]) -> list[Span]:
     return spans + [replace(span, start=where[span.start], end=where[span.end - 1] + 1) for span in found]
 
 
-def _names_a_structure(line: str) -> bool:
-    """Whether a line begins with a structure's name."""
-    first = next(mentions(line.lstrip()), None)
-    return first is not None and first.start == 0
+def _begins_anew(found: str, line: str) -> bool:
+    """Whether a line doesn't go on with what was found at the end of the one above: "Liver is normal" below "Signed by:
+    John Smith", and "Le foie est ..." below "Dr. Smith"."""
+    if " " in found and (first := next(mentions(line.lstrip()), None)) and first.start == 0:
+        return True
+    sentence = _SENTENCE.match(line)
+    if not sentence or not sentence["article"] or sentence["small"]:
+        return sentence is not None
+    return plain(found.split()[-1]) not in census("first")  # "Dr. Maria", and below it "La Rosa"
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from corpus.reports.deidentify import deidentify
@@ -21,6 +23,32 @@ def test_the_structure_below_a_name_is_no_surname(text: str) -> None:
     clean, replacements = deidentify(text, "s")
     assert clean.split("\n")[1] == text.split("\n")[1]
     assert len(replacements) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Examen demandé par le Dr Kerbrat\nLe foie est augmenté de volume.",
+        "Valorado por Dr. Zubizarreta\nEl hígado está aumentado de tamaño.",
+        "Befund von Dr. Huber\nDie Leber ist vergrößert.",
+        "Seen by Dr. John\nA cyst is stable.",
+        "Referred by Dr. Smith\nLa Crosse study",
+    ],
+)
+def test_an_article_below_a_name_is_no_part_of_it(text: str) -> None:
+    clean, replacements = deidentify(text, "s")
+    assert clean.split("\n")[1] == text.split("\n")[1]
+    assert len(replacements) == 1
+
+
+def test_a_title_below_a_name_begins_another() -> None:
+    clean, _ = deidentify("Validé par Mme Tanguy\nMonsieur Le Goff sera revu.", "s")
+    assert re.fullmatch(r"Validé par Mme \w+\nMonsieur \w+ sera revu\.", clean)
+
+
+@pytest.mark.parametrize("text", ["seen by Dr. Maria\nLa Rosa today", "seen by Dr. Maria\nDe la Cruz today"])
+def test_a_surname_may_begin_as_an_article_does(text: str) -> None:
+    assert len(deidentify(text, "s")[0].split()) == 5
 
 
 def test_a_name_may_go_on_in_the_next_line() -> None:

@@ -47,6 +47,7 @@ _NEXT = re.compile(rf"(?:[,;] ?| and | & |, and | ?/ ?)(?=[{CAPITALS}]|(?:de|van
 _NO_TITLE = re.compile(r"\b(?:the|an?) \w+\.?\s*\Z", re.IGNORECASE)
 """A title that stands for a person: "told the Dr. Small bowel loops are ..."."""
 _COMMA = re.compile(r",[ ]?")
+_FIELD_ENDS = re.compile(r"[ ]*(?:$|[,;\n(|]|[ ]{2})")
 _LAST_FIRST = re.compile(rf"(?:^|[:(\n][ ]?|\b(?:by|with|to)[ ])(?P<last>{CAPITALISED}|{UPPER}),[ ]?$")
 
 
@@ -96,6 +97,13 @@ def _announced(text: str, common: set[str]) -> Iterator[_Name]:
             at: int | None = match.end()
             while at is not None:
                 words = _name_words(text, at, common, announcement)
+                if (
+                    announcement.closed
+                    and len(words) == 1
+                    and words[0].lastgroup == "upper"
+                    and len(words[0].group()) > 4
+                ):
+                    words += _given_in_field(text, words[0].end(), common)
                 name = _as_name(words, announcement)
                 if name is None or (announcement.closed and len(words) == 1 and re.match(r"[ -]\w", text[name.end :])):
                     break
@@ -209,6 +217,15 @@ def _given_after(text: str, at: int, common: set[str]) -> list[re.Match[str]]:
     words = _name_words(text, comma.end(), common) if comma else []
     given = plain(words[0].group()) if words else ""
     return words if given in census("first") and given not in NO_GIVEN_NAME and len(given) > 2 else []
+
+
+def _given_in_field(text: str, at: int, common: set[str]) -> list[re.Match[str]]:
+    """The given name that follows a surname in capitals and ends the field: "Radiologue : LACROIX Hervé"."""
+    words = _name_words(text, at + 1, common) if text[at : at + 1] == " " else []
+    fills = (
+        words and all(word.lastgroup == "capitalised" for word in words) and _FIELD_ENDS.match(text, words[-1].end())
+    )
+    return words if fills else []
 
 
 def _runs(text: str, common: set[str]) -> Iterator[list[re.Match[str]]]:

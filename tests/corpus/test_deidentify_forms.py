@@ -24,6 +24,8 @@ from corpus.reports.deidentify import deidentify
         "CTDI 10.12.13",
         "Systolic murmur 3/6, compared to 2/6.",
         "Fibrosis stage 2/4 compared to 3/4.",
+        "cc: COPD Exacerbation",
+        "Radiologist: PENDING Review",
         "A 4-MM LACERATION; a 14 Fr. Foley; 12 Fr. Drain; don PPE before entry.",
         "Vom Rand 3.5 cm entfernt, am 3. Segment, am 12.10. cm; CT vom Abdomen, Bild-Nr. 12.",
         "Le 2/3 supérieur, du 1/3 moyen, le 12/10 mm; série n° 4, images n° 120 à 145.",

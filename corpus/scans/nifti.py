@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
 
 from corpus.scans.orientation import axis_codes
@@ -16,6 +18,8 @@ SPACING_TOLERANCE = 0.01
 TOLERANCE_DEGREES = 1.0
 """The same for the directions of their axes."""
 MM_IN_A = {"meter": 1000.0, "micron": 0.001}
+PIECE = 1 << 20
+"""Bytes read at a time of what follows the voxels."""
 
 
 def read_nifti(path: Path) -> Grid:
@@ -43,12 +47,27 @@ def read_nifti(path: Path) -> Grid:
     mended = [] if len(image.shape) == 3 else [f"shape {image.shape} taken as {shape}"]
     affine = _affine(image, path.name, mended)
     try:
-        array = np.asanyarray(image.dataobj).reshape(shape)
+        array = _voxels(image).reshape(shape)
     except MemoryError:
         raise
-    except Exception as error:  # a torn file: zlib, EOF, OS and value errors
-        raise Reject(f"{path.name}: the voxels can't be read ({type(error).__name__}: {error})") from None
+    except Exception as error:  # a torn or damaged file: zlib, EOF, OS and value errors
+        reason = f"{type(error).__name__}: {error}"
+        raise Reject(f"{path.name}: the voxels can't be read ({reason}): copy the file anew") from None
     return Grid(array, affine, tuple(mended))
+
+
+def _voxels(image: nib.Nifti1Pair) -> np.ndarray:
+    """The voxels, scaled; of a gzip file read to its end, where its checksum is: nibabel stops at the last voxel, and
+    would take what a flipped bit decompresses to for the scan."""
+    stored, data = image.dataobj, Path(str(image.file_map["image"].filename))
+    if data.suffix.lower() != ".gz":
+        return np.asanyarray(stored)
+    assert isinstance(stored, ArrayProxy)  # it was loaded from a file
+    with gzip.open(data) as file:
+        array = np.asanyarray(ArrayProxy(file, (stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter)))
+        while file.read(PIECE):
+            pass
+    return array
 
 
 def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -157,6 +158,20 @@ def test_what_cannot_be_used_is_refused_with_its_reason(tmp_path: Path) -> None:
     for reason, path in bad(tmp_path).items():
         with pytest.raises(Reject, match=reason):
             read_nifti(path)
+
+
+def test_a_damaged_file_is_refused_even_where_it_decompresses(tmp_path: Path) -> None:
+    """Deflate takes most flipped bits for other values; only gzip's checksum, behind the last voxel, tells."""
+    noise = np.random.default_rng(0).integers(0, 999, (20, 20, 20)).astype(np.int16)
+    sound = write(tmp_path / "a.nii.gz", RAS, RAS, noise).read_bytes()
+    for place in (9000, 10000, 11000):
+        damaged = bytearray(sound)
+        damaged[place] ^= 4
+        (tmp_path / "a.nii.gz").write_bytes(damaged)
+        with pytest.raises(Reject, match=r"a\.nii\.gz: the voxels can't be read .*: copy the file anew"):
+            read_nifti(tmp_path / "a.nii.gz")
+    (tmp_path / "a.nii.gz").write_bytes(sound + gzip.compress(b"one more member, as of a file made in parallel"))
+    assert np.array_equal(read_nifti(tmp_path / "a.nii.gz").array, noise)
 
 
 def test_too_little_memory_is_not_the_volumes_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,7 +220,6 @@ def test_scans_of_one_patient_share_a_shard(root: Path, tmp_path: Path) -> None:
         ({"labels": {"0": "background", "1": "liver"}}, "expected name: value, as nnU-Net 2 has them"),
         ({"labels": {"background": 0, "liver": 1, "whole": [1, 2]}}, "expected a value for each, found regions: whole"),
         ({"patients": ["anna"]}, "`patients`: Input should be a valid dictionary"),
-        ({"channel_names": {"0": "image"}}, "whether channel 0 is of CT or MR, found 'image'"),
     ],
 )
 def test_a_slip_in_dataset_json_is_named(root: Path, change: dict, says: str) -> None:
@@ -307,13 +306,6 @@ def test_no_volume_stops_the_others_or_is_lost(root: Path, tmp_path: Path) -> No
     assert summary["rejected_volumes"] == 2
     mended = SliceStore(tmp_path / "out").table.drop_duplicates("volume").set_index("volume")["mended"]
     assert mended["case_2"] == "unit of length unknown, taken as mm"
-
-
-@pytest.mark.parametrize(("channel", "modality"), [("CT", "CT"), ("ct_portal", "CT"), ("T2", "MR"), ("ADC", "MR")])
-def test_nnunets_channel_says_the_modality(root: Path, channel: str, modality: str) -> None:
-    spec = json.loads((root / "dataset.json").read_text())
-    (root / "dataset.json").write_text(json.dumps(spec | {"channel_names": {"0": channel}}))
-    assert {case.modality for case in open_source("nnunet", root).cases} == {modality}
 
 
 def test_no_usable_volume_is_an_error(root: Path, tmp_path: Path) -> None:

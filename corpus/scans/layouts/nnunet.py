@@ -28,6 +28,11 @@ from corpus.scans.nifti import read_nifti
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
 IGNORE = "ignore"
+MR_NAMES = re.compile(
+    r"MR|(?<![A-Z])T[12](?![0-9])|FLAIR|ADC|DWI|DIXON|STIR|VIBE|HASTE|\bPD"
+    r"|(?<![A-Z])(?:IN|OUT|OPPOSED)[ _-]*(?:OF[ _-]*)?PHASE"
+)
+"""In a channel's name in capitals. Phases are CT's too ("portal venous phase"), and "T1" is in "contrast1"."""
 
 
 @params_dataclass
@@ -110,7 +115,7 @@ def _modality(channel: str, spec: Path) -> str:
     """CT or MR, by what dataset.json calls channel 0: nnU-Net knows "CT", and any other name for anything else."""
     if re.search(r"(?<![A-Z])CT(?![A-Z])", channel.upper()):
         return "CT"
-    if re.search(r"MR|T1|T2|FLAIR|ADC|DWI|DIXON|STIR|VIBE|HASTE|PHASE|\bPD", channel.upper()):
+    if MR_NAMES.search(channel.upper()):
         return "MR"
     raise InputError(
         spec,

@@ -17,12 +17,11 @@ from pydicom import Dataset
 from corpus.anatomy import canonical_name
 from corpus.scans.contours import fill
 from corpus.scans.dicom_planes import RAS, Plane, group, planes
+from corpus.scans.sparse import SPARSE_FIX, slices_apart
 from corpus.scans.volumes import Grid, Reject
 
 OFF_SLICE = 0.25
 """How far a frame or contour may lie from the slice that it labels, as a share of the slice spacing."""
-SPARSE = 1.25
-"""Planes that usually lie further apart, in slices, leave slices out."""
 SIDES = {"7771000": "left", "24028007": "right", "G-A101": "left", "G-A100": "right"}
 """Code values of SNOMED CT, and of SNOMED RT before it (DICOM PS3.16, CID 244)."""
 SAME_PLANE_MM = 0.01
@@ -224,15 +223,14 @@ def _contours_of_slices(heights: np.ndarray, grid: Grid, what: str) -> dict[int,
         Slice to indices of contours; slices that show none are left out.
 
     Raises:
-        Reject: A slice lies inside the ROI but none of its planes near it, its planes usually lie further apart than
-            slices do, or none lies near any slice of the scan.
+        Reject: A slice lies inside the ROI but none of its planes near it, its planes leave slices out
+            (`sparse.slices_apart`), or none lies near any slice of the scan.
     """
     stop = grid.array.shape[2]
     same = SAME_PLANE_MM / float(np.sqrt((grid.affine[:3, 2] ** 2).sum()))
-    steps = np.diff(np.sort(heights))
-    steps = steps[steps > same]
-    if len(steps) > 2 and (usual := float(np.median(steps))) > SPARSE:
-        raise Reject(f"{what} is drawn on planes {usual:.2g} slices apart: those between would count as without it")
+    ascending = np.sort(heights)
+    if apart := slices_apart(ascending[np.diff(ascending, prepend=-np.inf) > same]):  # planes beyond the scan tell too
+        raise Reject(f"{what} is drawn on planes {apart:.2g} slices apart: {SPARSE_FIX}")
     shown: dict[int, list[int]] = {}
     for k in range(stop):
         off = np.round(heights - k, 6)

@@ -18,6 +18,7 @@ from corpus.parallel import run_tasks
 from corpus.params import plain
 from corpus.scans.adapters import open_source, read_case
 from corpus.scans.ingest_params import IngestParams
+from corpus.scans.sparse import SPARSE_FIX, slices_apart
 from corpus.scans.store import REJECTS, SHA256, SLICES, TABLE, ShardWriter, shard_of
 from corpus.scans.unfinished import Part, Unfinished
 from corpus.scans.volumes import Case, Reject, Source, Volume
@@ -87,9 +88,11 @@ def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) 
     spacing_z, spacing_y, spacing_x = volume.spacing
     cleaned = [remove_specks(s, (spacing_y, spacing_x), task.params.speck_mm2) for s in volume.label]
     label = np.stack([c for c, _ in cleaned])
-    if not label.any():
+    present = [_organs(s) for s in label]
+    if not any(present):
         raise Reject("no slice has a labelled organ")
-    keep = [z for z in range(len(label)) if label[z].any() or _keep_negative(task, case, z)]
+    _check_drawn_throughout(present, case.label.name)
+    keep = [z for z in range(len(label)) if present[z] or _keep_negative(task, case, z)]
     shard, first = writer.append(volume.image[keep], label[keep])
     labelled = sorted(volume.labelled)  # one list for all rows
     return [
@@ -111,12 +114,29 @@ def _write_volume(case: Case, volume: Volume, task: _Task, writer: ShardWriter) 
             "intensity": volume.intensity,
             "mended": "; ".join(volume.mended),
             "labelled": labelled,
-            "present": _organs(label[z]),
+            "present": present[z],
             "specks": cleaned[z][1],
-            "specks_only": sorted({*_organs(volume.label[z])} - {*_organs(label[z])}),
+            "specks_only": sorted({*_organs(volume.label[z])} - {*present[z]}),
         }
         for i, z in enumerate(keep)
     ]
+
+
+def _check_drawn_throughout(present: list[list[int]], name: str) -> None:
+    """Refuse labels that leave slices out: what isn't drawn on a slice is taught as absent from it. Specks are gone by
+    now, a few of which may lie anywhere.
+
+    Args:
+        present: The organs of each slice.
+        name: The labels' file, for the reason.
+
+    Raises:
+        Reject: An organ is drawn on every other slice or fewer.
+    """
+    for organ in sorted({organ for organs in present for organ in organs}):
+        places = np.array([z for z, organs in enumerate(present) if organ in organs])
+        if apart := slices_apart(places):
+            raise Reject(f"{name}: {BY_ID[organ].name} is drawn on slices {apart:.2g} apart: {SPARSE_FIX}")
 
 
 def _organs(label: np.ndarray) -> list[int]:

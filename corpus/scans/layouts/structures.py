@@ -8,13 +8,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
 from corpus.params import params_dataclass
 from corpus.scans.layouts.cases import Split, find_cases
 from corpus.scans.layouts.files import read_aligned, read_image
 from corpus.scans.layouts.labels import StructureNames, gather
-from corpus.scans.volumes import Case, Grid, LabelMap, Source
+from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
 
 @params_dataclass
@@ -32,4 +33,22 @@ class Structures:
 def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
     """The case's masks as one label map."""
     files = {path.name.split(".nii")[0]: path for path in sorted(case.label.glob("[!.]*.nii*"))}
-    return gather(files, lambda name: read_aligned(files[name], grid) > 0, naming, grid.array.shape)
+    return gather(files, lambda name: read_mask(files[name], grid), naming, grid.array.shape)
+
+
+def read_mask(path: Path, grid: Grid) -> np.ndarray:
+    """A binary mask, bool `[I, J, K]`.
+
+    Raises:
+        Reject: It can't be used, or has more values than 0 and one above: probabilities, or several structures.
+    """
+    raw = read_aligned(path, grid)
+    mask = np.asarray((raw == raw.max()) & (raw > 0))
+    if not (mask | (raw == 0)).all():
+        values = np.unique(raw)
+        shown = ", ".join(f"{value:g}" for value in values[:5]) + (", ..." if len(values) > 5 else "")
+        raise Reject(
+            f"{path.name}: expected a mask of 0 and one value above, found {len(values)} values ({shown}): save it as"
+            " `probabilities > 0.5` for instance"
+        )
+    return mask

@@ -1,0 +1,49 @@
+"""Layout `structures`: a folder of masks, one file a structure, whatever else lies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpus.scans.adapters import open_source, read_case
+from corpus.scans.volumes import Reject
+from tests.corpus.miniature import SHAPE, only, save, scan, voxels
+
+
+def write_masks(root: Path, **masks: np.ndarray) -> Path:
+    """A case `a` of the data set at `root`, and its folder of masks."""
+    save(root / "a/ct.nii.gz", scan())
+    for name, mask in masks.items():
+        save(root / f"a/segmentations/{name}.nii.gz", mask)
+    return root / "a/segmentations"
+
+
+def block(size: int = 40, value: float = 1, dtype: type = np.uint8) -> np.ndarray:
+    mask = np.zeros(SHAPE, dtype)
+    mask.reshape(-1)[:size] = value
+    return mask
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(1, np.uint8), (255, np.uint8), (0.25, np.float32)])
+def test_a_mask_is_0_and_any_one_value(value: float, dtype: type, tmp_path: Path) -> None:
+    write_masks(tmp_path, liver=block(value=value, dtype=dtype), spleen=block()[::-1])
+    assert voxels(only(open_source("totalsegmentator", tmp_path))[1]) == {"liver": 40, "spleen": 40}
+
+
+@pytest.mark.parametrize(
+    ("mask", "found"),
+    [
+        (block(40) * 5 + block(20) * 4, r"3 values \(0, 5, 9\)"),  # several structures
+        (np.linspace(0, 1, 320, dtype=np.float32).reshape(SHAPE), r"320 values \(0, 0.003\d*, .*, \.\.\.\)"),
+        (block(value=-1, dtype=np.int16), r"2 values \(-1, 0\)"),
+        (block(value=np.nan, dtype=np.float32), r"2 values \(0, nan\)"),
+    ],
+)
+def test_a_mask_of_more_values_is_refused(mask: np.ndarray, found: str, tmp_path: Path) -> None:
+    """At > 0 the rim of a soft mask, and of a network's probabilities the whole scan, would be the organ."""
+    write_masks(tmp_path, liver=mask, spleen=block())
+    source = open_source("totalsegmentator", tmp_path)
+    with pytest.raises(Reject, match=rf"liver\.nii\.gz: expected a mask .*, found {found}: save it as"):
+        read_case(source.cases[0], source)

@@ -34,7 +34,9 @@ def read_nifti(path: Path) -> Grid:
     try:
         image = nib.load(path)
     except FileNotFoundError:
-        raise Reject(f"{path.name}: expected a NIfTI file, found none") from None
+        # nibabel finds .nii.gz and .NII.GZ, but no mixture.
+        found = "an ending in small and capital letters: rename it" if path.is_file() else "none"
+        raise Reject(f"{path.name}: expected a NIfTI file, found {found}") from None
     except Exception as error:  # nibabel raises many kinds for torn or foreign files
         raise Reject(f"{path.name}: expected a readable NIfTI file, but {type(error).__name__}: {error}") from None
     if not isinstance(image, nib.Nifti1Pair):

@@ -38,6 +38,25 @@ def test_a_label_without_an_image_is_rejected(adapter: str, image: str, label: s
     assert alone.volume in (label.format("b"), str(Path(label.format("b")).parent))
 
 
+@pytest.mark.parametrize("ending", [".nii", ".NII.GZ", ".Nii.gz"])
+@pytest.mark.parametrize("adapter", ["btcv", "totalsegmentator"])
+def test_an_image_of_another_ending_is_told(adapter: str, ending: str, tmp_path: Path) -> None:
+    image, label = {
+        "btcv": ("RawData/Training/img/img{}.nii.gz", "RawData/Training/label/label{}.nii.gz"),
+        "totalsegmentator": ("{}/ct.nii.gz", "{}/segmentations/liver.nii.gz"),
+    }[adapter]
+    for name in ("1", "2"):
+        save(tmp_path / image.format(name), scan())
+        save(tmp_path / label.format(name), blocks([1]))
+    other = image.format("2").replace(".nii.gz", ending)
+    (tmp_path / image.format("2")).rename(tmp_path / other)
+    (tmp_path / other).with_name(f"notes{ending}.txt").touch()
+    save(tmp_path / image.format("1").removesuffix(".gz"), scan())  # unpacked to be looked at
+    problems = {case.volume: case.problem for case in open_source(adapter, tmp_path).cases}
+    assert problems.pop("1") == ""
+    assert "its ending isn't that of `image` in the dataset's YAML" in problems[other]
+
+
 def test_a_folder_that_may_not_be_read_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As somebody who isn't root, to whom a pattern shows nothing of what lies in it."""
     save(tmp_path / "s0001/ct.nii.gz", scan())

@@ -302,7 +302,7 @@ def test_no_volume_stops_the_others_or_is_lost(root: Path, tmp_path: Path) -> No
     reasons = pd.read_csv(tmp_path / "out/rejects.csv").set_index("volume")["reason"]
     assert set(reasons.index) == {"case_0", "case_1"}
     assert "case_0_0000.nii.gz" in reasons["case_0"]
-    assert "expected the image case_1_0000.nii.gz beside its label map" in reasons["case_1"]
+    assert "case_1.nii.gz: expected the image case_1_0000.nii.gz" in reasons["case_1"]
     assert summary["rejected_volumes"] == 2
     mended = SliceStore(tmp_path / "out").table.drop_duplicates("volume").set_index("volume")["mended"]
     assert mended["case_2"] == "unit of length unknown, taken as mm"

@@ -135,10 +135,12 @@ def bad(folder: Path) -> dict[str, Path]:
     nib.save(nib.Nifti1Image(rgb, RAS), folder / "rgb.nii")
     nib.save(nib.Nifti1Image(ARRAY.astype(np.complex64), RAS), folder / "complex.nii")
     nib.save(nib.MGHImage(ARRAY.astype(np.int32), RAS), folder / "other.mgz")
+    write(folder / "mixed.nii", RAS, RAS).rename(folder / "mixed.Nii")
     tiny = np.diag([1e-4, 1e-4, 1e-4, 1])
     nib.save(nib.Nifti1Image(ARRAY, tiny), folder / "tiny.nii")
     return {
         "found none": folder / "missing.nii.gz",
+        r"mixed\.Nii: expected a NIfTI file, found an ending in small and capital letters": folder / "mixed.Nii",
         "the voxels can't be read": torn,
         "short.nii: the voxels can't be read": short,
         "text.nii.gz: expected a readable NIfTI": folder / "text.nii.gz",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import InputError
-from corpus.scans.adapters import open_source
+from corpus.scans.adapters import open_source, read_case
+from corpus.scans.volumes import Reject
 from tests.corpus.miniature import blocks, save, scan
 
 
@@ -46,3 +47,19 @@ def test_a_channel_that_does_not_say_the_modality_is_refused(channel: str, tmp_p
     """CT taken for MR would be stretched to its percentiles, and no HU be left."""
     with pytest.raises(InputError, match=f"whether channel 0 is of CT or MR, found '{channel}'"):
         open_source("nnunet", write_dataset(tmp_path, "a", channel_names={"0": channel}))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".NII.GZ"])
+@pytest.mark.parametrize("folders", [("imagesTr", "labelsTr"), ("imagesTr",), ("labelsTr",)])
+def test_a_file_of_another_ending_is_told(ending: str, folders: tuple[str, ...], tmp_path: Path) -> None:
+    write_dataset(tmp_path, "a", "b", patients={"a": "anna", "b": "ben"})
+    for folder in folders:
+        (file,) = (tmp_path / folder).glob("b*")
+        file.rename(file.with_name(file.name.replace(".nii.gz", ending)))
+    source = open_source("nnunet", tmp_path)
+    assert [case.volume for case in source.cases] == ["a", "b"]
+    assert read_case(source.cases[0], source).label.any()
+    with pytest.raises(
+        Reject, match=r"expected the image b_0000\.nii\.gz|b\.nii\.gz: expected a NIfTI file, found none"
+    ):
+        read_case(source.cases[1], source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,14 @@ def test_a_mask_of_more_values_is_refused(mask: np.ndarray, found: str, tmp_path
     source = open_source("totalsegmentator", tmp_path)
     with pytest.raises(Reject, match=rf"liver\.nii\.gz: expected a mask .*, found {found}: save it as"):
         read_case(source.cases[0], source)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".NII", ".NII.GZ"])
+def test_a_mask_may_have_either_ending_in_any_case(ending: str, tmp_path: Path) -> None:
+    folder = write_masks(tmp_path, liver=block(), spleen=block()[::-1])
+    save(folder / "new.nii", block(10)[::-1])
+    content = (folder / "new.nii").read_bytes()
+    (folder / "new.nii").unlink()
+    (folder / "spleen.nii.gz").unlink()
+    (folder / f"spleen{ending}").write_bytes(gzip.compress(content) if ending.lower().endswith(".gz") else content)
+    assert voxels(only(open_source("totalsegmentator", tmp_path))[1]) == {"liver": 40, "spleen": 10}

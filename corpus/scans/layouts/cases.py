@@ -13,6 +13,7 @@ from corpus.params import params_dataclass
 from corpus.scans.volumes import Case
 
 MISSING_SOURCE_FIX = "correct `ingest.sources` in params.yaml (or --root), or put the data there"
+NIFTI_ENDING = re.compile(r"\.nii(?:\.gz)?$", re.IGNORECASE)
 
 
 @params_dataclass
@@ -64,7 +65,8 @@ def check_patients(patients: Collection[str], volumes: Collection[str], where: P
 def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
     """The cases of every split that is there, each split's in order of path; then, as cases with a `problem`, labels
     without an image, folders of cases that can't be looked into, and what lies among the images and has a name that no
-    split's `case` fits. Hidden files, such as the `._` copies in archives made on a Mac, are passed over.
+    split's `case` fits, or another of NIfTI's endings. Hidden files, such as the `._` copies in archives made on a Mac,
+    are passed over.
 
     Raises:
         InputError: No split has an image, or two scans have one name.
@@ -87,11 +89,13 @@ def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:
     _told_apart(cases, root)
     known = {path for case in cases for path in (case.image, case.label)}
     labels = {path for split in splits for path in _visible(root, _pattern(split.label))}
+    otherwise = {path for split in splits for path in _ending_otherwise(root, split.image)} - known - seen
     read = {folder for path in seen for folder in path.parents}
     problems = {
         "expected an image beside this label whose name fits, found none": labels - known - seen,
         "expected a folder to look into: correct its permissions": _closed(root, splits) - read,
         "its name fits no split's `case` in the dataset's YAML": seen - known,
+        "its ending isn't that of `image` in the dataset's YAML: rename or convert it, and its labels": otherwise,
     }
     unfit = [(path, problem) for problem, paths in problems.items() for path in sorted(paths)]
     named = [(path, path.relative_to(root).as_posix(), problem) for path, problem in unfit]
@@ -115,6 +119,15 @@ def _closed(root: Path, splits: Sequence[Split]) -> set[Path]:
     folders |= {split.image.partition("{case}")[0].rpartition("/")[0] for split in splits} - {""}
     found = {path for folder in folders for path in _visible(root, _pattern(folder)) if path.is_dir()}
     return {path for path in found if not os.access(path, os.R_OK | os.X_OK)}
+
+
+def _ending_otherwise(root: Path, template: str) -> list[Path]:
+    """NIfTI files whose paths fit a template, ".../{case}.nii.gz", but for the ending: ".nii", or ".NII.GZ"; not an
+    unpacked copy beside the file."""
+    stem = NIFTI_ENDING.sub("", template)
+    ending = template.removeprefix(stem)
+    found = [path for path in _visible(root, _pattern(stem) + ".*") if NIFTI_ENDING.search(path.name)] if ending else []
+    return [path for path in found if not path.with_name(NIFTI_ENDING.sub("", path.name) + ending).exists()]
 
 
 def _pattern(template: str) -> str:

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass, validated
-from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, check_patients
+from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, NIFTI_ENDING, check_patients
 from corpus.scans.layouts.files import aligned, read_aligned, read_image, read_label
 from corpus.scans.layouts.labels import LabelNames, check_any_organ, organ_id, relabel
 from corpus.scans.nifti import read_nifti
@@ -55,7 +55,7 @@ class NnUNet:
         if not spec.is_file():
             raise InputError(spec, "expected nnU-Net's dataset.json, found no such file", MISSING_SOURCE_FIX)
         about = _read_spec(spec)
-        values, ending, channel = about.labels, about.file_ending, about.channel_names["0"]
+        values, ending = about.labels, about.file_ending
         patients = {case: str(patient) for case, patient in about.patients.items()}
         ignored = [value for name, value in values.items() if name == IGNORE]
         names = {value: name for name, value in values.items() if value not in ignored}
@@ -66,21 +66,23 @@ class NnUNet:
                 spec, f"expected label values above the background's 0, found {values}", "correct `labels`"
             )
         check_any_organ(names.values(), spec)
-        modality = _modality(channel, spec)
+        modality = _modality(about.channel_names["0"], spec)
         cases = []
         for path in sorted((root / "imagesTr").glob(f"[!.]*_0000{ending}")):
             case = path.name.removesuffix(f"_0000{ending}")
             cases.append(Case(case, patients.get(case, case), path, root / "labelsTr" / (case + ending), modality))
         if not cases:
             raise InputError(root / "imagesTr", f"expected <case>_0000{ending}, found none", MISSING_SOURCE_FIX)
-        found = {case.volume for case in cases}
-        for path in sorted((root / "labelsTr").glob("[!.]*.nii*")):
-            if (case := path.name.removesuffix(".gz").removesuffix(".nii")) not in found:
-                image = root / "imagesTr" / f"{case}_0000{ending}"
-                problem = f"expected the image {image.name} beside its label map, found none"
-                cases.append(Case(case, patients.get(case, case), image, path, modality, problem))
+        for folder, channel in (("imagesTr", "_0000"), ("labelsTr", "")):
+            found = {case.volume for case in cases}
+            for case, path in _nifti_files(root / folder, channel).items():
+                if case not in found:
+                    image = f"{case}_0000{ending}"
+                    problem = f"{path.name}: expected the image {image}, as dataset.json has its ending, found none"
+                    cases.append(Case(case, patients.get(case, case), path, path, modality, problem))
         images = root.glob(f"images*/*_0000{ending}")  # imagesTs too: it isn't read, but its patients may be told
-        check_patients(patients, {path.name.removesuffix(f"_0000{ending}") for path in images}, spec)
+        volumes = {case.volume for case in cases} | {path.name.removesuffix(f"_0000{ending}") for path in images}
+        check_patients(patients, volumes, spec)
         if not ignored:
             return Source(cases, read_image, partial(read_label, names=names))
         return Source(
@@ -88,6 +90,12 @@ class NnUNet:
             partial(read_annotated_image, names=names, ignored=ignored[0]),
             partial(read_annotated_label, names=names, ignored=ignored[0]),
         )
+
+
+def _nifti_files(folder: Path, channel: str) -> dict[str, Path]:
+    """Case -> its NIfTI file `<case><channel>`, whatever its ending."""
+    files = {NIFTI_ENDING.sub("", p.name): p for p in sorted(folder.glob("[!.]*")) if NIFTI_ENDING.search(p.name)}
+    return {name.removesuffix(channel): path for name, path in files.items() if name.endswith(channel)}
 
 
 def _read_spec(spec: Path) -> NnUNetSpec:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from corpus.params import params_dataclass
-from corpus.scans.layouts.cases import Split, find_cases
+from corpus.scans.layouts.cases import NIFTI_ENDING, Split, find_cases
 from corpus.scans.layouts.files import read_aligned, read_image
 from corpus.scans.layouts.labels import StructureNames, gather
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
@@ -32,7 +32,8 @@ class Structures:
 
 def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
     """The case's masks as one label map."""
-    files = {path.name.split(".nii")[0]: path for path in sorted(case.label.glob("[!.]*.nii*"))}
+    paths = [path for path in sorted(case.label.glob("[!.]*")) if NIFTI_ENDING.search(path.name)]
+    files = {NIFTI_ENDING.sub("", path.name): path for path in paths}
     return gather(files, lambda name: read_mask(files[name], grid), naming, grid.array.shape)
 
 

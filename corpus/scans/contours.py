@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -30,3 +30,16 @@ def fill(polygons: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
         crossing = np.round(u[edge] + (column - v[edge]) * slope, 6)  # a border pixel is the same on every machine
         np.bitwise_xor.at(flips, (np.clip(np.ceil(crossing), 0, shape[0]).astype(np.int64), column), 1)
     return np.bitwise_xor.accumulate(flips, axis=0)[:-1].astype(bool)
+
+
+def distinct(polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The polygons `[N, 2]`, each once, in their order; whichever corner one begins with and way it runs, it is the
+    same. Of two `fill` would make a hole."""
+    return list({_edges(polygon): polygon for polygon in reversed(polygons)}.values())[::-1]
+
+
+def _edges(polygon: np.ndarray) -> frozenset[frozenset[tuple[float, ...]]]:
+    corners = [tuple(corner) for corner in polygon.tolist()]
+    return frozenset(
+        frozenset(edge) for edge in zip(corners, corners[1:] + corners[:1], strict=True) if len({*edge}) == 2
+    )

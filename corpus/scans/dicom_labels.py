@@ -15,7 +15,7 @@ import pydicom
 from pydicom import Dataset
 
 from corpus.anatomy import canonical_name
-from corpus.scans.contours import fill
+from corpus.scans.contours import distinct, fill
 from corpus.scans.dicom_planes import RAS, Plane, group, planes
 from corpus.scans.sparse import SPARSE_FIX, slices_apart
 from corpus.scans.volumes import Grid, Reject
@@ -165,15 +165,15 @@ def read_rtstruct(
 ) -> dict[str, np.ndarray]:
     """The closed planar contours of an RTSTRUCT on an image's grid.
 
-    A voxel is inside if its centre is. Contours of a plane are combined by XOR, so that inner ones are holes. They may
-    be drawn on finer planes than the scan's: a slice shows the plane nearest to its centre, see `_contours_of_slices`.
-    Those beyond the first or last slice are left out.
+    A voxel is inside if its centre is. Contours of a plane are combined by XOR, so that inner ones are holes; one that
+    is listed twice counts once. They may be drawn on finer planes than the scan's: a slice shows the plane nearest to
+    its centre, see `_contours_of_slices`. Those beyond the first or last slice are left out.
 
     Args:
         path: The RTSTRUCT object.
         grid: Of the image that it was drawn on, slices along the last axis.
         wanted: By name, the ROIs to look at: what is wrong with a couch's outline is nobody's trouble.
-        note: Told in words what was left out.
+        note: Told in words what was left out or put right.
 
     Returns:
         ROI name to bool `[I, J, K]`, empty for what isn't wanted. A ROI without contours was not drawn and is left
@@ -202,8 +202,13 @@ def read_rtstruct(
         heights = np.round([places[:, 2].mean() for places in placed], 6)
         if off := int(((heights < -OFF_SLICE) | (heights > grid.array.shape[2] - 1 + OFF_SLICE)).sum()):
             note(f"{off} of {len(heights)} contours of {name} lie beyond the scan and are left out")
+        again = 0
         for k, shown in _contours_of_slices(heights, grid, f"{path.name}: {name}").items():
-            masks[name][:, :, k] |= fill([placed[i][:, :2] for i in shown], grid.array.shape[:2])
+            once = distinct([placed[i][:, :2] for i in shown])
+            again += len(shown) - len(once)
+            masks[name][:, :, k] |= fill(once, grid.array.shape[:2])
+        if again:
+            note(f"{again} contours of {name} are listed twice and taken once")
     if looked_at and not any(mask.any() for mask in masks.values()):
         raise Reject(f"{path.name}: no contour lies on the scan")
     return masks

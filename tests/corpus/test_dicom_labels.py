@@ -180,6 +180,20 @@ def test_contours_fill_the_voxels_whose_centres_they_hold(tmp_path: Path, scan: 
     assert np.array_equal(found["two"], two), "ROIs of one name are united, not cut out of each other"
 
 
+def test_a_contour_that_is_listed_twice_counts_once(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:
+    """By XOR it would erase itself; in whatever order, direction and closing an editor lists it again."""
+    outer, hole, other = square(2, 1, 10, 1, 12), square(2, 3, 8, 4, 9), square(3, 2, 9, 3, 7)
+    again = [outer[2:] + outer[:2], hole[::-1], [*other, other[0]], other]
+    rt = write_rtstruct(tmp_path / "rt.dcm", {"liver": [outer, hole, other, *again]})
+    told: list[str] = []
+    found = display(read_rtstruct(rt, scan[1], note=told.append)["liver"], scan[1])
+    once = write_rtstruct(tmp_path / "once.dcm", {"liver": [outer, hole, other]})
+    assert np.array_equal(found, display(read_rtstruct(once, scan[1])["liver"], scan[1]))
+    assert not found[2, 5, 6], "a hole stays one"
+    assert found[3].sum() == 28
+    assert told == ["4 contours of liver are listed twice and taken once"]
+
+
 @pytest.mark.parametrize("step", [1.0, 0.5, 0.25, 0.2])
 def test_contours_on_finer_planes_than_the_scans_do_not_cancel(
     tmp_path: Path, scan: tuple[list[Path], Grid], step: float

@@ -93,20 +93,21 @@ def series_in(root: Path) -> list[SeriesInfo]:
 
 def series_and_unread(root: Path) -> tuple[list[SeriesInfo], dict[Path, str]]:
     """`series_in`; and why the files that are named as DICOM is, and folders, couldn't be read."""
-    found: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
+    found: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
     files, closed = files_below(root)
     unread = dict.fromkeys(closed, "may not be looked into: correct its permissions")
     for path in files:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=SERIES_TAGS)
-            key = str(header.get("PatientID", "")), str(header.SeriesInstanceUID)
+            # Some writers give an annotation its image's series; it is none of the image's slices.
+            key = str(header.get("PatientID", "")), str(header.SeriesInstanceUID), str(header.get("Modality", ""))
             header.get("ReferencedFrameOfReferenceSequence")  # decoded here: a torn one raises
         except Exception:  # pydicom raises many kinds
             if DICOM_ENDING.search(path.name):
                 unread[path] = "not readable as DICOM; were it an image, its series has a gap there"
             continue
         found.setdefault(key, []).append((path, header))
-    series = [_info(patient, uid, members) for (patient, uid), members in found.items()]
+    series = [_info(patient, uid, members) for (patient, uid, _), members in found.items()]
     return sorted(series, key=lambda s: (s.patient, s.folder.as_posix(), s.uid)), unread
 
 

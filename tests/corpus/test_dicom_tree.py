@@ -1,0 +1,47 @@
+"""Layout `dicom`: which series of a folder tree an annotation belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import Dataset
+
+from corpus.scans.adapters import open_source
+from tests.corpus.dicom_files import uid, write_rtstruct, write_series
+from tests.corpus.miniature import DISPLAY, only, scan
+
+IMAGE = scan().transpose(DISPLAY)
+SQUARE = np.array([[1.5, 2.5, 6.0], [5.5, 2.5, 6.0], [5.5, 5.5, 6.0], [1.5, 5.5, 6.0]])
+
+
+def write_phase(folder: Path, name: str) -> list[Path]:
+    """A phase of one examination, in the frame of reference that all of them share."""
+    return write_series(folder / name, IMAGE, series=uid(name), spacing=(1, 1), origin=(0, 0, 0))
+
+
+def write_contour(path: Path, on: Sequence[str] = (), **changes: str) -> Path:
+    """An RTSTRUCT that names no series, its contour drawn on the slices of these SOPInstanceUIDs."""
+    header = pydicom.dcmread(write_rtstruct(path, {"Spleen": [SQUARE]}))
+    images = []
+    for instance in on:
+        images.append(Dataset())
+        images[-1].ReferencedSOPInstanceUID = instance
+    if images:
+        header.ROIContourSequence[0].ContourSequence[0].ContourImageSequence = images
+    for name, value in changes.items():
+        setattr(header, name, value)
+    header.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["0-rt.dcm", "z-rt.dcm"])
+def test_an_annotation_that_bears_its_images_series_uid_is_found(name: str, tmp_path: Path) -> None:
+    write_phase(tmp_path, "portal")
+    write_contour(tmp_path / name, SeriesInstanceUID=uid("portal"))
+    case, volume = only(open_source("dicom", tmp_path))
+    assert case.volume == name.removesuffix(".dcm")
+    assert volume.label.any()

@@ -16,6 +16,8 @@ TISSUE_HU = (-150, 250)
 FAT_HU = (-200, -30)
 SHARE = 0.02
 """Share of the voxels that shows a tissue, or air, to be there."""
+FEW = 0.1
+"""Of values that are stored too low no more than this share of their tissue's voxels lies where tissue should."""
 PERCENTILES_PER_MILLE = (5, 995)
 MR_RANGE = (-160, 240)
 """Where the percentiles go: the ends of the default CT window."""
@@ -76,8 +78,10 @@ def _offset(hu: np.ndarray) -> int:
     air_or_lung, fat = share(AIR_HU + 1, -300), share(*FAT_HU)
     if share(low + OFFSET, high + OFFSET) > SHARE and air_or_lung < SHARE / 2 and fat < SHARE / 2:
         return OFFSET
-    air_too_low = share(-1100 - OFFSET, -850 - OFFSET)
-    if share(low, high) < SHARE and share(low - OFFSET, high - OFFSET) > SHARE and air_too_low > SHARE:
+    tissue_too_low, air_too_low = share(low - OFFSET, high - OFFSET), share(-1100 - OFFSET, -850 - OFFSET)
+    # Much padding makes any share of tissue small, and padding may lie where air that is stored too low does.
+    few = min(SHARE, FEW * tissue_too_low)
+    if share(low, high) < few and tissue_too_low > SHARE and air_too_low > SHARE:
         return -OFFSET
     return 0
 

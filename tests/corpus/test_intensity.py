@@ -86,6 +86,17 @@ def test_padding_becomes_air(padding: int, shift: int) -> None:
     assert np.array_equal(hu, np.maximum(image, -1024))
 
 
+@pytest.mark.parametrize("times", [1, 10, 30, 60])
+def test_much_padding_does_not_make_hu_look_shifted(times: int) -> None:
+    """-2000 lies where air that is stored too low does, and makes the share of tissue small."""
+    image = abdomen()
+    image[image < -990] = -1010  # a little air
+    padded = np.concatenate([image, np.full((times * image.shape[0], *image.shape[1:]), -2000, np.int16)])
+    hu, done = harmonise(padded, "CT", "a")
+    assert done == "HU, padding -2000 set to air"
+    assert np.array_equal(hu[: len(image)], image)
+
+
 def test_a_few_dark_voxels_are_not_called_padding() -> None:
     image = abdomen()
     image[0, 0, :3] = -1600, -1700, -1800

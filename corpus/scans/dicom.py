@@ -39,6 +39,7 @@ LOCALISERS = {"LOCALIZER", "SCOUT"}
 DICOM_ENDING = re.compile(r"\.(?:dcm|dicom|ima)$", re.IGNORECASE)
 """Files are often named by their UID, of which the last number is no ending."""
 SERIES_TAGS = [
+    "SOPInstanceUID",
     "SeriesInstanceUID",
     "PatientID",
     "StudyInstanceUID",
@@ -73,6 +74,8 @@ class SeriesInfo:
     """The UID that an image shares with the SEG and RTSTRUCT objects drawn on it; "" where none is given."""
     study: str
     """StudyInstanceUID; "" where none is given."""
+    instances: frozenset[str]
+    """The SOPInstanceUIDs of its files."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ def _info(patient: str, uid: str, members: list[tuple[Path, Dataset]]) -> Series
         reference = header.ReferencedFrameOfReferenceSequence[0].get("FrameOfReferenceUID")
     folder = Path(os.path.commonpath([path.parent for path in files]))
     modality, study = str(header.get("Modality", "")), str(header.get("StudyInstanceUID") or "")
-    return SeriesInfo(uid, patient, modality, files, folder, str(reference or ""), study)
+    instances = frozenset(str(each.get("SOPInstanceUID", "")) for _, each in members)
+    return SeriesInfo(uid, patient, modality, files, folder, str(reference or ""), study, instances)
 
 
 def read_series(folder_or_files: Path | Sequence[Path], one_series: bool = False) -> Grid:

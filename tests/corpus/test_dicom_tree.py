@@ -10,7 +10,8 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
-from corpus.scans.adapters import open_source
+from corpus.scans.adapters import open_source, read_case
+from corpus.scans.volumes import Reject
 from tests.corpus.dicom_files import uid, write_rtstruct, write_series
 from tests.corpus.miniature import DISPLAY, only, scan
 
@@ -45,3 +46,24 @@ def test_an_annotation_that_bears_its_images_series_uid_is_found(name: str, tmp_
     case, volume = only(open_source("dicom", tmp_path))
     assert case.volume == name.removesuffix(".dcm")
     assert volume.label.any()
+
+
+def instances(files: list[Path]) -> list[str]:
+    return [str(pydicom.dcmread(file).SOPInstanceUID) for file in files]
+
+
+def test_of_two_phases_the_one_counts_whose_slices_are_named(tmp_path: Path) -> None:
+    """They share a frame of reference, and the breath was held elsewhere."""
+    phases = {name: write_phase(tmp_path, name) for name in ("arterial", "portal")}
+    write_contour(tmp_path / "rt.dcm", instances(phases["portal"][:2]))
+    case, volume = only(open_source("dicom", tmp_path))
+    assert case.image == tmp_path / "portal"
+    assert volume.label.any()
+
+
+def test_contours_on_slices_of_a_phase_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    write_phase(tmp_path, "portal")
+    write_contour(tmp_path / "rt.dcm", [uid("arterial", 1), uid("arterial", 2)])
+    source = open_source("dicom", tmp_path)
+    with pytest.raises(Reject, match=r"rt\.dcm: expected it to refer to one CT or MR series .* put that series there"):
+        read_case(source.cases[0], source)

@@ -1,8 +1,8 @@
 """Layout `dicom`: a folder tree of CT and MR series, and DICOM SEG or RTSTRUCT objects that refer to them.
 
-Every annotation is a case. It names its series by SeriesInstanceUID, or is taken to be of the only series that shares
-its frame of reference. Two annotations of one series are two volumes of one patient, and so are two of one study
-where one of them, or both, are given no PatientID.
+Every annotation is a case. It names its series by SeriesInstanceUID, or slices of it by SOPInstanceUID, or is taken to
+be of the only series that shares its frame of reference. Two annotations of one series are two volumes of one patient,
+and so are two of one study where one of them, or both, are given no PatientID.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pydicom
 from pydantic import Field
+from pydicom import Dataset
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass
@@ -76,14 +77,17 @@ def _annotation(
     """The case of one SEG or RTSTRUCT file; `patients` are the PatientIDs that studies' other series give."""
     volume = _volume(path, root)
     try:
-        uids = referred_series(path)
+        uids, instances = referred_to(path)
     except Exception as error:  # pydicom raises many kinds for torn files
         problem = f"{path.name}: what it refers to can't be read ({type(error).__name__}: {error})"
         return Annotation(volume, volume, path, path, problem=problem, kind=series.modality)
-    shared = series.frame_of_reference  # by the phases of one examination, too: not where a series is named
-    fitting = [image for image in images if image.uid in uids] or [
-        image for image in images if shared and image.frame_of_reference == shared and not uids - {""}
-    ]
+    if uids:
+        fitting = [image for image in images if image.uid in uids]
+    elif instances:  # some of which may have been left out
+        fitting = [image for image in images if image.instances & instances]
+    else:  # the phases of one examination share it too
+        shared = series.frame_of_reference
+        fitting = [image for image in images if shared and image.frame_of_reference == shared]
     if len(fitting) != 1:
         patient = _hashed(series.patient) if series.patient.strip() else volume
         return Annotation(volume, patient, path, path, kind=series.modality)
@@ -105,21 +109,32 @@ def _hashed(tag: str) -> str:
     return HASHED + hashlib.scrypt(tag.strip().casefold().encode(), salt=b"FLanS", n=1 << 14, r=8, p=1, dklen=6).hex()
 
 
-def referred_series(path: Path) -> frozenset[str]:
-    """The SeriesInstanceUIDs that a SEG or RTSTRUCT refers to."""
+def referred_to(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """The SeriesInstanceUIDs that a SEG or RTSTRUCT refers to, and the SOPInstanceUIDs of the slices that it does."""
     header = pydicom.dcmread(path, stop_before_pixels=True)
     series = list(header.get("ReferencedSeriesSequence") or ())
     for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
         for study in frame.get("RTReferencedStudySequence") or ():
             series += study.get("RTReferencedSeriesSequence") or ()
-    return frozenset(str(item.get("SeriesInstanceUID", "")) for item in series)
+    of_slices = [item.get(name) for item in series for name in ("ReferencedInstanceSequence", "ContourImageSequence")]
+    for roi in header.get("ROIContourSequence") or ():
+        of_slices += [contour.get("ContourImageSequence") for contour in roi.get("ContourSequence") or ()]
+    slices = [item for sequence in of_slices for item in sequence or ()]
+    return _uids(series, "SeriesInstanceUID"), _uids(slices, "ReferencedSOPInstanceUID")
+
+
+def _uids(items: Sequence[Dataset], name: str) -> frozenset[str]:
+    return frozenset(str(item.get(name) or "") for item in items) - {""}
 
 
 def read_image(case: Case) -> Grid:
     """The series that the case's annotation refers to."""
     assert isinstance(case, Annotation)
     if not case.files:
-        raise Reject(f"{case.label.name}: expected it to refer to one CT or MR series of this folder tree")
+        raise Reject(
+            f"{case.label.name}: expected it to refer to one CT or MR series of this folder tree: put that series there"
+            " whose UID, slices or frame of reference it names, or have it name the series"
+        )
     return read_series(case.files)
 
 

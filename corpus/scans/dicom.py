@@ -219,6 +219,7 @@ def _values(slices: list[_Slice], modality: str, mended: list[str]) -> list[np.n
     for s in slices:
         try:
             if s.file not in files:
+                _check_grey(s, modality)
                 files[s.file] = _decoded(s.file, s.header)
             values.append(_rescaled(s, files[s.file][s.frame], modality, ignored))
         except (Reject, MemoryError):
@@ -230,6 +231,22 @@ def _values(slices: list[_Slice], modality: str, mended: list[str]) -> list[np.n
             del files[s.file]
     mended += [f"PixelPaddingValue ignored: it means {value:g} HU" for value in sorted(ignored)]
     return values
+
+
+def _check_grey(s: _Slice, modality: str) -> None:
+    """Refuse pixels whose stored numbers are no grey values that a slope and an intercept make the modality's of."""
+    samples, kind = s.header.get("SamplesPerPixel", 1), s.header.get("PhotometricInterpretation")
+    stored, high = s.header.get("BitsStored"), s.header.get("HighBit")
+    if samples != 1:
+        raise Reject(
+            f"{s.file.name}: expected one grey value a pixel, found {samples} samples ({kind}): export it as grey"
+        )
+    if stored and high is not None and high != stored - 1:
+        raise Reject(
+            f"{s.file.name}: expected {stored} bits to end with bit {stored - 1}, found HighBit {high}: export it anew"
+        )
+    if kind == "MONOCHROME1" and modality != "CT":  # HU mean the same in whatever grey they are to be shown
+        raise Reject(f"{s.file.name}: expected MONOCHROME2, found MONOCHROME1, whose highest value is black: invert it")
 
 
 def _decoded(file: Path, header: Dataset) -> np.ndarray:

@@ -365,12 +365,25 @@ def change_one(k: int, **values: Any) -> Any:
         (change_one(3, PixelPaddingValue=5, BitsStored=0), "the pixels can't be read"),
         (change_one(3, Rows=None), "9 x None pixels, others 9 x 7"),
         (change_one(3, ModalityLUTSequence=[Dataset()]), "modality lookup table"),
+        (change_one(3, SamplesPerPixel=3, PhotometricInterpretation="RGB"), r"one grey value .* 3 samples \(RGB\)"),
+        (change_one(3, BitsStored=12), r"expected 12 bits to end with bit 11, found HighBit 15"),
     ],
 )
 def test_slices_that_make_no_volume_are_refused(tmp_path: Path, change: Any, reason: str) -> None:
     write_series(tmp_path, HU, change=change)
     with pytest.raises(Reject, match=reason):
         read_series(tmp_path)
+
+
+def test_an_mr_whose_highest_value_is_black_is_refused(tmp_path: Path) -> None:
+    """Of CT it says nothing: HU are HU."""
+    for modality in ("CT", "MR"):
+        write_series(
+            tmp_path / modality, HU, modality=modality, change=change_one(3, PhotometricInterpretation="MONOCHROME1")
+        )
+    assert np.array_equal(read_series(tmp_path / "CT").array.transpose(2, 1, 0), HU)
+    with pytest.raises(Reject, match="expected MONOCHROME2, found MONOCHROME1"):
+        read_series(tmp_path / "MR")
 
 
 def test_too_little_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 
 import nibabel as nib
@@ -18,6 +19,8 @@ SPACING_TOLERANCE = 0.01
 TOLERANCE_DEGREES = 1.0
 """The same for the directions of their axes."""
 MM_IN_A = {"meter": 1000.0, "micron": 0.001}
+DENSEST = {".nii": 1, ".img": 1, ".gz": 1032}
+"""How many bytes one of a file may stand for, by its ending: deflate writes no more than 258 in 2 bits."""
 PIECE = 1 << 20
 """Bytes read at a time of what follows the voxels."""
 
@@ -62,6 +65,9 @@ def _voxels(image: nib.Nifti1Pair) -> np.ndarray:
     """The voxels, scaled; of a gzip file read to its end, where its checksum is: nibabel stops at the last voxel, and
     would take what a flipped bit decompresses to for the scan."""
     stored, data = image.dataobj, Path(str(image.file_map["image"].filename))
+    needed, size = math.prod(image.shape) * image.get_data_dtype().itemsize, data.stat().st_size
+    if needed > size * DENSEST.get(data.suffix.lower(), math.inf):  # told before so much memory is asked for
+        raise EOFError(f"{size} bytes can't hold the {needed} of shape {image.shape}")
     if data.suffix.lower() != ".gz":
         return np.asanyarray(stored)
     assert isinstance(stored, ArrayProxy)  # it was loaded from a file

@@ -176,6 +176,28 @@ def test_a_damaged_file_is_refused_even_where_it_decompresses(tmp_path: Path) ->
     assert np.array_equal(read_nifti(tmp_path / "a.nii.gz").array, noise)
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.NII.GZ", "a.hdr"])
+def test_a_header_that_asks_for_more_than_the_file_can_hold_is_refused(name: str, tmp_path: Path) -> None:
+    """It must not pass for too little memory, which stops the whole ingest."""
+    image = nib.Nifti1Pair(ARRAY, RAS) if name == "a.hdr" else nib.Nifti1Image(ARRAY, RAS)
+    nib.save(image, path := tmp_path / name)
+    packed = name.lower().endswith(".gz")
+    content = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    content[40:48] = np.array([3, 32000, 32000, 32000], "<i2").tobytes()
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(
+        Reject, match=r"the voxels can't be read \(EOFError: \d+ bytes can't hold the 65536000000000 of"
+    ):
+        read_nifti(path)
+
+
+def test_a_scan_of_nothing_may_be_packed_as_densely_as_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(write(tmp_path / "a.nii", RAS, RAS, np.zeros((200,) * 3, np.uint8)).read_bytes()))
+    assert path.stat().st_size < 200**3 / 900
+    assert not read_nifti(path).array.any()
+
+
 def test_too_little_memory_is_not_the_volumes_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a store holds doesn't depend on the machine."""
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from corpus.scans.adapters import open_source
+from corpus.scans.layouts.cases import with_patients
 from corpus.scans.unfinished import folder_of
+from corpus.scans.volumes import Case
 from tests.corpus.miniature import blocks, save, scan
 
 
@@ -78,3 +80,12 @@ def test_a_name_that_is_not_utf_8_costs_one_scan(tmp_path: Path) -> None:
     assert spoilt.volume == r"M\udcfcller"
     assert "expected a file name in UTF-8" in spoilt.problem
     folder_of(tmp_path / "work", source, {})
+
+
+def test_a_patient_is_the_same_in_any_spelling(tmp_path: Path) -> None:
+    """As PatientID is in DICOM: else one person would be trained and tested on."""
+    cases = [Case(volume, volume, tmp_path, tmp_path) for volume in ("a", "b", "c", "d", "e", "P01")]
+    listed = {"a": "P01", "b": "P01 ", "c": "p01", "d": 7}
+    found = with_patients(cases, listed, tmp_path)
+    assert [case.patient for case in found] == ["P01", "P01", "P01", "7", "e", "P01"]
+    assert [case.volume for case in found] == [case.volume for case in cases]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
@@ -42,24 +43,33 @@ class Split:
             raise ValueError("image must have {case} in it")
 
 
-def check_patients(patients: Collection[str], volumes: Collection[str], where: Path) -> None:
-    """Refuse a list of which scans are of one patient that names a scan that isn't there: a patient whose scans it was
-    to keep together would be trained and tested on.
+def with_patients(
+    cases: Sequence[Case], patients: Mapping[str, str | int], where: Path, elsewhere: Collection[str] = ()
+) -> list[Case]:
+    """The cases, with the patients that a list says which scans are of; any other scan's patient is its own.
+
+    As in DICOM's PatientID, blanks around a name and the case of its letters mean nothing: one person stays one, spelt
+    as first met.
 
     Args:
-        patients: The volumes that the list names.
-        volumes: Those that there are.
+        patients: Volume -> patient.
         where: The list's file.
+        elsewhere: Volumes that may be listed too, though they aren't cases.
 
     Raises:
-        InputError: It does.
+        InputError: The list names a scan that isn't there: a patient whose scans it was to keep together would be
+            trained and tested on.
     """
-    if unknown := sorted({*patients} - {*volumes}):
+    volumes = {*(case.volume for case in cases), *elsewhere}
+    if unknown := sorted({*patients} - volumes):
         raise InputError(
             where,
             f"expected `patients` to name volumes, such as {min(volumes)!r}, found {', '.join(unknown[:5])}",
             "correct the names: no file has these",
         )
+    names = [str(patients.get(case.volume, case.patient)).strip() for case in cases]
+    spelt: dict[str, str] = {}
+    return [replace(case, patient=spelt.setdefault(n.casefold(), n)) for case, n in zip(cases, names, strict=True)]
 
 
 def find_cases(root: Path, splits: Sequence[Split]) -> list[Case]:

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass, validated
-from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, NIFTI_ENDING, check_patients
+from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, NIFTI_ENDING, with_patients
 from corpus.scans.layouts.files import aligned, read_aligned, read_image, read_label
 from corpus.scans.layouts.labels import LabelNames, check_any_organ, organ_id, relabel
 from corpus.scans.nifti import read_nifti
@@ -56,7 +56,6 @@ class NnUNet:
             raise InputError(spec, "expected nnU-Net's dataset.json, found no such file", MISSING_SOURCE_FIX)
         about = _read_spec(spec)
         values, ending = about.labels, about.file_ending
-        patients = {case: str(patient) for case, patient in about.patients.items()}
         ignored = [value for name, value in values.items() if name == IGNORE]
         names = {value: name for name, value in values.items() if value not in ignored}
         if len(names) + len(ignored) < len(values):
@@ -70,7 +69,7 @@ class NnUNet:
         cases = []
         for path in sorted((root / "imagesTr").glob(f"[!.]*_0000{ending}")):
             case = path.name.removesuffix(f"_0000{ending}")
-            cases.append(Case(case, patients.get(case, case), path, root / "labelsTr" / (case + ending), modality))
+            cases.append(Case(case, case, path, root / "labelsTr" / (case + ending), modality))
         if not cases:
             raise InputError(root / "imagesTr", f"expected <case>_0000{ending}, found none", MISSING_SOURCE_FIX)
         for folder, channel in (("imagesTr", "_0000"), ("labelsTr", "")):
@@ -79,10 +78,10 @@ class NnUNet:
                 if case not in found:
                     image = f"{case}_0000{ending}"
                     problem = f"{path.name}: expected the image {image}, as dataset.json has its ending, found none"
-                    cases.append(Case(case, patients.get(case, case), path, path, modality, problem))
+                    cases.append(Case(case, case, path, path, modality, problem))
         images = root.glob(f"images*/*_0000{ending}")  # imagesTs too: it isn't read, but its patients may be told
-        volumes = {case.volume for case in cases} | {path.name.removesuffix(f"_0000{ending}") for path in images}
-        check_patients(patients, volumes, spec)
+        named = {path.name.removesuffix(f"_0000{ending}") for path in images}
+        cases = with_patients(cases, about.patients, spec, elsewhere=named)
         if not ignored:
             return Source(cases, read_image, partial(read_label, names=names))
         return Source(

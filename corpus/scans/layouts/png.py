@@ -28,7 +28,7 @@ from pydantic import Field
 
 from corpus.errors import InputError
 from corpus.params import params_dataclass, read_yaml, validated
-from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, check_patients
+from corpus.scans.layouts.cases import MISSING_SOURCE_FIX, with_patients
 from corpus.scans.layouts.labels import LabelNames, check_any_organ, relabel
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
@@ -70,19 +70,13 @@ class Png:
         about = validated(read_yaml(spec), PngLabels, spec)
         check_any_organ(about.labels.values(), spec)
         cases = [
-            Case(
-                folder.name,
-                about.patients.get(folder.name, folder.name),
-                folder,
-                root / "masks" / folder.name,
-                about.modality,
-            )
+            Case(folder.name, folder.name, folder, root / "masks" / folder.name, about.modality)
             for folder in sorted((root / "images").glob("[!.]*"))
             if folder.is_dir()
         ]
         if not cases:
             raise InputError(root, "expected folders images/<volume>, found none", MISSING_SOURCE_FIX)
-        check_patients(about.patients, [case.volume for case in cases], spec)
+        cases = with_patients(cases, about.patients, spec)
         return Source(cases, partial(read_image, about=about), partial(read_label, about=about))
 
 

@@ -7,12 +7,13 @@ of reference (`SeriesInfo.frame_of_reference`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from pydicom import Dataset
+from pydicom.pixels import iter_pixels
 
 from corpus.anatomy import canonical_name
 from corpus.scans.contours import distinct, fill
@@ -28,17 +29,23 @@ SAME_PLANE_MM = 0.01
 """Contours no further apart than this, for which the rounding of their text allows, are drawn on one plane."""
 
 
-def read_seg(path: Path, grid: Grid, note: Callable[[str], object] = lambda text: None) -> dict[str, np.ndarray]:
+def read_seg(
+    path: Path,
+    grid: Grid,
+    wanted: Callable[[str], bool] = lambda name: True,
+    note: Callable[[str], object] = lambda text: None,
+) -> dict[str, np.ndarray]:
     """The segments of a DICOM SEG (binary, fractional over one half, or label map) on an image's grid.
 
     Args:
         path: The SEG object.
         grid: Of the image that it was drawn on. Frames beyond its first or last slice are left out.
+        wanted: By name, the segments to look at.
         note: Told in words what was left out.
 
     Returns:
         Segment label, or its coded meaning where it has none, with the coded side where that makes an organ of it
-        ("Kidney", coded left), to bool `[I, J, K]`; segments of one name are united.
+        ("Kidney", coded left), to bool `[I, J, K]`, empty for what isn't wanted; segments of one name are united.
 
     Raises:
         Reject: The file can't be read, or its pixels don't lie on those of the grid.
@@ -48,29 +55,46 @@ def read_seg(path: Path, grid: Grid, note: Callable[[str], object] = lambda text
     try:
         # Number 0 is a label map's background.
         names = {int(s.SegmentNumber): _segment_name(s) for s in dataset.SegmentSequence if int(s.SegmentNumber)}
-        frames = dataset.pixel_array.reshape(len(where), dataset.Rows, dataset.Columns)
         fractional = dataset.SegmentationType == "FRACTIONAL"
         half = (int(dataset.get("MaximumFractionalValue", 1)) if fractional else 1) / 2
         is_map = dataset.SegmentationType == "LABELMAP"
-        numbers = [_segments_of(dataset, i, values if is_map else None) for i, values in enumerate(frames)]
-        masks = {name: np.zeros(grid.array.shape, bool) for name in names.values()}
+        of_frames = [None if is_map else _segment_of(dataset, i) for i in range(len(where))]
     except MemoryError:
         raise
-    except Exception as error:  # torn pixels, a missing decoder, or a header that doesn't describe them
-        raise Reject(f"{path.name}: the segments can't be read ({type(error).__name__}: {error})") from None
+    except Exception as error:  # a header that doesn't describe the pixels
+        raise _unreadable(path, error) from None
+    masks = {name: np.zeros(grid.array.shape, bool) for name in names.values()}
+    passed_over = {number for number, name in names.items() if not wanted(name)}
+    looked_at = [i for i, number in enumerate(of_frames) if number not in passed_over]
     drawn = placed = 0
-    for values, plane, present in zip(frames, where, numbers, strict=True):
-        for number in present:
-            if number not in names:
-                raise Reject(f"{path.name}: segment {number} has no description")
-            mask = values == number if is_map else values > half
+    for i, values in _frames(dataset, looked_at, path):
+        number = of_frames[i]
+        present = [n for n in np.unique(values).tolist() if n and n not in passed_over] if number is None else [number]
+        for shown in present:
+            if shown not in names:
+                raise Reject(f"{path.name}: segment {shown} has no description")
+            mask = values == shown if is_map else values > half
             drawn += bool(mask.any())
-            placed += _place(mask, plane, grid, masks[names[number]], path)
+            placed += _place(mask, where[i], grid, masks[names[shown]], path)
     if drawn and not placed:
         raise Reject(f"{path.name}: no segment lies on the scan")
     if placed < drawn:
         note(f"{drawn - placed} of {drawn} drawn frames lie beyond the scan and are left out")
     return masks
+
+
+def _frames(dataset: Dataset, indices: list[int], path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames `[rows, columns]` by their indices, one at a time: those of a whole body at once would take gigabytes."""
+    try:
+        yield from zip(indices, iter_pixels(dataset, indices=indices, raw=True) if indices else (), strict=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # torn pixels, a missing decoder, or a header that doesn't describe them
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> Reject:
+    return Reject(f"{path.name}: the segments can't be read ({type(error).__name__}: {error})")
 
 
 def _read(path: Path, modality: str) -> Dataset:
@@ -95,11 +119,9 @@ def _segment_name(segment: Dataset) -> str:
     return next((each for each in sided if canonical_name(each)), name)
 
 
-def _segments_of(dataset: Dataset, frame: int, label_map: np.ndarray | None) -> list[int]:
-    """The numbers of the segments that a frame shows."""
-    if label_map is not None:
-        return [number for number in np.unique(label_map).tolist() if number]
-    return [int(group(dataset, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)]
+def _segment_of(dataset: Dataset, frame: int) -> int:
+    """The number of the segment that a frame shows."""
+    return int(group(dataset, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
 
 
 def place_pictures(pictures: Mapping[Path, np.ndarray], grid: Grid) -> np.ndarray:

@@ -9,7 +9,9 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.pixels import iter_pixels
 
+from corpus.scans import dicom_labels
 from corpus.scans.contours import fill
 from corpus.scans.dicom import read_series
 from corpus.scans.dicom_labels import place_pictures, read_rtstruct, read_seg
@@ -47,6 +49,27 @@ def test_a_seg_comes_back_as_it_was_written(tmp_path: Path, scan: tuple[list[Pat
     assert found["liver"].dtype == bool
     assert np.array_equal(display(found["liver"], grid), LIVER)
     assert np.array_equal(display(found["kidney"], grid), KIDNEY)
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
+def test_of_a_seg_only_what_is_wanted_is_decoded(
+    tmp_path: Path, scan: tuple[list[Path], Grid], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All hundred structures of a whole body at once would take gigabytes."""
+    files, grid = scan
+    decoded: list[int] = []
+
+    def counted(dataset: Dataset, indices: list[int], raw: bool) -> Any:
+        for frame in iter_pixels(dataset, indices=indices, raw=raw):
+            decoded.append(frame.size)
+            yield frame
+
+    monkeypatch.setattr(dicom_labels, "iter_pixels", counted)
+    path = write_seg(tmp_path / "seg.dcm", files, {"couch": ~LIVER, "kidney": KIDNEY}, kind, omit_empty_frames=True)
+    found = read_seg(path, grid, lambda name: name == "kidney")
+    assert np.array_equal(display(found["kidney"], grid), KIDNEY)
+    assert not found["couch"].any()
+    assert decoded == [14 * 18] * (6 if kind == "LABELMAP" else 2)
 
 
 def test_what_only_fractions_have_is_not_looked_for_elsewhere(tmp_path: Path, scan: tuple[list[Path], Grid]) -> None:

@@ -141,8 +141,7 @@ def read_image(case: Case) -> Grid:
 def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
     """The case's annotation as a label map."""
     assert isinstance(case, Annotation)
-    drawn = case.kind == "RTSTRUCT"
-    beyond: list[str] = []
-    note = beyond.append
-    masks = read_rtstruct(case.label, grid, naming.uses, note) if drawn else read_seg(case.label, grid, note)
-    return replace(gather(masks, masks.__getitem__, naming, grid.array.shape), mended=tuple(beyond))
+    told: list[str] = []
+    read = read_rtstruct if case.kind == "RTSTRUCT" else read_seg
+    masks = read(case.label, grid, naming.uses, told.append)
+    return replace(gather(masks, masks.__getitem__, naming, grid.array.shape), mended=tuple(told))

@@ -46,12 +46,12 @@ def harmonise(array: np.ndarray, modality: str, name: str) -> tuple[np.ndarray, 
 
 
 def _to_hu(array: np.ndarray, name: str) -> tuple[np.ndarray, str]:
-    hu = np.clip(np.rint(array), -32768, 32767).astype(np.int16)
+    hu = _as_int16(array)
     done = ["HU"]
     offset = _offset(hu)
     if offset:
         done.append(f"stored {abs(offset)} too {'high' if offset > 0 else 'low'}")
-        hu = np.clip(hu.astype(np.int32) - offset, -32768, 32767).astype(np.int16)
+        hu = _as_int16(hu.astype(np.int32) - offset)
     padding = hu < PADDING_HU
     found = hu[~padding] if padding.any() else hu
     if not found.size or found.min() > -100 or found.max() < 50:
@@ -61,6 +61,14 @@ def _to_hu(array: np.ndarray, name: str) -> tuple[np.ndarray, str]:
         # A padded volume that was resampled rings between padding and air.
         hu = np.maximum(hu, np.int16(AIR_HU))
     return hu, ", ".join(done)
+
+
+def _as_int16(array: np.ndarray) -> np.ndarray:
+    """Rounded, and clipped to the type's range; a copy, but no larger one of what has no fractions."""
+    if np.can_cast(array.dtype, np.int16):
+        return array.astype(np.int16)
+    whole = array if array.dtype.kind in "iu" else np.rint(array)
+    return whole.clip(-32768 if whole.dtype.kind != "u" else 0, 32767).astype(np.int16)
 
 
 def _offset(hu: np.ndarray) -> int:

@@ -68,14 +68,27 @@ def _voxels(image: nib.Nifti1Pair) -> np.ndarray:
     needed, size = math.prod(image.shape) * image.get_data_dtype().itemsize, data.stat().st_size
     if needed > size * DENSEST.get(data.suffix.lower(), math.inf):  # told before so much memory is asked for
         raise EOFError(f"{size} bytes can't hold the {needed} of shape {image.shape}")
-    if data.suffix.lower() != ".gz":
-        return np.asanyarray(stored)
     assert isinstance(stored, ArrayProxy)  # it was loaded from a file
+    if data.suffix.lower() != ".gz":
+        return _scaled(stored)
     with gzip.open(data) as file:
-        array = np.asanyarray(ArrayProxy(file, (stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter)))
+        array = _scaled(ArrayProxy(file, (stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter)))
         while file.read(PIECE):
             pass
     return array
+
+
+def _scaled(stored: ArrayProxy) -> np.ndarray:
+    """The values that are meant: of 16 bits or fewer by a whole slope and intercept, integers, where nibabel would make
+    float64 of them; else nibabel's."""
+    slope, intercept, dtype = float(stored.slope), float(stored.inter), stored.dtype
+    whole = dtype.kind in "iu" and dtype.itemsize <= 2 and slope.is_integer() and intercept.is_integer()
+    if (slope, intercept) == (1, 0) or not whole or abs(slope) > 1 << 14 or abs(intercept) > 1 << 30:
+        return np.asanyarray(stored)
+    values = stored.get_unscaled().astype(np.int32)
+    values *= int(slope)
+    values += int(intercept)
+    return values.astype(np.int16) if values.min() >= -32768 and values.max() <= 32767 else values
 
 
 def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from corpus.errors import InputError
 from corpus.parallel import run_tasks
 from corpus.params import read_yaml
 from corpus.scans.adapters import ADAPTERS, load_layout, open_source, read_case
-from corpus.scans.layouts.labels import StructureNames, gather, paint
+from corpus.scans.layouts.labels import StructureNames, gather, paint, relabel
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 from tests.corpus.miniature import AFFINE, DISPLAY, SHAPE, blocks, names, only, save, scan, voxels
 
@@ -269,6 +270,17 @@ def test_a_label_map_that_does_not_fit_is_rejected(
     source = open_source("msd_spleen", tmp_path)
     with pytest.raises(Reject, match=reason):
         read_case(source.cases[0], source)
+
+
+def test_organ_ids_are_looked_up_without_a_larger_copy() -> None:
+    raw = np.tile(np.arange(4, dtype=np.uint8), 1 << 18)
+    tracemalloc.start()
+    organs = relabel(raw, {1: "liver", 2: "spleen", 3: "tumour"}).organs
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert organs[:4].tolist() == [0, BY_NAME["liver"].id, BY_NAME["spleen"].id, 0]
+    assert np.array_equal(organs, relabel(raw.astype(np.float32), {1: "liver", 2: "spleen", 3: "tumour"}).organs)
+    assert peak < 4 * raw.nbytes
 
 
 LOBES = ["lung_upper_lobe_left", "lung_lower_lobe_left", "lung_upper_lobe_right", "lung_middle_lobe_right"]

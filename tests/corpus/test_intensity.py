@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -47,6 +48,26 @@ def test_a_wrong_offset_is_undone_to_the_bit(shift: int, word: str, dtype: type)
     hu, done = harmonise((image + shift).astype(dtype), "CT", "a")
     assert done == f"HU, stored 1024 too {word}"
     assert np.array_equal(hu, image)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64, np.float32])
+def test_what_16_bits_do_not_hold_is_clipped(dtype: type) -> None:
+    shift = 1024 if dtype == np.uint16 else 0
+    image = np.maximum(abdomen(), -1024).astype(np.int64) + shift
+    image[0, 0, :2] = 40000, 65535
+    hu, _ = harmonise(image.astype(dtype), "CT", "a")
+    assert np.array_equal(hu[1:], np.maximum(abdomen(), -1024)[1:])
+    assert hu[0, 0, :2].tolist() == [32767 - shift] * 2
+
+
+def test_hu_in_integers_are_not_copied_as_fractions() -> None:
+    image = np.tile(abdomen(), (4, 4, 4))
+    harmonise(image, "CT", "a")
+    tracemalloc.start()
+    harmonise(image, "CT", "a")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * image.nbytes
 
 
 def test_a_crop_without_air_is_shifted_too() -> None:

@@ -55,13 +55,34 @@ def test_array_and_affine_come_as_they_are(tmp_path: Path) -> None:
     assert np.array_equal(read_nifti(tmp_path / "two.nii").array, ARRAY)
 
 
-def test_slope_and_intercept_are_applied(tmp_path: Path) -> None:
-    image = nib.Nifti1Image(ARRAY, RAS)
-    image.header.set_slope_inter(2, -1024)
-    nib.save(image, tmp_path / "a.nii.gz")
-    raw = nib.load(tmp_path / "a.nii.gz")
-    assert raw.dataobj.slope == 2
-    assert np.array_equal(read_nifti(tmp_path / "a.nii.gz").array, raw.dataobj.get_unscaled() * 2.0 - 1024)
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize(
+    ("slope", "intercept", "dtype", "kind"),
+    [
+        (1, -1024, np.int16, np.int16),
+        (2, -1024, np.int16, np.int16),
+        (-3, 5, np.uint8, np.int16),
+        (100, 40000, np.uint16, np.int32),
+        (100000, 0, np.int16, np.float64),
+        (1, -1024, np.int32, np.float64),
+        (0.5, 0, np.int16, np.float64),
+        (1, 0.25, np.int16, np.float64),
+        (1, 7, np.float32, np.float64),
+    ],
+)
+def test_slope_and_intercept_are_applied(
+    name: str, slope: float, intercept: float, dtype: type, kind: type, tmp_path: Path
+) -> None:
+    """In integers where they are whole: float64 is four times as large."""
+    image = nib.Nifti1Image(ARRAY.astype(dtype), RAS)
+    image.header.set_slope_inter(slope, intercept)
+    nib.save(image, tmp_path / name)
+    raw = nib.load(tmp_path / name)
+    assert (raw.dataobj.slope, raw.dataobj.inter) == (slope, intercept)
+    found = read_nifti(tmp_path / name).array
+    assert found.dtype == kind
+    assert np.array_equal(found, raw.dataobj.get_unscaled() * float(slope) + intercept)
+    assert np.array_equal(found, np.asanyarray(raw.dataobj))
 
 
 def test_a_single_volume_in_4d_is_squeezed(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def relabel(raw: np.ndarray, names: LabelNames) -> LabelMap:
     for value, name in names.items():
         lookup[value] = organ_id(name) or 0
     return LabelMap(
-        lookup[raw.astype(np.int64)],
+        lookup[raw if raw.dtype.kind in "iu" else raw.astype(np.int64)],
         frozenset(lookup[lookup > 0].tolist()),
         frozenset(name for name in names.values() if organ_id(name) is None),
     )

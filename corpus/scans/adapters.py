@@ -42,6 +42,8 @@ LAYOUTS: dict[str, type[Layout]] = {
     "dicom": DicomTree,
     "png": Png,
 }
+SHOWN = 10
+"""Names that are listed where no structure is an organ."""
 DATASETS = Path(__file__).with_name("datasets")
 ADAPTERS: dict[str, Path] = {spec.stem: spec for spec in sorted(DATASETS.glob("*.yaml"))}
 
@@ -113,7 +115,9 @@ def _read(case: Case, source: Source) -> Volume:
     grid = source.read_image(case)
     labels = source.read_label(case, grid)
     if not labels.organs.any():
-        raise Reject("the label map has no organ of the vocabulary")
+        found = ", ".join(sorted(labels.dropped)[:SHOWN]) + (", ..." if len(labels.dropped) > SHOWN else "")
+        unknown = f": {found} are none, by the dataset's YAML and corpus/organs.yaml" if not labels.labelled else ""
+        raise Reject(f"{case.label.name}: the label map has no organ of the vocabulary{unknown}")
     harmonised, intensity = harmonise(grid.array, case.modality, case.image.name)
     image, own = to_display(harmonised, grid.affine)
     organs, _ = to_display(labels.organs, grid.affine)

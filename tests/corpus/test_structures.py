@@ -59,3 +59,44 @@ def test_a_mask_may_have_either_ending_in_any_case(ending: str, tmp_path: Path) 
     (folder / "spleen.nii.gz").unlink()
     (folder / f"spleen{ending}").write_bytes(gzip.compress(content) if ending.lower().endswith(".gz") else content)
     assert voxels(only(open_source("totalsegmentator", tmp_path))[1]) == {"liver": 40, "spleen": 10}
+
+
+def test_a_structure_in_two_files_is_refused(tmp_path: Path) -> None:
+    """Which of them counts was a matter of their endings."""
+    folder = write_masks(tmp_path, liver=block(), spleen=block()[::-1])
+    save(folder / "liver.nii", block(10))
+    source = open_source("totalsegmentator", tmp_path)
+    with pytest.raises(Reject, match=r"liver\.nii and liver\.nii\.gz: expected one mask of a structure"):
+        read_case(source.cases[0], source)
+
+
+def test_what_else_lies_among_the_masks_is_passed_over(tmp_path: Path) -> None:
+    folder = write_masks(tmp_path, liver=block())
+    for name in (
+        "liver.nii.gz.md5",
+        "liver.nii.gz.bak",
+        "liver.nii.gz~",
+        "liver.nii.gz.part",
+        "liver.nii.json",
+        "a.txt",
+    ):
+        (folder / name).write_text("no mask")
+    assert voxels(only(open_source("totalsegmentator", tmp_path))[1]) == {"liver": 40}
+
+
+@pytest.mark.parametrize(
+    ("masks", "reason"),
+    [
+        (None, "segmentations: expected the folder of the case's masks, found none"),
+        ([], r"segmentations: expected a mask for each structure, <structure>\.nii\.gz, found none"),
+        (["Leber", "Milz"], r"segmentations: .* no organ of the vocabulary: Leber, Milz are none, by"),
+        ([f"rib_{i:02}" for i in range(12)], r"rib_00, .*, rib_09, \.\.\. are none"),
+    ],
+)
+def test_it_is_said_what_is_wrong_with_the_folder(masks: list[str] | None, reason: str, tmp_path: Path) -> None:
+    write_masks(tmp_path, **dict.fromkeys(masks or [], block()))
+    if masks == []:
+        (tmp_path / "a/segmentations").mkdir()
+    source = open_source("totalsegmentator", tmp_path)
+    with pytest.raises(Reject, match=reason):
+        read_case(source.cases[0], source)

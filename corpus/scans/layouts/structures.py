@@ -31,9 +31,20 @@ class Structures:
 
 
 def read_label(case: Case, grid: Grid, naming: StructureNames) -> LabelMap:
-    """The case's masks as one label map."""
+    """The case's masks as one label map; what else lies among them is passed over.
+
+    Raises:
+        Reject: There is no folder or no mask, two files are of one structure, or a mask can't be used.
+    """
+    if not case.label.is_dir():
+        raise Reject(f"{case.label.name}: expected the folder of the case's masks, found none")
     paths = [path for path in sorted(case.label.glob("[!.]*")) if NIFTI_ENDING.search(path.name)]
-    files = {NIFTI_ENDING.sub("", path.name): path for path in paths}
+    if not paths:
+        raise Reject(f"{case.label.name}: expected a mask for each structure, <structure>.nii.gz, found none")
+    files: dict[str, Path] = {}
+    for path in paths:
+        if (other := files.setdefault(NIFTI_ENDING.sub("", path.name), path)) is not path:
+            raise Reject(f"{other.name} and {path.name}: expected one mask of a structure: leave the one that is right")
     return gather(files, lambda name: read_mask(files[name], grid), naming, grid.array.shape)
 
 

@@ -360,6 +360,15 @@ def test_a_datasets_own_names_come_before_the_vocabularys() -> None:
         StructureNames(names={"Lungs": "lungg"})
 
 
+def test_a_datasets_own_names_may_come_in_capitals() -> None:
+    naming = StructureNames(names={"A_Aorta": "aorta", "Liver": None}, parts={"lung": ["Lung_L", "Lung_R"]})
+    assert naming.organs(["A_AORTA", "a_aorta", "LIVER", "LUNG_L", "lung_r", "LUNG_R"]) == {
+        BY_NAME["aorta"].id: ["A_AORTA", "a_aorta"],
+        BY_NAME["lung"].id: ["LUNG_L", "LUNG_R", "lung_r"],
+    }
+    assert [naming.uses(name) for name in ("LUNG_L", "A_AORTA", "LIVER", "SPLEEN")] == [True, True, False, True]
+
+
 def first_label(source: Source) -> np.ndarray:
     return read_case(source.cases[0], source).label
 

@@ -70,7 +70,8 @@ def relabel(raw: np.ndarray, names: LabelNames) -> LabelMap:
 
 @params_dataclass
 class StructureNames:
-    """How a dataset of named masks calls the organs, beyond the names that the vocabulary itself knows."""
+    """How a dataset of named masks calls the organs, beyond the names that the vocabulary itself knows, in any case of
+    letters: planning systems write TG-263's "Lung_L" in capitals too."""
 
     names: dict[str, str | None] = Field(default_factory=dict)
     """Structure -> organ, or null for one that is none whatever its name says."""
@@ -84,19 +85,25 @@ class StructureNames:
 
     def uses(self, structure: str) -> bool:
         """Whether a structure is an organ of the vocabulary, or a part of one."""
-        return bool(self.organs([structure])) or any(structure in parts for parts in self.parts.values())
+        parts = {part.casefold() for structures in self.parts.values() for part in structures}
+        return structure.casefold() in parts or bool(self.organs([structure]))
 
     def organs(self, found: Collection[str]) -> dict[int, list[str]]:
         """The structures among `found` that make up each organ, by ascending organ id."""
+        names = {structure.casefold(): name for structure, name in self.names.items()}
+        parts = {organ: {part.casefold() for part in structures} for organ, structures in self.parts.items()}
+        spelt: dict[str, list[str]] = {}
+        for structure in sorted(set(found)):
+            spelt.setdefault(structure.casefold(), []).append(structure)
         organs: dict[int, list[str]] = {}
-        partial = {structure for structures in self.parts.values() for structure in structures}
-        for structure in sorted(set(found) - partial):
-            name = self.names.get(structure, structure)
-            if name is not None and (organ := organ_id(name)):
-                organs.setdefault(organ, []).append(structure)
-        for name, structures in self.parts.items():
-            if (organ := organ_id(name)) and set(structures) <= set(found):
-                organs.setdefault(organ, []).extend(structures)
+        for key in sorted(spelt.keys() - set().union(*parts.values())):
+            for structure in spelt[key]:
+                name = names.get(key, structure)
+                if name is not None and (organ := organ_id(name)):
+                    organs.setdefault(organ, []).append(structure)
+        for name, keys in parts.items():
+            if (organ := organ_id(name)) and keys <= spelt.keys():
+                organs.setdefault(organ, []).extend(structure for key in sorted(keys) for structure in spelt[key])
         return dict(sorted(organs.items()))
 
 

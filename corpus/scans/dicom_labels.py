@@ -7,6 +7,7 @@ of reference (`SeriesInfo.frame_of_reference`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,9 @@ OFF_SLICE = 0.25
 """How far a frame or contour may lie from the slice that it labels, as a share of the slice spacing."""
 SIDES = {"7771000": "left", "24028007": "right", "G-A101": "left", "G-A100": "right"}
 """Code values of SNOMED CT, and of SNOMED RT before it (DICOM PS3.16, CID 244)."""
+NAMELESS = re.compile(r"(?:(?:segment(?:ation)?|label|roi|mask)[\s_-]*)?\d*", re.IGNORECASE)
+"""Labels that a program gives where nobody names a segment. What it is is coded then; of "Liver tumour", coded as of
+the liver, the code would say too much."""
 SAME_PLANE_MM = 0.01
 """Contours no further apart than this, for which the rounding of their text allows, are drawn on one plane."""
 
@@ -44,7 +48,7 @@ def read_seg(
         note: Told in words what was left out.
 
     Returns:
-        Segment label, or its coded meaning where it has none, with the coded side where that makes an organ of it
+        Segment label, or its coded meaning where it says nothing, with the coded side where that makes an organ of it
         ("Kidney", coded left), to bool `[I, J, K]`, empty for what isn't wanted; segments of one name are united.
 
     Raises:
@@ -110,7 +114,9 @@ def _read(path: Path, modality: str) -> Dataset:
 def _segment_name(segment: Dataset) -> str:
     kinds = segment.get("SegmentedPropertyTypeCodeSequence") or [Dataset()]
     regions = segment.get("AnatomicRegionSequence") or [Dataset()]
-    name = str(segment.get("SegmentLabel") or kinds[0].CodeMeaning)
+    name = str(segment.get("SegmentLabel") or "").strip()
+    if NAMELESS.fullmatch(name):
+        name = str(kinds[0].get("CodeMeaning") or "").strip() or name
     told = [
         *(kinds[0].get("SegmentedPropertyTypeModifierCodeSequence") or ()),
         *(regions[0].get("AnatomicRegionModifierSequence") or ()),

@@ -100,6 +100,15 @@ def test_a_side_that_is_only_coded_is_read(
     assert list(read_seg(path, grid)) == [f"{side} Kidney", "Liver"], "no organ is the left liver"
 
 
+@pytest.mark.parametrize("label", ["Segment 1", "segment_12", "Label 3", "ROI-2", "7"])
+def test_a_segment_that_nobody_named_is_what_it_is_coded_as(
+    tmp_path: Path, scan: tuple[list[Path], Grid], label: str
+) -> None:
+    files, grid = scan
+    found = read_seg(write_seg(tmp_path / "seg.dcm", files, {label: LIVER, "Liver tumour": KIDNEY}), grid)
+    assert list(found) == ["Liver", "Liver tumour"], "the test's files code all segments as liver"
+
+
 @pytest.mark.parametrize(
     ("orientation", "step"),
     [

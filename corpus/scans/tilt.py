@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from corpus.scans.volumes import Reject
+
+STEEPEST_DEGREES = 45.0
+"""No gantry tilts by more than 30. Undone, a steep shear would fill the memory with what was not scanned."""
+
 
 def straighten(array: np.ndarray, affine: np.ndarray, outside: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Undo the shear of a stack whose slices don't follow one another along their normal.
@@ -20,6 +25,9 @@ def straighten(array: np.ndarray, affine: np.ndarray, outside: float) -> tuple[n
     Returns:
         Array, affine, and the tilt in degrees: 0 where the shift of the last slice against the first is under half a
         voxel, and both are as they were.
+
+    Raises:
+        Reject: The tilt is steeper than `STEEPEST_DEGREES`.
     """
     step = affine[:3, 2]
     slices = array.shape[2]
@@ -28,13 +36,20 @@ def straighten(array: np.ndarray, affine: np.ndarray, outside: float) -> tuple[n
         return array, affine, 0.0
     upright = affine.copy()
     for axis, per_slice in enumerate(drift):
+        upright[:3, 2] -= per_slice * affine[:3, axis]
+    length, height = (np.sqrt((vector**2).sum()) for vector in (step, upright[:3, 2]))
+    degrees = float(np.degrees(np.arccos(min(height / length, 1.0))))
+    if degrees > STEEPEST_DEGREES:
+        raise Reject(
+            f"slices follow one another {degrees:.0f} degrees off their normal, expected a gantry tilt of at most"
+            f" {STEEPEST_DEGREES:g}: correct their positions, or export the series anew"
+        )
+    for axis, per_slice in enumerate(drift):
         shifts = np.round(np.arange(slices) * per_slice, 6)
         lowest = int(np.floor(shifts.min()))
         array = _shift(array, shifts - lowest, axis, outside)
         upright[:3, 3] += lowest * affine[:3, axis]
-        upright[:3, 2] -= per_slice * affine[:3, axis]
-    length, height = (np.sqrt((vector**2).sum()) for vector in (step, upright[:3, 2]))
-    return array, upright, float(np.degrees(np.arccos(min(height / length, 1.0))))
+    return array, upright, degrees
 
 
 def _shift(array: np.ndarray, shifts: np.ndarray, axis: int, outside: float) -> np.ndarray:

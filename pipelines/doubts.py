@@ -69,7 +69,10 @@ _PART_SIDED = re.compile(
     r"(?:proximal|distal|infrarenal)\s+\w+|(?:caudate|quadrate|middle)\s+lobe|ampulla)\b"
 )
 """A part that is called so wherever the name of its structure stands, if it stands at all."""
-_PLACE = re.compile(r"(?i)\b(?:corner|cent(?:re|er|ral)|in the middle|middle one|quadrant)\b")
+_PLACE = re.compile(
+    r"(?i)\b(?:corner|cent(?:re|er|ral)(?:most)?|in the middle|middle one|quadrant|"
+    r"(?:upper|lower|top|bottom)[\s-]+(?:left|right)(?![\s-]?most))\b"
+)
 _ALONG_BODY = re.compile(
     r"(?i)\b(?:cranial(?:ly)?|caudal(?:ly)?|cephalad|caudad|(?:most|more|lies|just|directly)\s+(?:superior|inferior)(?:ly)?|"
     r"superior(?:most)? to|inferior(?:most)? to|(?:nearest|closest|next) to the (?:head|feet))\b"

@@ -210,7 +210,7 @@ def test_places_that_an_axial_slice_does_not_tell_apart() -> None:
     top = Intent("position", attribute="topmost")
     for prompt in ("the most cranial organ", "organ nearest to the head", "superiormost to the aorta"):
         assert "Head and feet lie beyond an axial picture" in warnings_of(top, 1, prompt=prompt), prompt
-    for prompt in ("whatever sits in the top left corner", "the organ in the upper right quadrant"):
+    for prompt in ("whatever sits in the top left corner", "the organ in the upper right quadrant", "lower left organ"):
         assert "Corners and the centre aren't told apart" in warnings_of(top, 1, prompt=prompt), prompt
     for prompt in ("the topmost organ", "what is nearest the top edge"):
         assert warnings_of(top, 1, prompt=prompt) == "", prompt

@@ -13,6 +13,7 @@ from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from prompts.intent import PAIRS, SIDES, Intent, pair_of
 from prompts.wording.cues import names, unsided
+from prompts.wording.plainly import plainly
 from prompts.wording.spelling import mend
 
 SURELY_THERE = 0.999
@@ -89,7 +90,10 @@ def of_answer(i: int, result: Segmentation) -> list[str]:
         warnings.append("The model is not sure what was asked for.")
     if result.request.cut[i]:
         warnings.append("The text is so long that only its beginning and its end were read.")
-    return warnings + _of_reading(mend(result.request.prompts[i]), understood.intent, result.organs[i])
+    text = mend(result.request.prompts[i])
+    if (plain := plainly(text)) != text:
+        warnings.append(f"Read as: {plain}")
+    return warnings + _of_reading(text, understood.intent, result.organs[i])
 
 
 def _of_mask(mask: np.ndarray, intent: Intent, surest: float) -> list[str]:

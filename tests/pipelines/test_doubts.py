@@ -225,3 +225,9 @@ def test_sides_in_the_patients_own_frame() -> None:
     ):
         assert "Taken for the picture's left" in warnings_of(left, 1, prompt=prompt), prompt
     assert warnings_of(left, 1, prompt="the leftmost structure") == ""
+
+
+def test_what_was_said_plainly_before_it_was_read_is_shown() -> None:
+    largest = Intent("size", attribute="largest")
+    assert "Read as: it is larger than all others" in warnings_of(largest, 1, prompt="everything else is smaller")
+    assert warnings_of(largest, 1, prompt="the largest structure") == ""

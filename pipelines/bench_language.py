@@ -24,7 +24,7 @@ from prompts.wording.renaming import as_read
 from prompts.written import forms
 
 REQUESTS = tuple(sorted(Path(testing.__file__).with_name("requests").glob("*.yaml")))
-"""The sets: the first, the blind ones, those about sides."""
+"""The sets: the first, the blind ones, those about sides, and what is easily read as its opposite."""
 BATCH = 256
 TWIN = 90
 """Similarity of two wordings, of 100, from which on they count as the same."""

@@ -165,10 +165,11 @@ def _of_name(text: str, mentions: Sequence[Mention], intent: Intent) -> list[str
     own = [each for each in mentions if each.organ == intent.organ and not each.negated]
     if _PART_SIDED.search(text) and not _WHOLE.search(text):
         return [f"Parts aren't told apart: this is all of the {intent.organ}."]
+    ruled_out = any(each.organ == intent.organ for each in mentions)
+    if all(_EXCEPT.search(text[: each.start]) for each in own) and (own or ruled_out):
+        return [f"This is the {intent.organ}, though the text may leave just that out."]
     if not own:
         return []
-    if all(_EXCEPT.search(text[: each.start]) for each in own):
-        return [f"This is the {intent.organ}, though the text may leave just that out."]
     if all(_BESIDE.search(text[: each.start]) for each in own):
         return [f"This is the {intent.organ} itself, though the text may ask for what lies by it."]
     listed = [each for row in _lists(text, mentions) for each in row]

@@ -125,6 +125,10 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
         "thing behind my spleen",
     ):
         assert "This is the spleen itself" in warnings_of(spleen, 3, prompt=prompt)
+    for prompt in ("do not mark the spleen", "everything except the spleen", "anything but the spleen"):
+        assert "may leave just that out" in warnings_of(spleen, 3, prompt=prompt), prompt
+    for prompt in ("do not leave out the spleen", "don't miss the spleen", "the spleen, not the liver"):
+        assert warnings_of(spleen, 3, prompt=prompt) == "", prompt
     for prompt in ("the gland behind the stomach", "the pancreas, behind the stomach"):
         assert warnings_of(pancreas, 3, prompt=prompt) == ""
     for prompt in (

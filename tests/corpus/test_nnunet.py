@@ -30,6 +30,7 @@ def write_dataset(root: Path, *cases: str, **changes: object) -> Path:
         ("ct_portal", "CT"),
         ("CT, late arterial phase", "CT"),
         ("T2", "MR"),
+        ("ceT1", "MR"),
         ("t1w", "MR"),
         ("ADC", "MR"),
         ("in-phase", "MR"),

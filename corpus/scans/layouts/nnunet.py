@@ -29,7 +29,7 @@ from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
 IGNORE = "ignore"
 MR_NAMES = re.compile(
-    r"MR|(?<![A-Z])T[12](?![0-9])|FLAIR|ADC|DWI|DIXON|STIR|VIBE|HASTE|\bPD"
+    r"MR|(?<![A-Z])(?:CE|FS|FAT)?T[12](?![0-9])|FLAIR|ADC|DWI|DIXON|STIR|VIBE|HASTE|\bPD"
     r"|(?<![A-Z])(?:IN|OUT|OPPOSED)[ _-]*(?:OF[ _-]*)?PHASE"
 )
 """In a channel's name in capitals. Phases are CT's too ("portal venous phase"), and "T1" is in "contrast1"."""

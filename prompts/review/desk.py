@@ -112,11 +112,8 @@ class ReviewDesk:
                 found = f"row {decision.row} is a decision of {decision.reviewer!r}"
                 raise InputError(self._file, found, "review under another name")
             row = rows.get(decision.prompt_id)
-            if (
-                reason := decision.reason
-                if decision.outcome == "unused"
-                else row and another_text(decision, row["text"])
-            ):
+            unused = decision.reason if decision.outcome == "unused" else ""
+            if reason := unused or (row and another_text(decision, row["text"])):
                 raise InputError(self._file, f"row {decision.row}: {reason}", "correct or remove the row")
         # The texts in use as they'd be with this reviewer's decisions alone; the stage knows all and has the last word.
         self._texts = TextsInUse((), passages)

@@ -38,6 +38,7 @@ from pipelines.stage import DATASET, console, imported_code, progress, results
 from prompts.dataset import DatasetParams, assign, have_requests
 from prompts.measure import measure
 from prompts.targets import TargetParams, absent, eligible, thinned
+from prompts.truth import verified
 
 OUTSIDE = "outside"
 """The domain of a source that isn't one of the data set's."""
@@ -147,9 +148,12 @@ def prepare(name: str, protocol: Protocol, texts: pd.DataFrame, work: Path) -> N
             f"{', '.join(sorted(set(measured.facts['organ'])))}",
             "give requests for these organs: --prompts FILE",
         )
-    left_out = wanted.loc[~asked, ["kind", "target"]]
-    left_out.value_counts(sort=False).rename("masks").reset_index().to_csv(work / NOT_ASKED, index=False)
-    samples = assign(wanted[asked], texts, protocol.dataset.requests, seed)
+    assigned = assign(wanted[asked], texts, protocol.dataset.requests, seed)
+    samples, _ = verified(assigned, measured.facts, slices, texts)
+    mask = ["slice_id", "kind", "target"]
+    left_out = wanted.loc[~pd.MultiIndex.from_frame(wanted[mask]).isin(pd.MultiIndex.from_frame(samples[mask]))]
+    counts = left_out[["kind", "target"]].value_counts(sort=False).rename("masks").reset_index()
+    counts.to_csv(work / NOT_ASKED, index=False)
     slices.assign(split="test").to_parquet(work / "slices.parquet", index=False)
     with replacing(work / SAMPLES) as part:
         samples.to_parquet(part, index=False)

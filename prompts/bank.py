@@ -24,6 +24,10 @@ WRITTEN, REPORTS = "written", "reports"
 """The providers of texts that nobody was asked for: those that come with the project, and sentences of the user's own
 reports. These are nobody's to hand on."""
 UNASKED = (WRITTEN, REPORTS)
+OWN = "own"
+"""The provider of requests that a user brings along."""
+BY_PEOPLE = (*UNASKED, OWN)
+"""The providers of texts that no program composed."""
 
 _RERUN = "run the stage: dvc repro generate"
 _TEXT = pa.Check.str_length(min_value=1)

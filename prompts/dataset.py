@@ -13,6 +13,7 @@ import pandera.pandas as pa
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
+from corpus.parallel import run_small_tasks
 from corpus.params import params_dataclass
 from prompts.splits import (
     SPLITS,
@@ -191,7 +192,7 @@ def build_dataset(
     patients = limit_patients(named, patients, params.limit)
     slices = slices.assign(split=slices["patient"].map(patients))
     slices["weight"] = weights(slices, params.balance)
-    accepted = accepted.assign(read=accepted["text"].map(as_read))
+    accepted = accepted.assign(read=run_small_tasks(as_read, accepted["text"].tolist()))
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
     )
@@ -216,7 +217,7 @@ def build_dataset(
             )
     assigned = assign(found[asked], texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
     left_out = found.loc[~asked, ["split", "kind", "target"]].value_counts().sort_index().rename("masks").reset_index()
-    samples, claims = verified(assigned, facts, slices)
+    samples, claims = verified(assigned, facts, slices, texts)
 
     out.mkdir(parents=True, exist_ok=True)
     slices.to_parquet(out / "slices.parquet", index=False)
@@ -225,7 +226,7 @@ def build_dataset(
     texts[kept].to_parquet(out / "texts.parquet", index=False)
     used = texts.loc[texts["split"].isin(SPLITS), kept]
     made = variants(used, params.variants, params.seed)
-    made = kept_apart(made.assign(read=made["text"].map(as_read)), used, params.near_copy)
+    made = kept_apart(made.assign(read=run_small_tasks(as_read, made["text"].tolist())), used, params.near_copy)
     made.to_parquet(out / "variants.parquet", index=False)
     pd.DataFrame(
         {"patient": patients.keys(), "split": patients.values()},
@@ -270,7 +271,7 @@ def _card(manifest: dict, targets: TargetParams, params: DatasetParams) -> str:
         f"A position prompt needs a margin of {targets.position_margin_mm:g} mm over the runner-up, a relation "
         f"{targets.relation_margin_mm:g} mm, a size prompt a ratio of {targets.size_ratio:g}, any prompt a mask of "
         f"{targets.min_area_mm2:g} mm2.",
-        f"Claims of place, size and modality, read from the texts and held against the masks once more: "
+        f"Claims of place, size and modality, held against the masks once more: "
         f"{manifest['verified']['claims']}; samples left out because one was false: "
         f"{sum(manifest['verified']['false'].values())}.",
         f"Patients and texts are split apart, seed {params.seed}; scans of one patient, and near copies of one "

@@ -1,7 +1,9 @@
 """Every sample's text, held against its mask once more: what it claims of place, size and modality must be true there.
 
-Masks get texts by the answers that `prompts.rules` worked out; here the claims are read from the words themselves and
-looked up among the slice's boxes, centroids and pixel counts, so that a mistake on the way shows.
+Masks get texts by the answers that `prompts.rules` worked out; here what they claim is looked up among the slice's
+boxes, centroids and pixel counts, so that a mistake on the way shows. What a program wrote claims what its words say.
+What people wrote claims what they meant by it: "every other organ lies above it" is said of the lowest one, and no list
+of words reads all such wordings, so that the hardest requests would be left out.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from corpus.anatomy import BY_NAME
+from prompts.bank import BY_PEOPLE
 from prompts.wording.claims import claims, claims_of_an_organ
 
 _MEASURES: dict[str, tuple[tuple[str, bool], ...]] = {
@@ -51,12 +54,15 @@ def true_claims(facts: pd.DataFrame) -> set[tuple[str, str, str]]:
     return found
 
 
-def verified(samples: pd.DataFrame, facts: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+def verified(
+    samples: pd.DataFrame, facts: pd.DataFrame, slices: pd.DataFrame, requests: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The samples whose claims all hold, and the counts.
 
     Args:
         samples: Rows of `prompts.dataset.SAMPLES`.
         slices: The slice table; a text that speaks of CT isn't true of another modality.
+        requests: Columns text and provider.
 
     Returns:
         The samples that stay; {claims: how many were checked, false: what failed -> how many samples}.
@@ -64,15 +70,16 @@ def verified(samples: pd.DataFrame, facts: pd.DataFrame, slices: pd.DataFrame) -
     true = true_claims(facts)
     modality = dict(zip(slices["slice_id"], slices["modality"], strict=True))
     texts = samples["text"].unique()
-    of_picture = {text: claims(text) for text in texts}
-    of_organ = {text: claims_of_an_organ(text) for text in texts}
+    composed = set(requests.loc[~requests["provider"].isin(BY_PEOPLE), "text"]).intersection(texts)
+    of_picture = {text: claims(text) for text in composed}
+    of_organ = {text: claims_of_an_organ(text) for text in composed}
     says_ct = {text for text in texts if _SAYS_CT.search(text.lower())}
     checked, false, keep = 0, Counter[str](), []
     for row in samples[["slice_id", "organ", "kind", "attribute", "text"]].itertuples(index=False):
-        claimed = of_organ[row.text] if row.kind in ORGAN_KINDS else []
+        claimed = of_organ.get(row.text, []) if row.kind in ORGAN_KINDS else []
         if row.kind in PICTURE_KINDS:
             # What is asked for stands beside what isn't: "not the one at the bottom, the one as high up as possible".
-            said = of_picture[row.text]
+            said = of_picture.get(row.text)
             claimed = said if said and row.attribute not in said else [str(row.attribute)]
         wrong = [claim for claim in claimed if (row.slice_id, row.organ, claim) not in true]
         checked += len(claimed)

@@ -12,7 +12,7 @@ import pyarrow
 from corpus.errors import InputError
 from corpus.files import file_sha256
 from model.checkpoint import read_config
-from prompts.bank import REPORTS, prompt_id
+from prompts.bank import OWN, REPORTS, prompt_id
 from prompts.dataset import TEXTS
 from prompts.kinds import Cell, kinds
 
@@ -20,8 +20,6 @@ REQUESTS = "requests.csv"
 COLUMNS = [*TEXTS, "provider", "style"]
 GIVEN = ["text", "kind", "target", "organ", "attribute", "provider", "style"]
 """The columns that are read; a table without targets may name the organ or the attribute in their stead."""
-OWN = "own"
-"""The provider and the style of requests that name none."""
 FIX = "give a CSV or Parquet table with the columns text, kind (as in prompts/kinds.yaml, or none) and target"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from corpus.anatomy import BY_NAME, named_organs
 from corpus.errors import InputError
+from prompts.bank import WRITTEN
 from prompts.dataset import DatasetParams, assign, build_dataset, weights
 from prompts.duplicates import words
 from prompts.facts import FACTS, shapes, slice_facts
@@ -303,6 +304,7 @@ def test_a_sample_whose_text_is_false_of_its_mask_is_left_out_and_counted(tmp_pa
     whole = sum(manifest["samples"]["train"].values())
     leftmost, liver = bank["cell"] == "position/leftmost/lay", bank["cell"] == "anatomy/liver/lay"
     bank.loc[leftmost, "text"] = "rightmost" + bank.loc[leftmost, "text"].str.removeprefix("leftmost")
+    bank.loc[leftmost, "provider"] = "offline"
     bank.loc[liver, "text"] += " on this CT image"
     slices["modality"] = ["MR"] * 5 + ["CT"] * 5
     manifest = build_dataset(slices, facts, answers, bank, TARGETS, PARAMS, tmp_path / "false")
@@ -328,6 +330,20 @@ def test_a_sample_whose_text_is_false_of_its_mask_is_left_out_and_counted(tmp_pa
 )
 def test_a_coordinate_is_a_place_and_no_size(text: str, claimed: list[str]) -> None:
     assert claims(text) == claimed
+
+
+def test_what_people_wrote_is_not_left_out_for_words_that_turn_it_round(tmp_path: Path) -> None:
+    slices, facts, answers, bank = inputs()
+    leftmost = bank["cell"] == "position/leftmost/lay"
+    bank.loc[leftmost, "text"] = [f"the one that everything is right of, {i}" for i in range(leftmost.sum())]
+    bank.loc[leftmost, "provider"] = "offline"
+    composed = build_dataset(slices, facts, answers, bank, TARGETS, PARAMS, tmp_path / "composed")
+    assert set(composed["verified"]["false"]) == {"rightmost"}
+    bank.loc[leftmost, "provider"] = WRITTEN
+    written = build_dataset(slices, facts, answers, bank, TARGETS, PARAMS, tmp_path / "written")
+    assert written["verified"]["false"] == {}
+    samples = pd.read_parquet(tmp_path / "written/samples.parquet")
+    assert samples["text"].str.startswith("the one that everything").any()
 
 
 def test_what_is_not_meant_is_no_claim_of_what_is(tmp_path: Path) -> None:

@@ -70,10 +70,13 @@ def read_texts(segmenter: Segmenter, texts: list[str]) -> HeldOutPrompts:
 
 
 def reads(intent: Intent, kind: str, target: str) -> bool:
-    """Whether an understood intent is what a sample asks for, however it is put: "not the left one" asks for the right
-    one."""
-    asked = intent_of(kind, target)
-    return (intent.kind, intent.frame, intent.target) == (asked.kind, asked.frame, asked.target)
+    """Whether an understood intent is what a sample asks for, however it is put."""
+    return _same(intent, intent_of(kind, target))
+
+
+def _same(a: Intent, b: Intent) -> bool:
+    """Whether two intents ask for the same: "not the left one" asks for the right one."""
+    return (a.kind, a.frame, a.target) == (b.kind, b.frame, b.target)
 
 
 def variants_understood(segmenter: Segmenter, variants: pd.DataFrame) -> dict[str, float]:
@@ -87,7 +90,7 @@ def variants_understood(segmenter: Segmenter, variants: pd.DataFrame) -> dict[st
         return {}
     read = segmenter.read(table["text"].tolist()).understood
     wanted = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
-    right = [found.intent == intent for found, intent in zip(read, wanted, strict=True)]
+    right = [_same(found.intent, intent) for found, intent in zip(read, wanted, strict=True)]
     shares = table.assign(right=right).groupby("variant", sort=True)["right"].mean()
     return {str(variant): float(share) for variant, share in shares.items()}
 

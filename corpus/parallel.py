@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from corpus.environment import whole_number
@@ -11,6 +13,8 @@ from corpus.errors import InputError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+AT_ONCE = 5000
+"""Small tasks that go to a worker together."""
 
 
 def workers() -> int:
@@ -59,3 +63,13 @@ def run_tasks(
         for future in as_completed(futures):
             done(by_key[future.key])
         return client.gather(futures)
+
+
+def run_small_tasks(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+    """As `run_tasks`, for so many tasks that each by itself isn't worth the sending."""
+    parts = [tasks[first : first + AT_ONCE] for first in range(0, len(tasks), AT_ONCE)]
+    return list(chain.from_iterable(run_tasks(partial(_each, function), parts)))
+
+
+def _each(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+    return [function(task) for task in tasks]

@@ -29,7 +29,6 @@ from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
 from model.resolve import EVERY_ORGAN, Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
 from prompts.intent import Intent
-from prompts.wording.spelling import mend
 
 READ_AT_ONCE = 16
 """Prompts that go through the intent head together."""
@@ -133,7 +132,7 @@ class Segmenter:
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
         """Read prompts, typing errors mended: what each asks for."""
-        text = self.encoder.encode([mend(prompt) for prompt in prompts])
+        text = self.encoder.encode(prompts)
         with bfloat16_where_fast():
             intent = self.model.intent_head.by_length(text, READ_AT_ONCE)
         cut = tuple((text.start.diff() >= self.encoder.limit).tolist())

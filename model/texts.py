@@ -15,12 +15,13 @@ from torch.utils.data import Dataset
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
+from corpus.parallel import run_small_tasks
 from corpus.params import params_dataclass
 from model.encoders.text import TextEncoder, TokenEmbeddings, pooled_names
 from model.intent_head import IntentTargets
 from prompts.intent import Intent
 from prompts.wording.cues import CUES
-from prompts.wording.spelling import mend
+from prompts.wording.renaming import renamed
 
 TOKENS, TABLE = "tokens.safetensors", "texts.parquet"
 
@@ -75,15 +76,16 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def embed_texts(dataset: Path, encoder: TextEncoder, out: Path) -> None:
-    """Embed the requests that a data set gives to training and validation, and their variants, mended as they are in
-    use; write their tokens and their table to `out`.
+    """Embed the requests that a data set gives to training and validation, and their variants; write their tokens
+    and their table to `out`.
 
     Raises:
         InputError: A table of the data set is missing.
     """
     table = pd.concat([read_table(dataset / f"{name}.parquet") for name in ("texts", "variants")], ignore_index=True)
     table = table[table["split"].isin(("train", "val"))]
-    tokens = encoder.encode([mend(text) for text in table["text"]])
+    texts = table["text"].tolist()
+    tokens = encoder.encode(texts, run_small_tasks(renamed, texts))
     out.mkdir(parents=True, exist_ok=True)
     save_file(vars(tokens), out / TOKENS)
     table.to_parquet(out / TABLE, index=False)

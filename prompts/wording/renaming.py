@@ -21,8 +21,8 @@ _BOTH = re.compile(r"(?i)\b(?:both|pair|two|bilat\w*|combined|and|plus)\b|[+&]")
 
 def as_read(text: str) -> str:
     """The text as the language model reads it: typing errors mended, and one name for each structure."""
-    mended = plainly(mend(text))
-    return _written(mended, names(mended))[0]
+    plain = plainly(mend(text))
+    return _written(plain, names(plain))[0]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class _Stretch:
 
 
 def renamed(text: str) -> tuple[str, list[Cue]]:
-    """The text with every structure that it names under the vocabulary's own name, and its cues, where they lie now.
+    """The text as the language model reads it (see `as_read`), and its cues, where they lie in it.
 
     Words for two structures at once ("the adrenal glands") stay.
     """
-    text = plainly(text)
+    text = plainly(mend(text))
     known = names(text)
     written, stretches = _written(text, known)
 

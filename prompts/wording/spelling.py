@@ -44,7 +44,7 @@ PIECES = 4
 """Words that a name may be torn into."""
 LONGEST = 40
 """Longer words are left alone: nobody has typed them."""
-KEPT = 4096
+KEPT = 1 << 16
 """Words whose mending is remembered."""
 
 

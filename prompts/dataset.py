@@ -76,7 +76,7 @@ SAMPLES = pa.DataFrameSchema(
         "organ": pa.Column(str),
         "kind": pa.Column(str),
         "target": pa.Column(str),
-        "attribute": pa.Column(object, nullable=True),
+        "attribute": pa.Column(str, nullable=True),
         "margin": pa.Column(float),
         "prompt_id": pa.Column(str),
         "style": pa.Column(str),
@@ -103,7 +103,7 @@ def have_requests(targets: pd.DataFrame, texts: pd.DataFrame) -> pd.Series:
 
 def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int], seed: int) -> pd.DataFrame:
     """Give every target requests of its own split, drawn with a seed: of each provider in turn, so that a mask isn't
-    asked for in the words of the most productive one alone, and without repeats while there are enough.
+    asked for in the words of the most productive one alone, and none twice: where there are too few, it gets fewer.
 
     Args:
         targets: Rows of `eligible` and `absent`, with their `split`; for each there is a request (`have_requests`).
@@ -131,15 +131,15 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
         for column in ("prompt_id", "style", "text"):
             repeated[column] = drawn[column].to_numpy()
         parts.append(repeated)
-    samples = pd.concat(parts, ignore_index=True)
+    samples = pd.concat(parts, ignore_index=True).drop_duplicates(["slice_id", "organ", "kind", "prompt_id"])
     asked = [intent_of(*key).attribute for key in zip(samples["kind"], samples["target"], strict=True)]
     samples = samples.assign(attribute=pd.Series(asked, dtype=object))[list(SAMPLES.columns)]
     return SAMPLES.validate(samples.sort_values(["slice_id", "kind", "target", "prompt_id"], ignore_index=True))
 
 
 def _drawn(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """So many of some rows, each as often as another."""
-    return np.concatenate([rng.permutation(rows) for _ in range(-(-count // len(rows)))])[:count]
+    """So many of some rows, each as often as another, and no two alike within as many as there are."""
+    return np.resize(rng.permutation(rows), count)
 
 
 def weights(slices: pd.DataFrame, balance: float) -> pd.Series:

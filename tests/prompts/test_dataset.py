@@ -13,7 +13,7 @@ import pytest
 from corpus.anatomy import BY_NAME, named_organs
 from corpus.errors import InputError
 from prompts.bank import WRITTEN
-from prompts.dataset import DatasetParams, assign, build_dataset, weights
+from prompts.dataset import SAMPLES, DatasetParams, assign, build_dataset, weights
 from prompts.duplicates import words
 from prompts.facts import FACTS, shapes, slice_facts
 from prompts.kinds import Cell, cells, kinds
@@ -96,6 +96,21 @@ def test_each_provider_asks_for_a_mask_in_turn() -> None:
     )
     often = samples.groupby([provider, samples["target"], "prompt_id"]).size()
     assert (often.groupby(level=[0, 1]).agg(np.ptp) <= 1).all(), "none is repeated before all have been drawn"
+
+
+def test_a_mask_is_asked_for_once_in_the_same_words(tmp_path: Path) -> None:
+    slices, facts, answers, bank = inputs()
+    few = bank[bank.groupby("cell").cumcount() < 5]
+    more = replace(PARAMS, requests={"train": 3, "val": 1, "test": 2})
+    build_dataset(slices, facts, answers, few, TARGETS, more, tmp_path)
+    samples = SAMPLES.validate(pd.read_parquet(tmp_path / "samples.parquet"))
+    assert not samples.duplicated(["slice_id", "organ", "kind", "text"]).any()
+    asked = samples[samples["split"] == "train"].groupby(["slice_id", "organ", "kind", "target"]).size()
+    texts = pd.read_parquet(tmp_path / "texts.parquet")
+    there = texts[texts["split"] == "train"].groupby(["kind", "target"]).size()
+    assert there.between(2, 4).all()
+    for target, count in asked[:, :, "anatomy"].groupby("target").min().items():
+        assert count >= min(2, there["anatomy", target])
 
 
 def test_absent_organs_are_asked_for_by_name(tmp_path: Path) -> None:

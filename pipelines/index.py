@@ -26,8 +26,8 @@ def main() -> None:
             "`reports.sources` is empty",
             "add a source: `builtin: {reader: builtin, path: corpus/reports/builtin}`",
         )
-    tables = [read_passages(PASSAGES / cohort() / name / "passages.parquet") for name in (*sources, SYNTHETIC)]
-    # The first source that has a text keeps it.
+    tables = [read_passages(PASSAGES / cohort() / name / "passages.parquet") for name in (*sorted(sources), SYNTHETIC)]
+    # The first source by name that has a text keeps it: DVC takes no notice of the order in params.yaml.
     passages = pd.concat(tables, ignore_index=True).drop_duplicates(["tag", "text"], ignore_index=True)
     with progress("embed passages", len(passages)) as advance:
         embeddings = embed(passages["text"].tolist(), params, EMBEDDINGS, advance)

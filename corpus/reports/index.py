@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from corpus.errors import InputError
-from corpus.files import file_sha256
+from corpus.files import file_sha256, replacing
 from corpus.params import params_dataclass
 from corpus.reports import vectors
 from corpus.reports.encoder import GRID, Precision, encode, encoder_sha256, on_grid
@@ -84,8 +83,8 @@ def _read_cache(folder: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for path in sorted(folder.glob("*.parquet")):
         try:
-            part = pq.read_table(path)
-        except pa.ArrowInvalid:
+            part = pq.read_table(path, page_checksum_verification=True)
+        except (pa.ArrowException, OSError):
             continue  # a damaged part is written again
         width = part.schema.field("vector").type.list_size
         rows = part["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
@@ -97,9 +96,8 @@ def _write_cache(folder: Path, keys: list[str], vectors: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     path = folder / f"{hashlib.sha256(''.join(keys).encode()).hexdigest()[:16]}.parquet"
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    pq.write_table(pa.table({"key": keys, "vector": flat}), partial)
-    partial.replace(path)
+    with replacing(path) as part:
+        pq.write_table(pa.table({"key": keys, "vector": flat}), part, write_page_checksum=True)
 
 
 def corpus_sha256(passages: pd.DataFrame) -> str:

@@ -227,11 +227,20 @@ def test_only_new_texts_are_embedded_and_a_lost_cache_changes_nothing(
     assert embed(texts, IndexParams(), tmp_path).tobytes() == embeddings.tobytes()
 
 
-def test_an_unreadable_part_of_the_cache_costs_time_alone(tmp_path: Path, embeddings: np.ndarray) -> None:
+@pytest.mark.parametrize("damage", ["torn", "a bit", "no head"])
+def test_an_unreadable_part_of_the_cache_costs_time_alone(damage: str, tmp_path: Path, embeddings: np.ndarray) -> None:
     texts = [text for _, text in TEXTS.values()]
     embed(texts, IndexParams(), tmp_path)
     (part,) = tmp_path.rglob("*.parquet")
-    part.write_bytes(part.read_bytes()[:100])
+    whole = part.read_bytes()
+    middle = len(whole) // 2
+    part.write_bytes(
+        {
+            "torn": whole[:100],
+            "a bit": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+            "no head": bytes(min(8192, middle)) + whole[min(8192, middle) :],
+        }[damage]
+    )
     assert embed(texts, IndexParams(), tmp_path).tobytes() == embeddings.tobytes()
 
 

@@ -5,7 +5,6 @@ python -m pipelines.phantom
 
 from __future__ import annotations
 
-from corpus.parallel import workers
 from corpus.params import load_params
 from corpus.scans.phantom import PhantomParams, write_cohort
 from pipelines.stage import PHANTOM, console, progress, stage
@@ -16,7 +15,7 @@ def main() -> None:
     """Render every patient to data/raw/phantom."""
     params = load_params("phantom", PhantomParams)
     with progress("phantom", params.patients) as advance:
-        write_cohort(params, PHANTOM, workers(), on_done=lambda case: advance(1))
+        write_cohort(params, PHANTOM, lambda index: advance(1))
     console.print(f"{params.patients} synthetic patients in {PHANTOM}")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from corpus.errors import InputError
-from corpus.parallel import workers
 from corpus.params import PARAMS, load_params
 from corpus.scans.adapters import open_source
 from corpus.scans.ingest_params import SourceParams
@@ -112,7 +111,7 @@ def modality(name: str, out: Path, options: Options) -> pd.DataFrame:
         root = out / "scans" / each
         other = replace(params, modality=each, patients=options.patients, seed=params.seed + OTHER_PATIENTS)
         with progress(f"phantom {each}", other.patients) as advance:
-            write_cohort(other, root, workers(), on_done=lambda case: advance(1))
+            write_cohort(other, root, lambda index: advance(1))
         sources[each] = SourceParams("nnunet", root)
     parts = []
     for tested, source in (sources | options.sources).items():

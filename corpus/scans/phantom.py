@@ -9,9 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 from numpy.typing import NDArray
 
 from corpus.files import replacing
+from corpus.parallel import run_tasks
 from corpus.scans.phantom_body import FINE, Facts, PhantomParams, anatomy, case_name, draw_body
 from corpus.scans.phantom_canvas import Canvas
 
@@ -70,8 +69,8 @@ def save_nifti(volume: NDArray[np.generic], params: PhantomParams, orientation: 
         part.write_bytes(image.to_bytes())
 
 
-def write_patient(params: PhantomParams, out: Path, index: int) -> str:
-    """Render patient `index` and write its image and label; returns the name of the case."""
+def write_patient(params: PhantomParams, out: Path, index: int) -> None:
+    """Render patient `index` and write its image and label."""
     patient = render_patient(params, index)
     case, orientation = patient.facts.case, patient.facts.orientation
     values = np.zeros(256, np.uint8)
@@ -79,19 +78,15 @@ def write_patient(params: PhantomParams, out: Path, index: int) -> str:
         values[organ.id] = VALUES[organ.name]
     save_nifti(patient.image, params, orientation, out / "imagesTr" / f"{case}_0000.nii")
     save_nifti(values[patient.label], params, orientation, out / "labelsTr" / f"{case}.nii")
-    return case
 
 
-def write_cohort(
-    params: PhantomParams, out: Path, workers: int = 1, on_done: Callable[[str], None] | None = None
-) -> None:
+def write_cohort(params: PhantomParams, out: Path, done: Callable[[int], None] = lambda index: None) -> None:
     """Write the cohort in nnU-Net's raw layout: imagesTr, labelsTr and dataset.json, and patients.csv beside them.
 
     Args:
         params: What to draw.
         out: Folder of the cohort. Cases that an earlier, larger cohort left there are removed.
-        workers: Processes that render; the files are the same for any number.
-        on_done: Called with the name of every case once its files are written.
+        done: Called with the number of every patient once its files are written.
     """
     cases = [case_name(index) for index in range(params.patients)]
     keep = {f"{case}_0000.nii" for case in cases} | {f"{case}.nii" for case in cases}
@@ -100,9 +95,7 @@ def write_cohort(
         for path in folder.glob("phantom_*"):
             if path.name not in keep:
                 path.unlink()
-    for case in _run(partial(write_patient, params, out), params.patients, workers):
-        if on_done:
-            on_done(case)
+    run_tasks(partial(write_patient, params, out), range(params.patients), done)
     table = io.StringIO()
     rows = [asdict(draw_body(params, index).facts) for index in range(params.patients)]
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
@@ -120,13 +113,3 @@ def write_cohort(
     }
     with replacing(out / "dataset.json") as part:
         part.write_text(json.dumps(dataset, indent=2) + "\n", encoding="utf-8", newline="\n")
-
-
-def _run(job: Callable[[int], str], count: int, workers: int) -> Iterator[str]:
-    """Results of `job` for 0 .. count - 1 as they come in."""
-    if workers == 1:
-        yield from map(job, range(count))
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(job, index) for index in range(count)]):
-            yield future.result()

@@ -61,14 +61,15 @@ def has(patient: Patient, *organs: str) -> bool:
     return not set(organs) & set(patient.facts.missing_organs.split(";"))
 
 
-def test_same_bytes_again_and_with_two_workers(tmp_path: Path) -> None:
-    done: list[str] = []
-    write_cohort(TINY, tmp_path / "once", on_done=done.append)
+def test_same_bytes_again_and_with_two_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    write_cohort(TINY, tmp_path / "once", done.append)
     write_cohort(TINY, tmp_path / "again")
-    write_cohort(TINY, tmp_path / "pool", workers=2)
+    monkeypatch.setenv("FLANS_WORKERS", "2")
+    write_cohort(TINY, tmp_path / "pool")
     once = contents(tmp_path / "once")
     assert len(once) == 2 * TINY.patients + 2
-    assert done == ["phantom_001", "phantom_002", "phantom_003"]
+    assert done == [0, 1, 2]
     assert once == contents(tmp_path / "again")
     assert once == contents(tmp_path / "pool")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import ParamSpec
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -41,23 +44,61 @@ EMBEDDINGS = DATA / "embeddings"
 MODELS = Path("models")
 EVALUATION = Path("evaluation")
 REPORT = Path("report")
+LOCKS = DATA / "unfinished" / "locks"
+_PROCESS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+"""Where the environment says which of a training's processes this is; the first stands for all."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def stage(main: Callable[P, None]) -> Callable[P, None]:
-    """Run a stage's `main`: an `InputError` becomes one message and exit status 1, without a traceback."""
+    """Run a stage's `main`, which nobody else runs meanwhile: an `InputError` and a full disk become one message and
+    exit status 1, without a traceback."""
+    name = Path(main.__code__.co_filename).stem
 
     @functools.wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
-            main(*args, **kwargs)
+            # What writes nothing may run beside what does.
+            with nullcontext() if kwargs.get("dry_run") else _alone("-".join(map(str, (name, *args)))):
+                main(*args, **kwargs)
         except InputError as error:
-            console.print("[bold red]Stopped. What was made before is kept.[/]")
-            console.print(str(error), markup=False, soft_wrap=True)
-            sys.exit(1)
+            _stop(error)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            place, found = error.filename or Path.cwd(), f"expected room to write, but {error.strerror}"
+            _stop(InputError(place, found, "free some disk space, then run again"))
 
     return run
+
+
+def _stop(error: InputError) -> None:
+    console.print("[bold red]Stopped. What was made before is kept.[/]")
+    console.print(str(error), markup=False, soft_wrap=True)
+    sys.exit(1)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Keep a second process from the same stage: one goes on where only the `dvc repro` above it was killed, and would
+    write into what the next one makes.
+
+    Raises:
+        InputError: Another runs it.
+    """
+    if any(os.environ.get(variable, "0") != "0" for variable in _PROCESS):
+        yield
+        return
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(FileLock(LOCKS / re.sub(r"[^\w-]", "_", name), timeout=0))
+        except Timeout:
+            found = "this stage is running already, left over from a run that was killed, perhaps"
+            raise InputError(name, found, "wait until it ends, or end that process, then run again") from None
+        yield
 
 
 def make_folder(path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Exact and near duplicates among texts, in time that grows with the number of texts, not with its square."""
+"""Exact and near duplicates among texts, in time that grows with the number of texts, not with its square.
+
+Prefix filtering (Bayardo et al. 2007) sees to that: two sets with a Jaccard index of at least t share one of their
+first n - ceil(t n) + 1 members in any fixed order, and with the rarest first few pairs share one.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -27,11 +31,26 @@ def words(text: str) -> frozenset[str]:
     return frozenset(normalised(text).split())
 
 
+def rows_by_group(groups: Sequence[str]) -> dict[str, list[int]]:
+    """Group -> the rows that are of it, in their order."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups):
+        rows[group].append(row)
+    return rows
+
+
+def _prefix(ranked: list[T], threshold: Fraction) -> list[T]:
+    """The members of a set, in the fixed order, of which a similar set shares one."""
+    return ranked[: len(ranked) + 1 + -len(ranked) * threshold.numerator // threshold.denominator]
+
+
+def _similar(shared: int, united: int, threshold: Fraction) -> bool:
+    """Whether a Jaccard index reaches the threshold; in whole numbers, since fractions take longer."""
+    return shared * threshold.denominator >= united * threshold.numerator
+
+
 def copies(texts: Sequence[str], of: Sequence[str], threshold: Fraction) -> dict[int, int]:
     """Which of some texts are copies, or near copies, of others.
-
-    Two sets of words with a Jaccard index of at least `threshold` share one of their first n - ceil(threshold n) + 1
-    words in any fixed order of words (prefix filtering); with the rarest first few pairs are compared.
 
     Returns:
         Row in `texts` -> the first row in `of` with which its words have a Jaccard index of at least `threshold`; texts
@@ -39,11 +58,10 @@ def copies(texts: Sequence[str], of: Sequence[str], threshold: Fraction) -> dict
     """
     ours, theirs = ([words(text) for text in side] for side in (texts, of))
     number = Counter(word for side in (ours, theirs) for found in side for word in found)
-    common, either = threshold.numerator, threshold.denominator
 
     def first(found: frozenset[str]) -> list[str]:
         ranked = sorted(found, key=lambda word: (number[word], word))
-        return ranked[: len(ranked) + 1 + -len(ranked) * common // either] or [""]
+        return _prefix(ranked, threshold) or [""]
 
     by_word: dict[str, list[int]] = defaultdict(list)
     for row, other in enumerate(theirs):
@@ -53,7 +71,7 @@ def copies(texts: Sequence[str], of: Sequence[str], threshold: Fraction) -> dict
     for row, one in enumerate(ours):
         for candidate in sorted({c for word in first(one) for c in by_word.get(word, ())}):
             shared = len(one & theirs[candidate])
-            if shared * either >= common * (len(one) + len(theirs[candidate]) - shared):
+            if _similar(shared, len(one) + len(theirs[candidate]) - shared, threshold):
                 found[row] = candidate
                 break
     return found
@@ -62,21 +80,17 @@ def copies(texts: Sequence[str], of: Sequence[str], threshold: Fraction) -> dict
 def similar_pairs(sets: Sequence[frozenset[Any]], least: Fraction) -> Iterator[tuple[Fraction, int, int]]:
     """Pairs of sets with a Jaccard similarity of at least `least`, exactly and all of them.
 
-    Prefix filtering (Bayardo et al. 2007) keeps it near linear: two sets this similar share one of their few rarest
-    members, so only sets that do are compared.
-
     Yields:
         (similarity, i, j) with i < j.
     """
     frequency = Counter(member for members in sets for member in members)
     index: dict[Any, list[int]] = defaultdict(list)
     for j, members in enumerate(sets):
-        rarest = sorted(members, key=lambda member: (frequency[member], member))
-        prefix = rarest[: len(members) - ceil(least * len(members)) + 1]
+        prefix = _prefix(sorted(members, key=lambda member: (frequency[member], member)), least)
         for i in sorted({i for member in prefix for i in index[member]}):
             shared = len(members & sets[i])
             united = len(members) + len(sets[i]) - shared
-            if shared * least.denominator >= united * least.numerator:
+            if _similar(shared, united, least):
                 yield Fraction(shared, united), i, j
         for member in prefix:
             index[member].append(j)
@@ -85,9 +99,7 @@ def similar_pairs(sets: Sequence[frozenset[Any]], least: Fraction) -> Iterator[t
 class Duplicates:
     """Texts accepted so far, in groups (requests for one target); a near duplicate is looked for in its group alone.
 
-    Two sets of words with a Jaccard index of at least `threshold` share one of their first n - ceil(threshold n) + 1
-    words in any fixed order of words (prefix filtering), so that each text is compared with few others. Long words come
-    first in that order, because they are rarer.
+    How often a word will come isn't known yet: in the fixed order long words come first, because they are rarer.
     """
 
     def __init__(self, threshold: Fraction = Fraction(9, 10)) -> None:
@@ -99,7 +111,7 @@ class Duplicates:
         """Remember an accepted text."""
         self._texts.setdefault(normalised(text), text)
         tokens = words(text)
-        for word in self._prefix(tokens):
+        for word in self._looked_up_by(tokens):
             self._by_word[group, word].append((tokens, text))
 
     def exact(self, text: str) -> str | None:
@@ -109,13 +121,12 @@ class Duplicates:
     def near(self, text: str, group: str) -> str | None:
         """The first accepted text of the group that shares nearly all its words with `text`."""
         tokens = words(text)
-        for word in self._prefix(tokens):
+        for word in self._looked_up_by(tokens):
             for other, accepted in self._by_word.get((group, word), ()):
                 short, long = sorted((len(tokens), len(other)))
                 if short >= self.threshold * long and jaccard(tokens, other) >= self.threshold:
                     return accepted
         return None
 
-    def _prefix(self, tokens: frozenset[str]) -> list[str]:
-        ranked = sorted(tokens, key=lambda word: (-len(word), word))
-        return ranked[: len(ranked) - ceil(self.threshold * len(ranked)) + 1]
+    def _looked_up_by(self, tokens: frozenset[str]) -> list[str]:
+        return _prefix(sorted(tokens, key=lambda word: (-len(word), word)), self.threshold)

@@ -12,6 +12,7 @@ import faiss
 import numpy as np
 
 from corpus.reports.encoder import GRID, Precision, bfloat16_is_fast, encode, on_grid
+from prompts.duplicates import rows_by_group
 
 Embed = Callable[[Sequence[str], Precision], np.ndarray]
 """Embeds texts as `corpus.reports.encoder.encode` does; another may remember what it did before."""
@@ -33,10 +34,8 @@ def alike(
         embed: Called once with all texts in a fast precision, and once with the few in doubt in float64.
     """
     vectors = embed(texts, "bfloat16" if bfloat16_is_fast() else "float32")
-    members: dict[str, list[int]] = {}
-    for i, group in enumerate(groups):
-        members.setdefault(group, []).append(i)
-    near = [pair for rows in members.values() for pair in _within(vectors, np.array(rows), least - _SLACK)]
+    members = rows_by_group(groups).values()
+    near = [pair for rows in members for pair in _within(vectors, np.array(rows), least - _SLACK)]
     involved = sorted({i for pair in near for i in pair})
     exact = dict(zip(involved, on_grid(embed([texts[i] for i in involved], "float64")), strict=True))
     return sorted((i, j) for i, j in near if float(exact[i] @ exact[j]) >= round(least * GRID * GRID))

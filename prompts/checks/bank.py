@@ -14,7 +14,7 @@ import pandas as pd
 
 from corpus.reports.encoder import encode
 from prompts.bank import UNASKED
-from prompts.duplicates import normalised, similar_pairs
+from prompts.duplicates import normalised, rows_by_group, similar_pairs
 from prompts.meaning import Embed, alike
 from prompts.round_trip import misread
 
@@ -38,12 +38,9 @@ def shingles(text: str) -> frozenset[str]:
 
 def near_letters(texts: Sequence[str], groups: Sequence[str], embed: Embed) -> dict[int, str]:
     """Shingles: texts for one target that are nearly the same letter by letter."""
-    members: dict[str, list[int]] = {}
-    for i, group in enumerate(groups):
-        members.setdefault(group, []).append(i)
     pairs = (
         (rows[a], rows[b])
-        for rows in members.values()
+        for rows in rows_by_group(groups).values()
         for _, a, b in similar_pairs([shingles(texts[i]) for i in rows], LEAST_LETTERS)
     )
     return _later(pairs, texts, "nearly the same as")

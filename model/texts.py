@@ -102,7 +102,7 @@ def load_texts(folder: Path) -> Texts:
         if not (folder / name).is_file():
             raise InputError(folder / name, "expected embedded requests, found none", "run `dvc repro embed`")
     table = pd.read_parquet(folder / TABLE)
-    intents = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
+    intents = [Intent.of_row(row) for row in table.to_dict("records")]
     row = {prompt: i for i, prompt in enumerate(table["prompt_id"])}
     return Texts(table, TokenEmbeddings(**load_file(folder / TOKENS)), IntentTargets.of(intents), row)
 

@@ -120,7 +120,7 @@ class Intent:
         return {"target": self.target or self.kind, "asks": fields.pop("kind")} | fields
 
     @classmethod
-    def of_row(cls, row: Mapping[str, Any]) -> Intent:
+    def of_row(cls, row: Mapping[Any, Any]) -> Intent:
         """The intent that the columns of `row` hold; what is missing in a table is None."""
         known = {name: row[name] if isinstance(row[name], str) else None for name in ("organ", "attribute", "relation")}
         return cls(row["asks"], frame=row["frame"], negated=bool(row["negated"]), rank=int(row["rank"]), **known)  # type: ignore[arg-type]

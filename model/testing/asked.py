@@ -89,7 +89,7 @@ def variants_understood(segmenter: Segmenter, variants: pd.DataFrame) -> dict[st
     if table.empty:
         return {}
     read = segmenter.read(table["text"].tolist()).understood
-    wanted = [Intent.of_row({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
+    wanted = map(Intent.of_row, table.to_dict("records"))
     right = [_same(found.intent, intent) for found, intent in zip(read, wanted, strict=True)]
     shares = table.assign(right=right).groupby("variant", sort=True)["right"].mean()
     return {str(variant): float(share) for variant, share in shares.items()}

@@ -27,7 +27,7 @@ def calibrate(head: IntentHead, texts: Texts) -> float:
     head.temperature.fill_(1.0)
     rows = np.flatnonzero((texts.table["split"] == "val") & texts.table["variant"].isna())
     rows = rows[:: -(-len(rows) // MOST)]
-    wanted = [Intent.of_row({str(k): v for k, v in row.items()}) for row in texts.table.iloc[rows].to_dict("records")]
+    wanted = [Intent.of_row(row) for row in texts.table.iloc[rows].to_dict("records")]
     parts = [head(texts.embeddings[torch.from_numpy(rows[i : i + BATCH])]) for i in range(0, len(rows), BATCH)]
     logits = IntentLogits(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
 

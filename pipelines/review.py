@@ -23,15 +23,22 @@ from pipelines.stage import BANK, EMBEDDINGS, FACTS, INDEX, REVIEW, SLICES, coho
 from prompts.bank import UNASKED, read_bank
 from prompts.checks.bank import check_bank
 from prompts.pictures import draw_pictures, representatives
-from prompts.quality import closest_pairs, draw, embedding_diversity, figures, flags, organ_coverage, rejections
+from prompts.quality import (
+    EMBEDDED_OVER,
+    closest_pairs,
+    draw,
+    embedding_diversity,
+    figures,
+    flags,
+    organ_coverage,
+    rejections,
+)
 from prompts.review.decision_files import OUTCOMES, read_decisions
 from prompts.review.sheet import REJECTED, ReviewParams, sample, settle, sheet
 from prompts.sheets import write_sheet
 from prompts.targets import TargetParams, eligible
 
 DECISIONS = Path("prompts/review/decisions")
-EMBEDDED = 400
-"""Prompts that the embedding diversity is taken over; more change its third digit."""
 
 
 @stage
@@ -60,7 +67,7 @@ def main() -> None:
     accepted = settled.accepted
     duplicates, near = closest_pairs(accepted)
     organs = organ_coverage(accepted, targets)
-    drawn = draw(accepted[accepted["kind"] != "none"], EMBEDDED, params.seed)["text"].tolist()
+    drawn = draw(accepted[accepted["kind"] != "none"], EMBEDDED_OVER, params.seed)["text"].tolist()
     outcomes = settled.decisions["outcome"]
     metrics = figures(bank, accepted, near, organs, params.seed) | {
         "embedding_diversity": round(embedding_diversity(embedded(drawn, "float64")), 4),

@@ -5,7 +5,6 @@ It is served to this machine alone and loads nothing from elsewhere. What it wri
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from corpus.errors import InputError
 from corpus.reports.passages import read_passages
-from pipelines.reporting import asked_for, records
+from pipelines.reporting import asked_for, read_png, records
 from pipelines.stage import BANK, INDEX, REVIEW, console
 from prompts.bank import read_bank
 from prompts.review.decision_files import tidied
@@ -273,6 +272,4 @@ class _Drawing:
 def _source(item: Item | None) -> str:
     """The item's picture as a data URI, "" where it has none."""
     path = REVIEW / item.picture if item and item.picture else None
-    if path is None or not path.is_file():
-        return ""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    return read_png(path, "review") if path and path.is_file() else ""

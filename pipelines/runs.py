@@ -121,10 +121,14 @@ def _project(name: str, read: Read) -> Run:
     return Run(name, cases, parameters, data, code)
 
 
+def locked_stages() -> dict[str, Any]:
+    """What dvc.lock says of each stage that has run here; nothing where there is none."""
+    return ((read_yaml(LOCK) if LOCK.is_file() else None) or {}).get("stages", {})
+
+
 def workspace_doubt() -> str | None:
     """Why the cases that lie here aren't those of the model that lies here; None where they are, or nothing tells."""
-    stages = ((read_yaml(LOCK) if LOCK.is_file() else None) or {}).get("stages", {})
-    return _unfinished(stages, (EVALUATION / CASES).read_bytes())
+    return _unfinished(locked_stages(), (EVALUATION / CASES).read_bytes())
 
 
 def check_workspace() -> None:

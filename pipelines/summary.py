@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from corpus.errors import InputError
-from corpus.params import PARAMS, read_yaml
+from corpus.params import PARAMS
 from pipelines.reporting import LYING, WORDED, about_absent, about_rotated, beside_names
-from pipelines.runs import CASES, FINISH, LOCK, workspace_doubt
+from pipelines.runs import CASES, FINISH, locked_stages, workspace_doubt
 from pipelines.stage import EVALUATION, MODELS, PHANTOM, REPORT, REVIEW, cohort, results
 from prompts.kinds import kinds
 from prompts.targets import ABSENT
@@ -80,8 +80,7 @@ def show() -> None:
 
 def _doubt() -> str | None:
     """Why the figures may not be those of what lies here."""
-    evaluated = ((read_yaml(LOCK) if LOCK.is_file() else None) or {}).get("stages", {}).get("evaluate", {})
-    of = evaluated.get("params", {}).get(PARAMS.as_posix(), {}).get("cohort")
+    of = locked_stages().get("evaluate", {}).get("params", {}).get(PARAMS.as_posix(), {}).get("cohort")
     if of and of != cohort():
         return f"These are figures of the cohort {of}; params.yaml says {cohort()}, which `dvc repro` evaluates."
     if not (EVALUATION / CASES).is_file():

@@ -119,9 +119,7 @@ def read_bank(path: Path) -> pd.DataFrame:
     try:
         arrow = pq.read_table(path, schema=ARROW_SCHEMA)
     except (OSError, pyarrow.ArrowInvalid) as error:
-        raise InputError(
-            path, f"expected a bank of prompts, but {error}", "run the stage: dvc repro generate"
-        ) from None
+        raise InputError(path, f"expected a bank of prompts, but {error}", _RERUN) from None
     return _table(arrow, path)
 
 

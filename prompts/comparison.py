@@ -19,6 +19,7 @@ from prompts.checks.bank import check_bank
 from prompts.duplicates import normalised
 from prompts.quality import (
     DISTINCT_OVER,
+    EMBEDDED_OVER,
     SELF_BLEU_OVER,
     acceptance,
     cells_filled,
@@ -30,9 +31,6 @@ from prompts.quality import (
     self_bleu,
     words,
 )
-
-EMBEDDED_OVER = 400
-"""Prompts that the embedding diversity is taken over; more change its third digit."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ DISTINCT_OVER = 11_520
 """distinct-n falls as a set grows: it is taken over no more prompts than the published set has that it is compared
 with."""
 SELF_BLEU_OVER = 1_000
+EMBEDDED_OVER = 400
+"""Prompts that the embedding diversity is taken over; more change its third digit."""
 PAIRS_SHOWN = 200
 TAIL = 0.01
 """This share of the prompts at an end of a figure's range is its tail."""

@@ -1,4 +1,4 @@
-"""D4, the symmetry group of the square, and its exact action on pixels, boxes and directions; and rotation in between.
+"""D4, the symmetry group of the square, and its exact action on pixels and directions; and rotation in between.
 
 An element (k, r) first reflects left-right if r, then turns k quarter turns counter-clockwise, as displayed.
 Elements are numbered 4 r + k, so that 0 is the identity. The action only moves pixels: nothing is interpolated.
@@ -89,7 +89,7 @@ def pad_to_square(x: Tensor, value: float = 0.0) -> Tensor:
     height, width = x.shape[-2:]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    return torch.nn.functional.pad(x, (left, side - width - left, top, side - height - top), value=value)
+    return F.pad(x, (left, side - width - left, top, side - height - top), value=value)
 
 
 def crop_from_square(x: Tensor, height: int, width: int) -> Tensor:
@@ -97,18 +97,6 @@ def crop_from_square(x: Tensor, height: int, width: int) -> Tensor:
     side = x.shape[-1]
     top, left = (side - height) // 2, (side - width) // 2
     return x[..., top : top + height, left : left + width]
-
-
-def act_box(element: int, box: tuple[int, int, int, int], height: int, width: int) -> tuple[int, int, int, int]:
-    """The box of a mask's counterpart: (row0, row1, col0, col1), half-open, in a picture of `height` x `width`."""
-    row0, row1, col0, col1 = box
-    reflect, turns = divmod(element, 4)
-    if reflect:
-        col0, col1 = width - col1, width - col0
-    for _ in range(turns):
-        row0, row1, col0, col1 = width - col1, width - col0, row0, row1
-        height, width = width, height
-    return row0, row1, col0, col1
 
 
 _QUARTER: Final = {

@@ -14,7 +14,6 @@ from model.groups import (
     ORDER,
     act,
     act_batch,
-    act_box,
     act_direction,
     compose,
     crop_from_square,
@@ -86,16 +85,6 @@ def test_directions_turn_with_the_picture(element: int, attribute: str) -> None:
         return max(slice_facts(shapes(picture), (1.0, 1.0), shapes(picture)), key=lambda fact: fact[column])["organ"]
 
     assert winner(turned, act_direction(element, attribute)) == winner(label, attribute)
-
-
-@pytest.mark.parametrize("element", range(ORDER))
-def test_boxes_turn_with_the_picture(element: int) -> None:
-    label = np.zeros((9, 14), np.uint8)
-    label[2:5, 3:11] = 1
-    turned = act(element, torch.from_numpy(label)).numpy()
-    box = shapes(label)[1].box
-    assert act_box(element, box, *label.shape) == shapes(turned)[1].box
-    assert act_box(INVERSE[element], act_box(element, box, *label.shape), *turned.shape) == box
 
 
 @pytest.mark.parametrize("size", [8, 7])

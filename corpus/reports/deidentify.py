@@ -78,15 +78,9 @@ def deidentify(text: str, salt: str, recognisers: Iterable[Recogniser] = RULES) 
     return "".join(pieces) + text[at:], replacements
 
 
-def deidentify_report(report: Report) -> tuple[Report, Counter[str]]:
-    """`report` without identifiers in its text, and how many were replaced by kind. Its id stays as it is."""
-    (only,) = deidentify_parts([report])
-    return only
-
-
 def deidentify_parts(parts: Sequence[Report]) -> list[tuple[Report, Counter[str]]]:
-    """The rows of one report, each as `deidentify_report` gives it. They are read as one text: whom one row introduces,
-    the others may call by the bare name."""
+    """The rows of one report, each without identifiers in its text, and how many were replaced by kind. Their id stays
+    as it is. They are read as one text: whom one row introduces, the others may call by the bare name."""
     text, replacements = deidentify(_APART.join(p.text for p in parts), salt=f"{parts[0].source}/{parts[0].id}")
     found, start, moved = [], 0, 0
     for part in parts:

@@ -88,14 +88,10 @@ class _Slice:
     """Along the slices' normal."""
 
 
-def series_in(root: Path) -> list[SeriesInfo]:
-    """All DICOM series under a folder, images and others alike, by patient, folder and UID; other files are skipped,
-    and so is what is hidden, such as macOS's "._" copies and a project's environment, with the samples in it."""
-    return series_and_unread(root)[0]
-
-
 def series_and_unread(root: Path) -> tuple[list[SeriesInfo], dict[Path, str]]:
-    """`series_in`; and why the files that are named as DICOM is, and folders, couldn't be read."""
+    """All DICOM series under a folder, images and others alike, by patient, folder and UID; other files are skipped,
+    and so is what is hidden, such as macOS's "._" copies and a project's environment, with the samples in it. And why
+    the files that are named as DICOM is, and folders, couldn't be read."""
     found: dict[tuple[str, str, str], list[tuple[Path, Dataset]]] = {}
     files, closed = files_below(root)
     unread = dict.fromkeys(closed, "may not be looked into: correct its permissions")
@@ -182,7 +178,8 @@ def _slices(folder_or_files: Path | Sequence[Path], one_series: bool, mended: li
     else:
         files = [folder_or_files] if isinstance(folder_or_files, Path) else sorted(folder_or_files)
         where = files[0].name if files else "the series"
-    headers = [(file, header) for file in files if (header := _header(file)).get("SOPClassUID") in IMAGE_CLASSES]
+    headers = [(file, read_dicom(file, pixels=False)) for file in files]
+    headers = [(file, h) for file, h in headers if h.get("SOPClassUID") in IMAGE_CLASSES]
     kept = [(file, h) for file, h in headers if not LOCALISERS & {str(v).upper() for v in h.get("ImageType") or ()}]
     if len(kept) < len(headers):
         mended.append(f"{len(headers) - len(kept)} localiser images left out")
@@ -204,9 +201,14 @@ def _slices(folder_or_files: Path | Sequence[Path], one_series: bool, mended: li
     return sorted(made, key=lambda s: (round(s.height_mm, 3), s.file, s.frame)), IMAGE_CLASSES[head.SOPClassUID]
 
 
-def _header(file: Path) -> Dataset:
+def read_dicom(file: Path, pixels: bool = True) -> Dataset:
+    """A DICOM file, or all of it before its pixels.
+
+    Raises:
+        Reject: It can't be read.
+    """
     try:
-        return pydicom.dcmread(file, stop_before_pixels=True)
+        return pydicom.dcmread(file, stop_before_pixels=not pixels)
     except Exception as error:  # pydicom raises many kinds for torn or foreign files
         raise Reject(f"{file.name}: expected a DICOM file, but {type(error).__name__}: {error}") from None
 

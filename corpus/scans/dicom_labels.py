@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom import Dataset
 from pydicom.pixels import iter_pixels
 
 from corpus.anatomy import canonical_name
 from corpus.scans.contours import distinct, fill
+from corpus.scans.dicom import read_dicom
 from corpus.scans.dicom_planes import RAS, Plane, group, planes
 from corpus.scans.sparse import SPARSE_FIX, slices_apart
 from corpus.scans.volumes import Grid, Reject
@@ -102,10 +102,7 @@ def _unreadable(path: Path, error: Exception) -> Reject:
 
 
 def _read(path: Path, modality: str) -> Dataset:
-    try:
-        dataset = pydicom.dcmread(path)
-    except Exception as error:  # pydicom raises many kinds for torn or foreign files
-        raise Reject(f"{path.name}: expected a DICOM file, but {type(error).__name__}: {error}") from None
+    dataset = read_dicom(path)
     if dataset.get("Modality") != modality:
         raise Reject(f"{path.name}: expected {modality}, found {dataset.get('Modality')}")
     return dataset
@@ -144,10 +141,7 @@ def place_pictures(pictures: Mapping[Path, np.ndarray], grid: Grid) -> np.ndarra
     """
     labels = np.zeros(grid.array.shape, np.result_type(*(p.dtype for p in pictures.values())) if pictures else np.uint8)
     for file, picture in sorted(pictures.items()):
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
-        except Exception as error:  # pydicom raises many kinds for torn or foreign files
-            raise Reject(f"{file.name}: expected a DICOM file, but {type(error).__name__}: {error}") from None
+        header = read_dicom(file, pixels=False)
         if picture.shape != (header.Rows, header.Columns):
             raise Reject(f"{file.name}: {header.Rows} x {header.Columns} pixels, its labels {picture.shape}")
         _place(picture, planes(header, file)[0], grid, labels, file)

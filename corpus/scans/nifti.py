@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
 
@@ -118,7 +119,7 @@ def _affine(image: nib.Nifti1Pair, name: str, mended: list[str]) -> np.ndarray:
     if unit in MM_IN_A:
         affine = np.diag([MM_IN_A[unit]] * 3 + [1.0]) @ affine
         mended.append(f"{unit} converted to mm")
-    spacing = _spacing(affine)
+    spacing = voxel_sizes(affine)
     if spacing.min() < SMALLEST_MM or spacing.max() > LARGEST_MM:
         raise Reject(f"{name}: voxels of {' x '.join(f'{s:g}' for s in spacing)} mm can't be right")
     return affine
@@ -147,7 +148,7 @@ def _choose(sform: np.ndarray, qform: np.ndarray, mended: list[str]) -> np.ndarr
     The sform, unless its voxel sizes contradict pixdim: then it leads into an atlas' space, or was edited, and only
     the qform, whose voxel sizes are pixdim, measures the patient.
     """
-    sizes, pixdim = _spacing(sform), _spacing(qform)
+    sizes, pixdim = voxel_sizes(sform), voxel_sizes(qform)
     if (np.abs(sizes / pixdim - 1) > SPACING_TOLERANCE).any():
         s, q = (" x ".join(f"{v:.4g}" for v in values) for values in (sizes, pixdim))
         mended.append(
@@ -163,13 +164,9 @@ def _choose(sform: np.ndarray, qform: np.ndarray, mended: list[str]) -> np.ndarr
     return sform
 
 
-def _spacing(affine: np.ndarray) -> np.ndarray:
-    return np.sqrt((affine[:3, :3].astype(np.float64) ** 2).sum(axis=0))
-
-
 def _is_usable(affine: np.ndarray) -> bool:
     """Whether an affine is finite and its axes span space: unit axes enclose 1 if orthogonal, and 0 in a plane."""
     if not np.isfinite(affine).all():
         return False
-    spacing = _spacing(affine)
+    spacing = voxel_sizes(affine)
     return bool(spacing.min() > 0) and bool(abs(np.linalg.det(affine[:3, :3] / spacing)) > 0.05)

@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import JPEGLosslessSV1, RLELossless, SecondaryCaptureImageStorage
 
-from corpus.scans.dicom import read_series, series_in
+from corpus.scans.dicom import read_series, series_and_unread
 from corpus.scans.orientation import axis_codes, to_display
 from corpus.scans.volumes import Reject
 from tests.corpus.dicom_files import (
@@ -316,7 +316,7 @@ def test_series_in_lists_them_in_order(tmp_path: Path) -> None:
     write_series(tmp_path / ".venv" / "samples", HU, patient="p3", series=uid("third"))
     (tmp_path / "README").write_text("no DICOM")
     (tmp_path / "torn.dcm").write_bytes(first[0].read_bytes()[:140])
-    found = series_in(tmp_path)
+    found, _ = series_and_unread(tmp_path)
     assert [(s.patient, s.modality, s.folder) for s in found] == [
         ("p1", "CT", tmp_path / "z"),
         ("p1", "RTSTRUCT", tmp_path / "z" / "labels"),
@@ -325,7 +325,7 @@ def test_series_in_lists_them_in_order(tmp_path: Path) -> None:
     assert found[0].files == tuple(sorted(first))
     assert len({s.frame_of_reference for s in found}) == 1, "an RTSTRUCT tells the frame that it was drawn in"
     assert found[0].frame_of_reference == FRAME_OF_REFERENCE
-    assert series_in(tmp_path / "none") == []
+    assert series_and_unread(tmp_path / "none") == ([], {})
 
 
 def test_compressed_pixels_are_read_or_the_missing_decoder_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from corpus.errors import InputError
 from corpus.reports import index as index_module
 from corpus.reports import vectors
-from corpus.reports.deidentify import deidentify_report
+from corpus.reports.deidentify import deidentify_parts
 from corpus.reports.encoder import GRID, encode, encoder_sha256, load_sentence_encoder
 from corpus.reports.index import IndexParams, PassageIndex, build_index, embed, load_index
 from corpus.reports.passages import passages_of, write_passages
@@ -350,7 +350,7 @@ def test_real_sentences_are_indexed_whole_and_found(tmp_path: Path) -> None:
         rows = [json.loads(line) | {"id": str(i)} for i, line in enumerate(lines)][::4]
     (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     source = ReportSource("jsonl", str(tmp_path / "s.jsonl"))
-    reports = [deidentify_report(r)[0] for r in read_reports("mt", source) if isinstance(r, Report)]
+    reports = [deidentify_parts([r])[0][0] for r in read_reports("mt", source) if isinstance(r, Report)]
     table, _ = passages_of(reports)
     params = IndexParams(precision="float32")
     build_index(table, embed(table["text"].tolist(), params, tmp_path / "cache"), tmp_path / "index", params)

@@ -9,7 +9,7 @@ import pandera.errors
 import pytest
 
 from corpus.errors import InputError
-from corpus.reports.deidentify import deidentify_report
+from corpus.reports.deidentify import deidentify_parts
 from corpus.reports.passages import (
     MAX_SENTENCES,
     MAX_WORDS,
@@ -174,7 +174,7 @@ REAL = Path(os.environ.get("FLANS_REAL_DATA", "../shared/real")) / "text_mtsampl
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real notes aren't in {REAL} (set FLANS_REAL_DATA)")
 def test_real_notes_make_sound_passages() -> None:
     source = ReportSource("jsonl", str(REAL / "notes.jsonl.gz"), limit=120)
-    notes = [deidentify_report(r)[0] for r in read_reports("mt", source) if isinstance(r, Report)]
+    notes = [deidentify_parts([r])[0][0] for r in read_reports("mt", source) if isinstance(r, Report)]
     table, _ = passages_of(notes)
     words = table["text"].map(n_words)
     assert len(table) > 8 * len(notes)

@@ -24,6 +24,8 @@ POSITIONS = ATTRIBUTES[:4]
 SIZES = ATTRIBUTES[4:]
 SIDES: dict[Attribute, str] = {"leftmost": "right", "rightmost": "left"}
 """Which of the patient's sides lies there in the standard radiological display."""
+OPPOSITE = {"left": "right", "right": "left"}
+"""The other side."""
 ORDINALS = {2: "second", 3: "third"}
 
 PAIRS: dict[str, str] = {o.name: o.name.removeprefix(f"{o.side} ") for o in ORGANS if o.side in SIDES.values()}

@@ -18,7 +18,7 @@ from corpus.errors import InputError
 from corpus.params import read_yaml
 from prompts.bank import REPORTS, WRITTEN
 from prompts.checks.reading import pattern
-from prompts.intent import PAIRS, pair_of
+from prompts.intent import OPPOSITE, PAIRS, pair_of
 from prompts.kinds import Cell, kinds, styles
 from prompts.quality import draw
 
@@ -129,7 +129,7 @@ def _of_pairs(content: Mapping[str, Sequence[str]], number: int, rng: random.Ran
             for organ in _drawn(members, form, number, rng):
                 side = str(organ.side)
                 slots = {"noun": rng.choice(PAIRED_NOUNS[PAIRS[organ.name]]), "side": side, "S": side[0].upper()}
-                text = _with(form, slots | {"s": side[0], "opposite": "left" if side == "right" else "right"})
+                text = _with(form, slots | {"s": side[0], "opposite": OPPOSITE[side]})
                 target = f"{side}most {PAIRS[organ.name]}" if kind == "displayed" else organ.name
                 yield Written(text, Cell(kind, target, "trainee"))
 

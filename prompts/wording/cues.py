@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from corpus.anatomy import BY_NAME, PAIRED_NOUNS, Mention, mentions
 from corpus.params import read_yaml
-from prompts.intent import ATTRIBUTES, ORDINALS, RELATIONS
+from prompts.intent import ATTRIBUTES, OPPOSITE, ORDINALS, RELATIONS
 from prompts.kinds import claims
 from prompts.wording.associations import associated, associations
 
@@ -35,7 +35,6 @@ AROUND = 100
 _HOMOPHONES = ("write", "wright", "rite")
 _REACH = {"l": NEAR, "r": NEAR, **dict.fromkeys(_HOMOPHONES, 1)}
 """How far from the noun, in characters, what may mean a side counts as one; other words as far as the sentence goes."""
-_OPPOSITE = {"left": "right", "right": "left"}
 _SENTENCE_END = re.compile(r"(?<!\b[LR])[.;?!]\s")
 CONTENT = Path(__file__).with_suffix(".yaml")
 
@@ -69,7 +68,7 @@ def cues(text: str, known: Names | None = None) -> list[Cue]:
     named, unions = known or names(text)
     found += [Cue(m.start, m.end, NUMBERS[m.organ], m.negated) for m in named]
     found += _counterparts(text, named)
-    settled = [m for m in named if m in unions or m.organ.startswith(tuple(f"{side} " for side in _OPPOSITE))]
+    settled = [m for m in named if m in unions or m.organ.startswith(tuple(f"{side} " for side in OPPOSITE))]
     return found + _pairs(text.replace("\u2019", "'"), named, settled)
 
 
@@ -80,7 +79,7 @@ def unsided(text: str) -> str | None:
     for cue in cues(text):
         spans.setdefault(CUES[cue.number - 1], set()).add((cue.start, cue.end))
     for noun in UNSIDED:
-        left, right = (spans.get(f"{side} {noun}", set()) for side in _OPPOSITE)
+        left, right = (spans.get(f"{side} {noun}", set()) for side in OPPOSITE)
         if left & right or (noun in spans and not left | right):
             return noun
     return None
@@ -170,7 +169,7 @@ def _counterparts(text: str, named: list[Mention]) -> list[Cue]:
     found = []
     for mention in named:
         side, _, noun = mention.organ.partition(" ")
-        other = f"{_OPPOSITE.get(side)} {noun}"
+        other = f"{OPPOSITE.get(side)} {noun}"
         if other not in NUMBERS or any(m.organ == other for m in named):
             continue
         if mention.negated:
@@ -207,7 +206,7 @@ def _side(text: str, noun: re.Match[str], settled: list[Mention]) -> str | None:
             if _reaches(text, word, noun) and _is_patients(text, word) and not _overlapping(settled, *word.span()):
                 ruled_out = bool(patterns.not_before.search(_before(text, word)))
                 rank = (_apart(text, word, noun), ruled_out, _gap(word, noun))
-                found.append((*rank, _OPPOSITE[side] if ruled_out else side))
+                found.append((*rank, OPPOSITE[side] if ruled_out else side))
     return min(found)[-1] if found else None
 
 

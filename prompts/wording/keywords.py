@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from prompts.intent import ORDINALS, POSITIONS, RELATIONS, Intent, on_display
+from prompts.intent import OPPOSITE, ORDINALS, POSITIONS, RELATIONS, Intent, on_display
 from prompts.kinds import claims as specified
 from prompts.wording.claims import claims, mentions_in, without
 from prompts.wording.sides import excluded_member, shown_side
-
-_OTHER = {"left": "right", "right": "left"}
 
 
 def keyword_intent(text: str) -> Intent:
@@ -18,7 +16,7 @@ def keyword_intent(text: str) -> Intent:
     """
     if member := excluded_member(text):
         side, noun = member.split(" ", 1)
-        return Intent("anatomy", f"{_OTHER[side]} {noun}", frame="patient", negated=True)
+        return Intent("anatomy", f"{OPPOSITE[side]} {noun}", frame="patient", negated=True)
     if shown := shown_side(text):
         noun, side = shown
         organ = on_display(f"left {noun}", side)  # type: ignore[arg-type]

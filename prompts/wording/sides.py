@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from corpus.anatomy import PAIRED_NOUNS, mentions
-from prompts.intent import SIDES, Intent
+from prompts.intent import OPPOSITE, SIDES, Intent
 
 _NOUNS = {base: re.compile(rf"\b(?:{'|'.join(nouns)})\b", re.IGNORECASE) for base, nouns in PAIRED_NOUNS.items()}
 _SIDE = re.compile(r"\b(left|right)(?:[\s-]?(?:most|hand|sided|wards?))?\b", re.IGNORECASE)
@@ -64,8 +64,7 @@ def indirect(text: str, intent: Intent) -> set[str]:
     names it directly, if at all."""
     if intent.negated and (member := excluded_member(text)):
         side, noun = member.split(" ", 1)
-        other = f"{'left' if side == 'right' else 'right'} {noun}"
-        return {member, noun} if other == intent.organ else set()
+        return {member, noun} if intent.organ == f"{OPPOSITE[side]} {noun}" else set()
     if intent.kind == "anatomy" and intent.attribute and (shown := shown_side(text)):
         noun, attribute = shown
         if attribute == intent.attribute and intent.organ in (noun, f"{SIDES[intent.attribute]} {noun}"):

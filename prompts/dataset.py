@@ -179,13 +179,7 @@ def build_dataset(
     Raises:
         InputError: A source is too small to be split or isn't there, or the bank has no request for any of its masks.
     """
-    for name in ("out_of_domain", "training_only"):
-        if unknown := set(getattr(params, name)) - set(slices["source"]):
-            raise InputError(
-                f"params.yaml dataset.{name}",
-                f"no source is called {', '.join(sorted(unknown))}",
-                f"choose from {', '.join(sorted(set(slices['source'])))}",
-            )
+    _check_sources(params, set(slices["source"]))
     named = slices[["source", "patient"]].drop_duplicates()
     whole = dict.fromkeys(params.out_of_domain, "test") | dict.fromkeys(params.training_only, "train")
     patients = split_patients(named, params.patients, params.seed, whole, params.fold)
@@ -202,19 +196,7 @@ def build_dataset(
     found = found.assign(split=found["patient"].map(patients))
     found = found[found["split"].isin(SPLITS)]
     asked = have_requests(found, texts[texts["split"].isin(SPLITS)])
-    for split in SPLITS:
-        if not (found["split"] == split).any():
-            raise InputError(
-                "params.yaml targets",
-                f"expected masks to ask for in split {split}, found none that is clear enough",
-                "lower targets.min_area_mm2 and the margins, or add scans",
-            )
-        if not asked[found["split"] == split].any():
-            raise InputError(
-                "data/review/accepted.parquet",
-                f"expected requests for the masks of split {split}, found none",
-                "raise generate.per_cell in params.yaml, or what stopped the generation: budget, max_calls_per_cell",
-            )
+    _check_splits(found["split"], asked)
     assigned = assign(found[asked], texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
     left_out = found.loc[~asked, ["split", "kind", "target"]].value_counts().sort_index().rename("masks").reset_index()
     samples, claims = verified(assigned, facts, slices, texts)
@@ -249,6 +231,39 @@ def build_dataset(
     manifest["sha256"] = {name: file_sha256(out / name) for name in names}
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
+
+
+def _check_sources(params: DatasetParams, known: set[str]) -> None:
+    """See that the sources are there that the parameters name."""
+    for name in ("out_of_domain", "training_only"):
+        if unknown := set(getattr(params, name)) - known:
+            raise InputError(
+                f"params.yaml dataset.{name}",
+                f"no source is called {', '.join(sorted(unknown))}",
+                f"choose from {', '.join(sorted(known))}",
+            )
+
+
+def _check_splits(splits: pd.Series, asked: pd.Series) -> None:
+    """See that every split has masks to ask for, and requests for some of them.
+
+    Args:
+        splits: Each mask's split.
+        asked: Whether there is a request for it.
+    """
+    for split in SPLITS:
+        if not (splits == split).any():
+            raise InputError(
+                "params.yaml targets",
+                f"expected masks to ask for in split {split}, found none that is clear enough",
+                "lower targets.min_area_mm2 and the margins, or add scans",
+            )
+        if not asked[splits == split].any():
+            raise InputError(
+                "data/review/accepted.parquet",
+                f"expected requests for the masks of split {split}, found none",
+                "raise generate.per_cell in params.yaml, or what stopped the generation: budget, max_calls_per_cell",
+            )
 
 
 def _counts(values: pd.Series) -> dict[str, int]:

@@ -147,6 +147,26 @@ def _keep_negative(task: _Task, case: Case, z: int) -> bool:
     return shard_of(f"{task.name}/{case.volume}/{z}", 1000) < 1000 * task.params.negatives
 
 
+def _collected(
+    work: Unfinished, tasks: list[_Task]
+) -> tuple[list[pd.DataFrame], pd.DataFrame, set[str], dict[str, str]]:
+    """What the tasks found out: tables of slices, the rejects, labels without an organ, and the files' sha256."""
+    tables, rejected, dropped = [], [], set[str]()
+    hashes: dict[str, str] = {}
+    for task in tasks:
+        part = work.read(task.number)
+        if part is None:
+            raise InputError(
+                work.folder, "shards vanished while the others were made", "run it again; only it may write there"
+            )
+        hashes |= part.sha256
+        rejected += part.rejects
+        dropped |= set(part.dropped)
+        if part.rows:
+            tables.append(pd.DataFrame(part.rows))  # far smaller than its dictionaries
+    return tables, pd.DataFrame(rejected, columns=["source", "volume", "file", "reason"]), dropped, hashes
+
+
 def ingest(
     name: str,
     params: IngestParams,
@@ -180,23 +200,10 @@ def ingest(
     todo = [task for task in tasks if work.read(task.number) is None]
     advance(len(source.cases) - sum(len(task.cases) for task in todo), total=len(source.cases))
     run_tasks(_write_shard, todo, lambda task: advance(len(task.cases)))
-    tables, rejected, dropped = [], [], set()
-    hashes: dict[str, str] = {}
-    for task in tasks:
-        part = work.read(task.number)
-        if part is None:
-            raise InputError(
-                work.folder, "shards vanished while the others were made", "run it again; only it may write there"
-            )
-        hashes |= part.sha256
-        rejected += part.rejects
-        dropped |= set(part.dropped)
-        if part.rows:
-            tables.append(pd.DataFrame(part.rows))  # far smaller than its dictionaries
+    tables, rejects, dropped, hashes = _collected(work, tasks)
 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    rejects = pd.DataFrame(rejected, columns=["source", "volume", "file", "reason"])
     rejects.sort_values("volume").to_csv(out / REJECTS, index=False)
     if not tables:
         work.publish(out)

@@ -11,6 +11,7 @@ from model.data import SplitData
 from model.inference import Segmenter
 from model.studies.consistency import ConsistencyParams, consistency
 from model.testing.asked import read_prompts
+from model.testing.views import ROTATED
 from pipelines.stage import DATASET, SLICES, cohort, progress, results
 
 LARGE_MM2 = 300.0
@@ -37,7 +38,7 @@ def figures(rows: pd.DataFrame) -> dict:
     """Dice between answers and their counterparts where the pose is sure and the prompts were read right: turned by D4,
     by kind; rotated, by kind, of answers over 300 mm2; how often prompts were read right; how often the pose was sure,
     how often right where it was, and by how many degrees it was out there (median)."""
-    rotated = rows["transform"] == "rotated"
+    rotated = rows["transform"] == ROTATED
     fit = rows["sure"] & rows["read"]
     looks = rows.drop_duplicates(["slice_id", "transform", "degrees"])
     return {

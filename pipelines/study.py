@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import records
 from pipelines.runs import flat
 from pipelines.stage import REPORT, results
+
+if TYPE_CHECKING:
+    from pipelines.study_cases import Options
 
 STUDIES = Path(__file__).with_name("studies.yaml")
 ALL = "all"
@@ -120,13 +123,13 @@ def experiment(name: str, study: Study, level: Level) -> Experiment:
     return Experiment(slug, changes)
 
 
-def run_study(name: str, chosen: list[str], repeats: int, dry_run: bool, options: Any) -> pd.DataFrame | None:
+def run_study(name: str, chosen: list[str], repeats: int, dry_run: bool, options: Options) -> pd.DataFrame | None:
     """Run a study's experiments, and write its table and plot.
 
     Args:
         chosen: Levels, see `levels_of`.
         dry_run: Only print the commands.
-        options: `pipelines.study_cases.Options`.
+        options: What only some studies look at.
 
     Returns:
         The table; None after a dry run.

@@ -21,6 +21,7 @@ from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act, pad_to_square, ro
 from model.inference import Segmentation, Segmenter
 from model.testing.asked import HeldOutPrompts, turn_intent, turn_prompts
 from model.testing.metrics import dice
+from model.testing.views import ROTATED
 from prompts.intent import Intent
 from prompts.targets import intent_of
 
@@ -52,7 +53,7 @@ def consistency(
         advance: Called with the number of slices done since.
 
     Returns:
-        One row a slice, kind and transform (a name of D4, or "rotated" by `degrees`): whether both prompts were read
+        One row a slice, kind and transform (a name of D4, or `ROTATED` by `degrees`): whether both prompts were read
         as they should be; whether both poses are sure; whether the pose undoes the transform, and by how many degrees
         it is out; the area of the answer to the slice as it lies; and the Dice between the answer and its counterpart.
         What has no counterpart has no row.
@@ -82,7 +83,7 @@ def consistency(
             angle = torch.tensor([degrees])
             picture = rotate(image[None].float(), angle, AIR_HU)[0].round().to(torch.int16)
             wanted = rotate(masks.float(), angle.expand(len(masks))) > 0.5
-            looks.append((picture, fixed, wanted, "rotated", degrees, IDENTITY))
+            looks.append((picture, fixed, wanted, ROTATED, degrees, IDENTITY))
         for picture, turned, wanted, name, degrees, undone_by in looks:
             if len(turned):
                 answer, kept = ask(picture, turned), turned.index.tolist()

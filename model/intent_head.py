@@ -31,16 +31,13 @@ from prompts.wording.cues import CUES, NUMBERS, PICTURES, UNSIDED
 
 NO_ORGAN = 0
 """Organ class 0 is "none"; class i is the organ with id i."""
-NO_ATTRIBUTE = 0
+NO_ATTRIBUTE = NO_RELATION = 0
 UNCUED = 0.1
 """Share of the texts that the head sees without cues in training."""
 UNTOLD = 0.25
 """Share of the texts in which it sees no cue that a side is the picture's."""
 UNNAMED = 0.5
 """Share of the texts whose words for structures it sees as such words only."""
-
-
-NO_RELATION = 0
 CLASSES = {
     "kind": len(KINDS),
     "organ": N_ORGANS + 1,

@@ -29,8 +29,6 @@ TRUST, MOST = 8.0, 4.0
 TRUNK_MM = 120.0
 """Of a shorter stack of slices the rules see too little: the pubic bone is taken for the spine, a spleen for the liver.
 In a verdict they have no say then, and as a prior less."""
-
-
 ANY = frozenset(range(ORDER))
 
 

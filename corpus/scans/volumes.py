@@ -12,8 +12,6 @@ SMALLEST_MM, LARGEST_MM = 0.01, 100.0
 """Voxels beyond these sizes are a mistake in a header."""
 OBLONGEST = 50.0
 """So is a pixel that is longer than this times its width."""
-
-
 HASHED = "id-"
 """What a patient's name begins with that is a hash of the person's id, and so the same in every source."""
 

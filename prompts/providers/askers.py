@@ -12,9 +12,8 @@ from prompts.providers.response_store import ResponseStore
 def asker(params: ProviderParams, model: BaseChatModel, store: ResponseStore, concurrency: int) -> Asker:
     """The way to ask the provider that `params` name."""
     if provider(params).batch:
-        from prompts.providers.batch import (
-            BatchAsker,  # brings the openai package, which no other provider has to wait for
-        )
+        # It brings the openai package, which no other provider has to wait for.
+        from prompts.providers.batch import BatchAsker
 
         return BatchAsker(params, model, store, concurrency)
     return Asker(params, model, store, concurrency)

@@ -12,6 +12,8 @@ def test_a_number_is_read_and_an_unset_one_has_its_default(monkeypatch: pytest.M
     assert (whole_number("FLANS_X", 1), positive_number("FLANS_X", 1.5)) == (3, 3.0)
     monkeypatch.setenv("FLANS_X", "")
     assert (whole_number("FLANS_X", 1), positive_number("FLANS_X", 1.5)) == (1, 1.5)
+    monkeypatch.setenv("FLANS_X", "0.2")
+    assert positive_number("FLANS_X", 1.5) == 0.2
 
 
 @pytest.mark.parametrize("value", ["two", "0", "-1", "nan", "inf", "1e999"])

@@ -13,12 +13,14 @@ import torch
 from huggingface_hub import constants
 from torch import nn
 from torch.nn import functional as F
+from transformers import SamVisionConfig
 
 from corpus.errors import InputError
 from corpus.params import validated
 from model.encoders import weights
 from model.encoders.image import LiteMedSAMParams, SamParams, build_image_encoder, load_pretrained
 from model.encoders.pretrained import PretrainedEncoder
+from model.encoders.sam import SamViTParams
 from model.encoders.tiny_vit import TinyViT, TinyViTParams, WindowAttention
 from model.flans import ModelParams
 from tests.model.test_flans import PARAMS
@@ -201,3 +203,11 @@ def test_a_name_on_the_hub_must_be_pinned() -> None:
 def test_parameters_are_checked(named: Any, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         validated(vars(PARAMS) | {"image_encoder": named}, ModelParams, Path("params.yaml"), "model")
+
+
+def test_by_default_sam_is_the_published_vit_b() -> None:
+    published, ours = SamVisionConfig(), SamViTParams()
+    assert (ours.side, ours.patch, ours.window) == (published.image_size, published.patch_size, published.window_size)
+    assert (ours.dim, ours.channels) == (published.hidden_size, published.output_channels)
+    assert (ours.depth, ours.heads) == (published.num_hidden_layers, published.num_attention_heads)
+    assert ours.global_layers == tuple(published.global_attn_indexes)

@@ -57,3 +57,12 @@ def test_a_union_alone_competes_like_any_organ() -> None:
     assert logits.grad is not None
     assert (logits.grad[:, BOTH - 1, 3:9, 3:9] < 0).all(), "the map must rise where the union is"
     assert (logits.grad[:, LIVER - 1, 3:9, 3:9] > 0).all()
+
+
+def test_a_union_whose_parts_are_labelled_has_a_map_of_its_own() -> None:
+    logits = torch.zeros(2, N_ORGANS, 16, 16, requires_grad=True)
+    organ_loss(logits, label(), labelled(LEFT, RIGHT, BOTH)).backward()
+    assert logits.grad is not None
+    either, gradient = organ_targets(label())[:, BOTH - 1] > 0, logits.grad[:, BOTH - 1]
+    assert (gradient[either] < 0).all(), "the map must rise where a part is"
+    assert (gradient[~either] > 0).all()

@@ -266,7 +266,7 @@ def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
     file's sform and qform, or neither, and its voxel sizes: whatever a program goes by, it lays the mask over the
     file."""
     assert scan.affine is not None
-    own = resized(mask.astype(np.uint8), scan.pixels) if scan.pixels else mask.astype(np.uint8)
+    own = resized(mask.astype(np.uint8), scan.pixels, nearest=True) if scan.pixels else mask.astype(np.uint8)
     array = from_display(own, scan.affine)
     if scan.file is None:
         return nib.Nifti1Image(array, scan.affine)

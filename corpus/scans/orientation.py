@@ -76,7 +76,7 @@ def square_pixels(
     return resized(array, size, nearest), (z, side, side)
 
 
-def resized(array: np.ndarray, size: tuple[int, int], nearest: bool = True) -> np.ndarray:
+def resized(array: np.ndarray, size: tuple[int, int], nearest: bool) -> np.ndarray:
     """Slices `[Z, H, W]`, each of `size` (rows, columns) pixels: by the nearest pixel, or linearly, pixels' centres
     aligned."""
     factors = (1.0, size[0] / array.shape[1], size[1] / array.shape[2])

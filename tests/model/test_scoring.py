@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.testing.scoring import calibration, score, tables
+from model.testing.scoring import calibration, score, score_volumes, tables
 
 
 def cases() -> pd.DataFrame:
@@ -36,6 +36,16 @@ def test_what_is_out_of_domain_is_scored_apart() -> None:
     assert [apart[scan]["anatomy"]["dice"] for scan in found] == [0.4, 0.3, 0.2]
     assert (metrics["patients"], apart["patients"]) == (2, 1)
     assert "out_of_domain" not in score(cases().query("domain == 'in'"), None, {})
+
+
+def test_of_what_is_not_there_the_share_is_told_that_was_left_out() -> None:
+    vain = cases().assign(kind="absent", dice=lambda t: (t["patient"] == "a/1").astype(float))
+    original = score(pd.concat([cases(), vain], ignore_index=True), None, {})["original"]
+    assert original["absent"] == {"empty": 0.5, "cases": 2}
+    assert original["anatomy"]["dice"] == 0.9, "what isn't there is no case by name"
+    volumes = pd.concat([cases(), vain], ignore_index=True).query("transform == 'identity' and domain == 'in'")
+    whole = score_volumes(volumes.assign(volume=volumes["patient"]))
+    assert (whole["absent"], whole["anatomy"]["cases"], whole["volumes"]) == ({"empty": 0.5, "cases": 2}, 2, 2)
 
 
 def test_requests_by_name_are_scored_once_more_where_they_were_understood_and_where_their_words_are_known() -> None:

@@ -17,6 +17,7 @@ from corpus.reports.organs import organs_of
         ("L/R kidneys enhance.", "kidney", ""),
         ("The left adrenal and kidney are normal.", "left adrenal gland, left kidney", ""),
         ("L renal cyst.", "left kidney", ""),
+        ("Nodule of the Rt. adrenal, cyst of the Lt renal pole.", "right adrenal gland, left kidney", ""),
         ("Avascular necrosis of both femoral heads.", "left head of femur, right head of femur", ""),
         ("No gallbladder.", "gallbladder", "gallbladder"),
         ("Gallbladder: surgically absent.", "gallbladder", "gallbladder"),

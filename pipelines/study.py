@@ -11,6 +11,7 @@ import json
 import math
 import re
 from dataclasses import field
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ import yaml
 from rich.table import Table
 
 from corpus.errors import InputError
-from corpus.params import PARAMS, params_dataclass, read_yaml, validated
+from corpus.params import PARAMS, load_params, params_dataclass, plain, read_yaml, validated
 from model.studies.baselines import figures
 from pipelines.experiments import Experiment, workspace_kept
 from pipelines.reporting import records
 from pipelines.runs import flat
+from pipelines.sections import SECTIONS
 from pipelines.stage import REPORT, results
 
 if TYPE_CHECKING:
@@ -87,28 +89,49 @@ def levels_of(study: Study, chosen: list[str], repeats: int) -> list[Level]:
         chosen: As somebody typed them, "patients=0.5" or "fold={of: 2, test: 0}"; none for those of studies.yaml.
 
     Raises:
-        InputError: One has no value, one that isn't YAML, or an axis that the study lacks; or folds are of several
-            divisions, whose test patients are in part the same.
+        InputError: One has no value, one that isn't YAML or that no stage would take, or an axis that the study lacks;
+            or folds are of several divisions, whose test patients are in part the same.
     """
     asked = []
     for text in chosen:
         axis, _, value = text.partition("=")
         if axis not in study.axes or not value.strip():
-            example = next(f"{axis}={study.axes[axis].levels[0]}" for axis in study.axes)
-            raise InputError(
-                "--levels", f"expected one of {', '.join(study.axes)} and a value, found {text!r}", f"such as {example}"
-            )
+            found = f"expected one of {', '.join(study.axes)} and a value, found {text!r}"
+            raise InputError("--levels", found, f"such as {_example(study, next(iter(study.axes)))}")
         try:
-            asked.append((axis, yaml.safe_load(value)))
+            asked.append((axis, _as_read(study, axis, yaml.safe_load(value))))
         except yaml.YAMLError as error:
             raise InputError("--levels", f"expected YAML after {axis}=, but {error}", "correct the value") from None
-    divisions = sorted({str(value.get("of")) for _, value in asked if isinstance(value, dict)}, key=_place)
+    divisions = sorted({str(value["of"]) for _, value in asked if isinstance(value, dict)}, key=_place)
     if len(divisions) > 1:
         found = f"expected folds of one division, found folds of {' and of '.join(divisions)}"
         raise InputError("--levels", found, "choose those of one: a study of its own answers for each")
     asked = asked or [(axis, value) for axis in study.axes for value in study.axes[axis].levels]
-    different = {(axis, json.dumps(value, sort_keys=True, default=str)): (axis, value) for axis, value in asked}
+    different = {(axis, json.dumps(value, sort_keys=True)): (axis, value) for axis, value in asked}
     return [Level(axis, value, repeat) for axis, value in different.values() for repeat in range(repeats)]
+
+
+def _example(study: Study, axis: str) -> str:
+    return f"{axis}={yaml.safe_dump(study.axes[axis].levels[0], default_flow_style=True).splitlines()[0]}"
+
+
+def _as_read(study: Study, axis: str, value: Any) -> Any:
+    """A level as its stage reads it, one way however it was typed: 0.5 for 5e-1.
+
+    Raises:
+        InputError: No stage would take it.
+    """
+    section, *path = study.axes[axis].set.split(".")
+    load_params(section, SECTIONS[section])  # what was wrong there before is told so
+    content = inside = read_yaml(PARAMS)[section]
+    for part in path[:-1]:
+        inside = inside.setdefault(part, {})
+    inside[path[-1]] = value
+    try:
+        taken = plain(validated(content, SECTIONS[section], PARAMS, section))
+    except InputError as error:
+        raise InputError("--levels", f"{axis}: {error.problem}", f"such as {_example(study, axis)}") from None
+    return reduce(dict.__getitem__, path, taken)
 
 
 def experiment(name: str, study: Study, level: Level) -> Experiment:

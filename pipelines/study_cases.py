@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ class Options:
     """What only some studies look at.
 
     Raises:
-        InputError: A further source can't be opened: it is known before anything is trained.
+        InputError: A further source can't be opened, or there is no such time: it is known before anything is trained.
     """
 
     patients: int = 8
@@ -50,6 +51,8 @@ class Options:
     """Training time of the U-Net; None: as many steps as the segmenter has."""
 
     def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise InputError("--minutes", f"expected a time above 0, found {self.minutes:g}", "such as 30")
         for source in self.sources.values():
             open_source(source.adapter, source.root)
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from corpus.errors import InputError
+from corpus.params import read_yaml
 from model.studies.baselines import NAMED
 from pipelines import study, study_cases
 from pipelines.cli import app
@@ -32,6 +33,7 @@ from prompts.splits import OUT
 from tests.model.test_comparison import run
 
 pytestmark = pytest.mark.timeout(300)
+REPOSITORY = Path(__file__).parents[2]
 STAGE = """
 import json, pathlib, yaml
 params = yaml.safe_load(open("params.yaml"))
@@ -60,8 +62,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    params = {"dataset": {"limit": {"patients": 1.0, "texts": 1.0, "words": None, "seed": 0}, "fold": None}}
-    Path("params.yaml").write_text(yaml.safe_dump(params | {"train_joint": {"seed": 7}}))
+    params = {"dataset": read_yaml(REPOSITORY / "params.yaml")["dataset"], "train_joint": {"seed": 7}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
     Path("stage.py").write_text(STAGE)
     Path("notes.md").touch()
     Path("model").mkdir()
@@ -349,46 +351,3 @@ def test_the_printed_table_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) 
     assert cells.count("0.400-0.750") == cells.count("12,345") == 6
     assert {"patients", "texts", "position", "understood"} <= set(cells)
     assert "repeat: 0, organs: all, scan: original" in " ".join(said.split())
-
-
-@pytest.mark.parametrize(
-    ("tested", "says"),
-    [
-        (("nonsense",), "expected ADAPTER=FOLDER"),
-        (("chaos=a", "chaos=b"), "expected each adapter once"),
-        (("chaos=/no/such",), "/no/such"),
-    ],
-)
-def test_a_further_source_is_opened_before_anything_is_trained(tested: tuple[str, ...], says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        Options(tested=tested)
-
-
-@pytest.mark.parametrize(
-    ("study", "options"),
-    [("folds", Options(patients=2)), ("scaling", Options(minutes=3)), ("prompts", Options(patients=2))],
-)
-def test_an_option_of_another_study_is_refused(study: str, options: Options) -> None:
-    with pytest.raises(InputError, match=f"found it beside {study}"):
-        run_study(study, [], 1, True, options)
-
-
-def test_a_level_given_twice_is_trained_once() -> None:
-    chosen = ["patients=0.5", "patients=0.50", "texts=0.5"]
-    assert [level.axis for level in levels_of(studies()["scaling"], chosen, 1)] == ["patients", "texts"]
-
-
-@pytest.mark.parametrize("level", ["patients=", "patients= ", "patients", "nobody=3"])
-def test_a_level_has_an_axis_and_a_value(level: str) -> None:
-    with pytest.raises(InputError, match="and a value, found"):
-        levels_of(studies()["scaling"], [level], 1)
-
-
-def test_a_level_that_is_no_yaml_is_named() -> None:
-    with pytest.raises(InputError, match="expected YAML after patients="):
-        levels_of(studies()["scaling"], ["patients={of: 5"], 1)
-
-
-def test_folds_of_several_divisions_are_not_pooled() -> None:
-    with pytest.raises(InputError, match="expected folds of one division, found folds of 2 and of 10"):
-        levels_of(studies()["folds"], [f"fold={{of: {of}, test: 0}}" for of in (10, 2)], 1)

@@ -104,9 +104,8 @@ def workspace_kept() -> Iterator[Callable[[Experiment, str], None]]:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError(
-            f"git {' '.join(arguments)}", done.stderr.strip(), "experiments need a Git repository with a commit"
-        )
+        fix = "do what git says; experiments need a Git repository with a commit"
+        raise InputError(f"git {' '.join(arguments)}", done.stderr.strip(), fix)
     return done.stdout.strip()
 
 

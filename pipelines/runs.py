@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import md5
@@ -82,12 +84,15 @@ def _revision(name: str) -> Read:
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from dvc.scm import SCMError
+    from pygit2 import GitError
 
     fix = f"git log --oneline, dvc exp show and ls say what there is; {WORKSPACE} is what lies here"
     try:
         files = DVCFileSystem(rev=name)
         files.repo.fs  # noqa: B018 - resolves the revision
-    except (DvcException, SCMError) as error:
+    except (DvcException, SCMError, GitError) as error:
+        if foreign := re.search("repository path '(.+)' is not owned", str(error)):  # as Docker mounts a folder
+            fix = f"git config --global --add safe.directory {shlex.quote(foreign[1])}"
         raise InputError(name, f"expected a Git revision, an experiment or a run's folder, but {error}", fix) from None
     return lambda path: files.read_bytes(path.as_posix())
 
@@ -160,6 +165,8 @@ def _hashes(stages: dict[str, Any], stage: str, what: str) -> dict[str, str]:
 def _file(name: str, path: Path, read: Read, fix: str) -> bytes:
     try:
         return read(path)
+    except FileNotFoundError:
+        raise InputError(f"{name}: {path}", "expected the run's file, found none", fix) from None
     except OSError as error:
         raise InputError(f"{name}: {path}", f"expected the run's file, but {error}", fix) from None
 

@@ -68,6 +68,7 @@ def _page(a: Run, b: Run, table: pd.DataFrame, changed: pd.DataFrame) -> dict[st
         "slices": int(changed["slice_id"].nunique()),
         "cases": len(changed),
         "smallest_p": smallest_p(patients),
+        "by_chance": by_chance(patients),
         "warning": warning(table),
         "tables": {metric: records(table[table["metric"] == metric]) for metric in COMPARED},
         "counts": {metric: table.loc[table["metric"] == metric, "change"].value_counts() for metric in COMPARED},
@@ -102,6 +103,14 @@ def warning(table: pd.DataFrame) -> str | None:
     return None
 
 
+def by_chance(patients: int) -> str:
+    """How many of the strata are called worse or better where nothing changed, as trials found it; empty where none can
+    be."""
+    if patients < FEWEST:
+        return ""
+    return f"; by chance alone about one in {'ten' if patients == FEWEST else 'fifteen'} is called worse or better"
+
+
 def _name(row: dict[str, Any]) -> str:
     name = row["stratum"]
     groups = {"kind": f"asked: {asked_for().get(name, name)}", "transformation": f"scans: {name}"}
@@ -124,8 +133,10 @@ def show(table: pd.DataFrame, first: str, second: str, out: Path) -> None:
         )
     results.print(shown)
     counts = rows["change"].value_counts()
+    chance = by_chance(int(rows["patients"].max()))
     asked = f"{rows['cases'].max():,} cases of {rows['patients'].max()} patients"
-    results.print(", ".join(f"{counts.get(each, 0)} {each}" for each in COLOURS) + f" of {len(rows)} strata; {asked}")
+    told = ", ".join(f"{counts.get(each, 0)} {each}" for each in COLOURS)
+    results.print(f"{told} of {len(rows)} strata{chance}; {asked}", soft_wrap=True)
     if message := warning(table):
         results.print(f"[yellow]{message}[/]", soft_wrap=True)
     results.print(f"{out / PAGE}, {out / 'compare.csv'}", markup=False, soft_wrap=True)

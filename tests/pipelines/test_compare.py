@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from hashlib import md5
@@ -16,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from corpus.errors import InputError
 from pipelines.cli import app
+from pipelines.compare import by_chance
 from pipelines.runs import differing, flat, open_run
 from tests.model.test_comparison import run as cases_of
 
@@ -115,8 +118,24 @@ def test_a_run_that_left_the_cache_is_named(repository: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path / "clone")
     result = compare("HEAD", "HEAD")
     assert result.exit_code == 1
-    assert "HEAD: evaluation/cases.parquet" in result.stderr
+    assert "HEAD: evaluation/cases.parquet: expected the run's file, found none" in result.stderr
     assert "dvc fetch" in result.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_repository_of_another_user_is_named(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As Docker mounts a folder."""
+    clone = shutil.copytree(repository, tmp_path / "clone")
+    for path in (clone, clone / ".git"):
+        os.chown(path, 65534, 65534)
+    monkeypatch.chdir(clone)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    result = compare("HEAD", "HEAD")
+    assert result.exit_code == 1
+    assert "is not owned by current user" in result.stderr
+    assert f"git config --global --add safe.directory {clone}" in result.stderr
 
 
 def test_a_run_that_went_on_and_was_not_evaluated_is_refused(tmp_path: Path) -> None:
@@ -206,7 +225,15 @@ def test_five_patients_cannot_reach_significance_and_it_says_so(tmp_path: Path) 
     )
     result = compare(*runs, "--out", str(tmp_path / "out"))
     assert "can't give a p below 0.0625: it can't reach 0.05" in result.stdout
-    assert "below 0.0625" in (tmp_path / "out/compare.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out/compare.html").read_text(encoding="utf-8")
+    assert "below 0.0625" in page
+    for said in (result.stdout, page):
+        assert "strata; by chance alone about one in ten is called worse or better" in said
+
+
+def test_what_chance_calls_worse_is_said_of_as_many_as_can_be() -> None:
+    assert by_chance(4) == ""
+    assert [by_chance(n).split(" is ")[0].rpartition(" ")[2] for n in (5, 6, 30)] == ["ten", "fifteen", "fifteen"]
 
 
 def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:

@@ -94,9 +94,9 @@ def _data(cases: pd.DataFrame, segmenter: Segmenter) -> tuple[SplitData, HeldOut
         return None
     data = SplitData(DATASET, SLICES / cohort(), "test")
     texts = pd.read_parquet(DATASET / "texts.parquet")
-    if not set(cases["slice_id"]) <= set(data.table["slice_id"]) or not set(cases["prompt_id"]) <= set(
-        texts["prompt_id"]
-    ):
+    texts = texts[texts["split"] == "test"]
+    held_out = {"slice_id": data.table["slice_id"], "prompt_id": texts["prompt_id"]}
+    if not all(set(cases[name]) <= set(known) for name, known in held_out.items()):
         return None
     return data, read_prompts(segmenter, texts)
 

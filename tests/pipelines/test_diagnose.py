@@ -66,6 +66,18 @@ def test_without_the_data_set_the_figures_are_enough(
     assert (tmp_path / "out/intent_head.csv").is_file()
 
 
+def test_a_data_set_that_deals_its_requests_otherwise_is_not_the_runs(
+    workspace: Path, outside: Path, whole: Path
+) -> None:
+    """As after `dvc exp run -S dataset.seed=7 dataset`, before anything is evaluated."""
+    path = Path("data/dataset/texts.parquet")
+    texts, asked = pd.read_parquet(path), pd.read_parquet(whole / "cases.parquet")["prompt_id"]
+    texts.assign(split=texts["split"].mask(texts["prompt_id"] == asked.iloc[0], "train")).to_parquet(path)
+    result = diagnose(outside, whole, workspace / "out")
+    assert result.exit_code == 0, result.output
+    assert "asked again" not in result.stdout
+
+
 def test_what_training_never_saw_is_no_fault_of_a_part(
     outside: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_the_card_says_data_figures_and_limits(model: FLanS, tmp_path: Path) -> 
         assert f"\n{row}\n" in card
     for word in ("0123abcd", "## Limits", "not a medical device", "synthetic", *(organ.name for organ in ORGANS)):
         assert word in card
+    assert "models/flans" not in card, "it may lie anywhere"
 
 
 def test_a_card_without_a_history_claims_none(model: FLanS, tmp_path: Path) -> None:

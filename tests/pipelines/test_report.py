@@ -266,7 +266,7 @@ def test_tables_that_a_run_has_are_shown(run: Path) -> None:
             "mirrored left to right",
         ),
         "calibration": ("0.025", "0.963", "0.954", "300"),
-        "turned": ("Misjudged: 1 of 3 slices.", "as it lies, taken for mirrored left to right: 1 of 2"),
+        "turned": ("1 of 3 slices.", "with its whole volume", "as it lies, taken for mirrored left to right: 1 of 2"),
         "baselines": ("keyword lookup", "0.744", "0.700–0.780"),
         "volumes": (
             "0.712 to 0.888",
@@ -279,7 +279,7 @@ def test_tables_that_a_run_has_are_shown(run: Path) -> None:
             "1,400.0",
         ),
         "cuts": ("By data set", "1,234", "abroad (not in training)", "0 - 200", "0.333", "0.444"),
-        "data": ("held against what training", "4 patients, 1,055 slices"),
+        "data": ("held against what training", "4 patients, 1,055 slices", "the variants of requests among them"),
     }.items():
         assert [each for each in said if each not in page.section(section)] == []
     assert page.section("calibration").count("<circle") == 2, "an empty bin has no dot"

@@ -189,7 +189,7 @@ def configure(
     from pipelines.configure import apply_overlay
     from pipelines.stage import results
 
-    for change in apply_overlay(overlay):
+    for change in apply_overlay(overlay) or ["params.yaml has these values already"]:
         results.print(change, markup=False)
 
 

@@ -24,8 +24,8 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
         One line a change.
 
     Raises:
-        InputError: A file is missing, isn't YAML or has a key twice, or the overlay has a section that params.yaml
-            lacks, or what no stage would take. Nothing is written then.
+        InputError: A file is missing, isn't YAML, has a key twice or can't be written, or the overlay has a section
+            that params.yaml lacks, or what no stage would take. Nothing is written then.
     """
     if not overlay.is_file():
         raise InputError(
@@ -49,8 +49,12 @@ def apply_overlay(overlay: Path, params: Path = PARAMS) -> list[str]:
     lines: list[str] = []
     _merge(content, changes, (), lines)
     _check(content, changes, overlay, params)
-    with replacing(params) as part, part.open("w", encoding="utf-8") as stream:
-        yaml.dump(content, stream)
+    try:
+        with replacing(params) as part, part.open("w", encoding="utf-8") as stream:
+            yaml.dump(content, stream)
+    except PermissionError:
+        found = "expected to write it anew, but this user may not write to its folder"
+        raise InputError(params.absolute(), found, "change the folder's permissions") from None
     return lines
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from corpus.errors import InputError
 from corpus.params import load_params
 from corpus.scans.ingest_params import IngestParams
+from pipelines.cli import app
 from pipelines.configure import apply_overlay
 from pipelines.sections import SECTIONS
 from prompts.generator import GenerateParams
@@ -33,6 +35,26 @@ def test_examples_lead_to_valid_parameters(params: Path, overlay: Path) -> None:
     for section, cls in SECTIONS.items():
         load_params(section, cls, params)
     assert apply_overlay(overlay, params) == [], "a second time changes nothing"
+
+
+def test_values_that_are_there_already_are_said_to_be(
+    params: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("overlay.yaml").write_text("cohort: phantom\n")
+    assert CliRunner().invoke(app, ["configure", "overlay.yaml"]).stdout == "params.yaml has these values already\n"
+
+
+def test_a_folder_that_may_not_be_written_to_is_named(
+    params: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path.with_name(".params.yaml.part")))
+
+    monkeypatch.setattr("pipelines.configure.replacing", refuse)
+    (tmp_path / "overlay.yaml").write_text("cohort: mine\n")
+    with pytest.raises(InputError, match=r"/params\.yaml: .* may not write to its folder"):
+        apply_overlay(tmp_path / "overlay.yaml", params)
 
 
 def test_comments_stay_and_null_removes(params: Path, tmp_path: Path) -> None:

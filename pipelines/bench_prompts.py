@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from pipelines.stage import results
+from corpus.errors import InputError
+from pipelines.stage import BANK, results
 from prompts.bank import read_bank
 from prompts.comparison import Side, compare
 
@@ -22,6 +23,9 @@ def bench_prompts(banks: Sequence[Path], sample: int) -> list[Side]:
         InputError: One is missing, isn't a bank, or holds no accepted prompt.
     """
     files = [path / "bank.parquet" if path.is_dir() else path for path in banks]
+    for path, file in zip(banks, files, strict=True):
+        if path != BANK and not file.is_file():
+            raise InputError(file, "expected a bank of prompts, found none", "correct its name")
     return compare([read_bank(path) for path in files], sample)
 
 

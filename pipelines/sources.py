@@ -7,6 +7,7 @@ from pathlib import Path
 from corpus.errors import InputError
 from corpus.params import load_params
 from corpus.scans.ingest_params import IngestParams, SourceParams
+from pipelines.stage import PHANTOM
 
 
 def find_source(name: str | None, adapter: str | None, root: Path | None) -> tuple[str, SourceParams]:
@@ -17,7 +18,8 @@ def find_source(name: str | None, adapter: str | None, root: Path | None) -> tup
             called as its folder.
 
     Raises:
-        InputError: No such source, only one of `adapter` and `root`, or a name beside them.
+        InputError: No such source, only one of `adapter` and `root`, a name beside them, or a phantom that isn't drawn
+            yet.
     """
     if name and (adapter or root):
         raise InputError("SOURCE", f"expected {name} or --adapter and --root, found both", "leave one out")
@@ -33,4 +35,6 @@ def find_source(name: str | None, adapter: str | None, root: Path | None) -> tup
             f"expected a source of {', '.join(sources)}, found {name!r}",
             "name one of them, or give --adapter and --root",
         )
+    if sources[name].root == PHANTOM and not PHANTOM.is_dir():
+        raise InputError(PHANTOM, "expected the phantom's scans, found none", "run `dvc repro phantom`")
     return name, sources[name]

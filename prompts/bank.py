@@ -118,6 +118,8 @@ def read_bank(path: Path) -> pd.DataFrame:
     """
     try:
         arrow = pq.read_table(path, schema=ARROW_SCHEMA)
+    except FileNotFoundError:
+        raise InputError(path, "expected a bank of prompts, found none", _RERUN) from None
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise InputError(path, f"expected a bank of prompts, but {error}", _RERUN) from None
     return _table(arrow, path)

@@ -75,6 +75,8 @@ def read_requests(path: Path) -> pd.DataFrame:
             # Only an empty cell is a missing value: a request may read "NA".
             else pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
         )
+    except FileNotFoundError:
+        raise InputError(path, "expected a table of requests, found none", "correct its name") from None
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InputError(path, f"expected a table of requests, but {error}", FIX) from None
     if path.suffix != ".parquet" and not isinstance(table.index, pd.RangeIndex):

@@ -84,6 +84,12 @@ def test_organ_or_attribute_serve_where_there_is_no_target(tmp_path: Path) -> No
     assert read_requests(path)["target"].tolist() == ["liver", "leftmost"]
 
 
+def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nope\.csv: expected a table of requests, found none") as found:
+        read_requests(tmp_path / "nope.csv")
+    assert found.value.fix == "correct its name"
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

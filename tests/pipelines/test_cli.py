@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def test_the_layouts_of_data_sets_are_listed() -> None:
         (["search", "gallstones"], "data/index", "dvc repro index"),
         (["estimate"], "params.yaml", "git checkout params.yaml"),
         (["study", "scaling"], "git status", "a Git repository"),
+        (["bench", "prompts", "nope"], "nope: expected a bank of prompts, found none", "correct its name"),
+        (["bench", "prompts"], "data/prompts: expected a bank of prompts, found none", "dvc repro generate"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -74,6 +77,30 @@ def test_what_is_missing_is_named_and_nothing_is_written(
     assert mend in fix
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["summary"], ["understand", "the liver"], ["search", "gallstones"]])
+def test_elsewhere_nobody_is_sent_to_a_pipeline_that_is_not_there(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = "run from the repository's root"
+    assert root in CliRunner().invoke(app, command).stderr
+    Path("params.yaml").touch()
+    said = CliRunner().invoke(app, command).stderr
+    assert "repro" in said
+    assert root not in said
+
+
+@pytest.mark.parametrize("command", [["pose"], ["bench", "ingest"]])
+def test_a_phantom_that_is_not_drawn_yet_has_its_stage(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy("params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, command).stderr
+    assert "data/raw/phantom: expected the phantom's scans, found none" in said
+    assert "run `dvc repro phantom`" in said
 
 
 def test_standard_input_that_is_no_utf8_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

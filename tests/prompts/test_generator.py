@@ -385,5 +385,5 @@ def test_bad_negatives_are_named(tmp_path: Path, text: str) -> None:
 def test_bad_parameters_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no kind is called 'colour'"):
         generate(tmp_path, GenerateParams(per_cell={"colour": 1}))
-    with pytest.raises(InputError, match="expected a bank"):
+    with pytest.raises(InputError, match="expected a bank of prompts, found none"):
         read_bank(tmp_path / "missing.parquet")

@@ -40,8 +40,8 @@ NOTHING = -1
 NOWHERE = -50.0
 """A mask's logit where it is surely not; finite, so that it can be interpolated."""
 STRAY = 0.1
-"""Parts of a volume's mask that are smaller than this share of its largest part are left out: each slice is looked at
-alone, and what one mistakes for the structure its neighbours rarely do."""
+"""Parts of a structure in a volume that are smaller than this share of its largest part are left out: each slice is
+looked at alone, and what one mistakes for the structure its neighbours rarely do."""
 SPECK = 4
 """Of the network's pixels. Where a slice comes alone, a smaller mask of a structure that was named is left out: it is
 likelier the blur of one that ends nearby. What geometry found in the picture is there."""
@@ -79,15 +79,17 @@ def _pixel(frames: Sequence[Frame], size: int) -> float:
     return mean((frame.side / size) ** 2 for frame in frames)
 
 
-def drop_strays(mask: np.ndarray) -> None:
-    """Clear the small parts of a mask, bool `[Z, H, W]`, in place; parts are joined by the faces of voxels."""
-    for box in ndimage.find_objects(mask.view(np.uint8)):  # one, around all: the rest of a large volume is empty
-        parts, count = ndimage.label(mask[box])
-        if count > 1:
-            sizes = np.bincount(parts.ravel())
-            kept = sizes >= STRAY * sizes[1:].max()
-            kept[0] = False
-            mask[box] = kept[parts]
+def drop_strays(labels: np.ndarray) -> None:
+    """Clear the small parts of each organ in a volume's labels, uint8 `[Z, H, W]`, or of a mask, in place; parts are
+    joined by the faces of voxels."""
+    for organ, box in enumerate(ndimage.find_objects(labels.view(np.uint8)), 1):
+        if box:  # around all of the organ: the rest of a large volume has none
+            parts, count = ndimage.label(labels[box] == organ)
+            if count > 1:
+                sizes = np.bincount(parts.ravel())
+                stray = sizes < STRAY * sizes[1:].max()
+                stray[0] = False
+                labels[box][stray[parts]] = 0
 
 
 def fastest_device() -> torch.device:
@@ -277,6 +279,8 @@ class Segmenter:
             # Features are computed where organs look as trained; "left" is decided in the picture as displayed.
             canonical = torch.stack(labels)
             displayed = self.model.canonicalizer.restore(canonical, pose.expand(len(canonical)))
+            if len(displayed) > 1:
+                drop_strays(displayed.numpy())  # which its mask won't show: they make nobody a neighbour
             pixel, likeliest = _pixel(frames, self.model.params.size), torch.stack(sureness).amax(0)
             seen = Seen(displayed, pixel, likeliest, competing)
             answers = {intent: resolve(seen, intent) for intent in sought}

@@ -248,6 +248,21 @@ def test_strays_of_a_volume_are_dropped_and_pairs_kept(segmenter: Segmenter, mon
     assert not segmenter.segment(hu(20, 20, 4), request, pose).masks.any()
 
 
+def test_a_stray_of_a_volume_is_nobodys_neighbour(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of the spleen is looked for among the shapes that the masks would show; of a slice, among all."""
+    labels = torch.zeros(4, SIZE, SIZE, dtype=torch.uint8)
+    labels[:, 4:28, 2:10], labels[:, 4:28, 22:30] = BY_NAME["liver"].id, BY_NAME["spleen"].id
+    labels[:, 12:20, 2:5] = BY_NAME["stomach"].id
+    labels[2, 14:16, 14:18] = BY_NAME["stomach"].id
+    slices = cycle(range(4))
+    monkeypatch.setattr("model.inference.label_to_scan", lambda *_: labels[next(slices)].clone())
+    monkeypatch.setattr("model.inference.surest", lambda scores: torch.ones(len(scores), N_ORGANS + 1))
+    request = asked(segmenter, Intent("relation", "spleen", relation="left of"))
+    assert segmenter.segment(hu(SIZE, SIZE, 4), request, known_pose(IDENTITY)).organs == ("liver",)
+    slices = cycle([2])
+    assert segmenter.segment(hu(SIZE, SIZE), request, known_pose(IDENTITY)).organs == ("stomach",)
+
+
 def test_of_a_slice_alone_a_speck_is_no_answer(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     found = torch.zeros(1, SIZE, SIZE, dtype=torch.bool)  # a picture of the network's own size
     monkeypatch.setattr(Segmenter, "_to_scan", lambda self, logits, *_: found.repeat(len(logits), 1, 1))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from corpus.errors import InputError
+from corpus.files import replacing
 from model.card import model_card
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -19,16 +20,18 @@ AGAIN = "run `make repro`; commands take another folder by --checkpoint"
 
 
 def save_checkpoint(module: nn.Module, config: dict[str, Any], out: Path) -> None:
-    """Write a module's weights, its configuration and the card that follows from it.
+    """Write a module's weights, its configuration and the card that follows from it. They take the place of an earlier
+    checkpoint's once all are whole, the weights, by which it is known, last.
 
     Args:
         config: JSON types; its `training` is what the card says of the data and the training (see `model.card`).
     """
     out.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, out / WEIGHTS)
-    (out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    (out / CARD).write_text(model_card(config), encoding="utf-8")
-    shutil.copymode(out / CONFIG, out / WEIGHTS)  # which safetensors lets the owner alone read
+    with replacing(out / WEIGHTS) as weights, replacing(out / CONFIG) as settings, replacing(out / CARD) as card:
+        settings.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        card.write_text(model_card(config), encoding="utf-8")
+        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, weights)
+        shutil.copymode(settings, weights)  # which safetensors lets the owner alone read
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -60,6 +60,23 @@ def test_the_model_comes_back_and_the_bytes_are_the_same(model: FLanS, tmp_path:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.parametrize("written", ["json.dumps", "model_card", "save_file"])
+def test_a_checkpoint_that_fails_to_be_written_leaves_the_one_before(
+    written: str, model: FLanS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.save_pretrained(tmp_path, TRAINING)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert before.keys() == {WEIGHTS, CONFIG, CARD}
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(f"model.checkpoint.{written}", full)
+    with pytest.raises(OSError, match="disk full"):
+        FLanS(PARAMS, D4, torch.randn(N_ORGANS, TEXT_DIM)).save_pretrained(tmp_path, TRAINING | {"stage": "later"})
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
 def test_a_folder_may_be_named_by_a_string(model: FLanS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model.save_pretrained(str(tmp_path), TRAINING)
     assert FLanS.from_pretrained(str(tmp_path)).params == PARAMS

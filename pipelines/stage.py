@@ -110,9 +110,8 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            path, f"expected a folder to write to, but {error.strerror}", "name another with --out"
-        ) from None
+        found = "found a file" if path.is_file() else f"but {error.strerror}"
+        raise InputError(path, f"expected a folder to write to, {found}", "name another with --out") from None
 
 
 def check_own(path: Path, mark: str) -> None:

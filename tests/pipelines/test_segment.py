@@ -285,7 +285,7 @@ def test_a_header_with_an_unknown_unit_is_read_and_kept(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="expected a folder to write to"):
+    with pytest.raises(InputError, match="expected a folder to write to, found a file"):
         make_folder(tmp_path / "file")
     with pytest.raises(InputError, match="name another with --out"):
         make_folder(tmp_path / "file/sub")

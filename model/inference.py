@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from corpus.anatomy import BY_NAME, ORGANS, with_unions
 from corpus.scans.intensity import AIR_HU
+from corpus.scans.pixel_pose import PixelPose
 from model.canonicalizer import SLICES_AT_ONCE, Canonicalizer, Pose, known_pose
 from model.checkpoint import CONFIG
 from model.encoders.text import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
@@ -201,7 +202,13 @@ class Segmenter:
         return Segmentation(masks.numpy(), tuple(organs), request, pose, surest.sigmoid().numpy()[place])
 
     @torch.inference_mode()
-    def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None, header: bool = False) -> Pose:
+    def pose(
+        self,
+        image: np.ndarray,
+        spacing: tuple[float, float, float] | None = None,
+        header: bool = False,
+        rules: PixelPose | None = None,
+    ) -> Pose:
         """How the slices of one scan lie: what the canonicalizer makes of them, and of a CT volume plain anatomy, too.
 
         Args:
@@ -209,8 +216,9 @@ class Segmenter:
             spacing: (z, y, x) in mm of a CT volume; None for anything else, of which the rules of anatomy say nothing.
             header: Whether a header had its say in how the slices are displayed. The pixels go before it, since headers
                 lie; where they leave the pose unsure it is believed, and the pose stays unsure.
+            rules: What those rules say, if they were asked already (`judging.judge`).
         """
-        prior = by_anatomy(image, spacing) if spacing and self._canonicalizer.learns else None
+        prior = by_anatomy(image, spacing, rules) if spacing and self._canonicalizer.learns else None
         if sum(image.shape[1:]) % 2:
             # Padded to a square it would lie half a pixel off, to another side when it is turned.
             image = image.repeat(2, 1).repeat(2, 2)

@@ -72,8 +72,9 @@ def some_slices(image: np.ndarray) -> np.ndarray:
     return image[np.unique(np.linspace(0, len(image) - 1, min(SLICES, len(image))).astype(int))]
 
 
-def by_anatomy(image: np.ndarray, spacing: tuple[float, float, float]) -> Tensor:
-    """What the rules say for each element of D4 that might bring a CT volume upright; arguments as of `judge`.
+def by_anatomy(image: np.ndarray, spacing: tuple[float, float, float], rules: PixelPose | None = None) -> Tensor:
+    """What the rules say for each element of D4 that might bring a CT volume upright; arguments as of `judge`, and the
+    rules' answers where they were asked already.
 
     Nothing is excluded: in a short stack of slices the rules are sure and wrong now and then.
 
@@ -81,7 +82,7 @@ def by_anatomy(image: np.ndarray, spacing: tuple[float, float, float]) -> Tensor
         Log-probabilities `[8]`, give or take a constant: a penalty for each answer that is contradicted, which grows
         with the answer's margin and with how much of the trunk is seen.
     """
-    rules = pixel_pose(some_slices(image), spacing)
+    rules = rules or pixel_pose(some_slices(image), spacing)
     answers = [(rules.back, "bottommost")]
     if rules.back.sure:  # else the side may have been looked for along the wrong axis
         answers.append((rules.right, "leftmost"))

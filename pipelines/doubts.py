@@ -82,10 +82,14 @@ _WHOLE = re.compile(r"(?i)\b(?:whole|entire|complete|all|both|incl\w*|together|c
 """Where a text names a part and asks for more."""
 
 
-def of_answer(i: int, result: Segmentation) -> list[str]:
-    """What to doubt of the answer to prompt `i`."""
+def of_answer(i: int, result: Segmentation, empty: bool) -> list[str]:
+    """What to doubt of the answer to prompt `i`.
+
+    Args:
+        empty: Whether its mask's file is: what is narrower than oblong pixels are long can fall between them.
+    """
     understood = result.request.understood[i]
-    warnings = _of_mask(result.masks[i], understood.intent, float(result.surest[i]))
+    warnings = _of_mask(result.masks[i], understood.intent, float(result.surest[i]), empty)
     if understood.confidence < 0.5:
         warnings.append("The model is not sure what was asked for.")
     if result.request.cut[i]:
@@ -96,12 +100,14 @@ def of_answer(i: int, result: Segmentation) -> list[str]:
     return warnings + _of_reading(text, understood.intent, result.organs[i])
 
 
-def _of_mask(mask: np.ndarray, intent: Intent, surest: float) -> list[str]:
+def _of_mask(mask: np.ndarray, intent: Intent, surest: float, empty: bool) -> list[str]:
     warnings = []
     if intent.kind == "none":
-        warnings.append("This doesn't read as a request for a structure, so the mask is empty.")
-    elif not mask.any():
+        return []  # the text is to blame
+    if not mask.any():
         warnings.append("The structure was not found, so the mask is empty.")
+    elif empty:
+        warnings.append("The structure fell between the scan's oblong pixels, so the mask is empty.")
     elif len(mask) > 1 and surest < SURELY_THERE:
         usual = f"over {SURELY_THERE:.1%} where a scan shows the structure"
         warnings.append(f"It may not be there: its surest pixel has {surest:.2%}, {usual}.")
@@ -120,6 +126,8 @@ def _of_reading(text: str, intent: Intent, found: str | None) -> list[str]:
     pair = unsided(text) if plainly and len(sides) != 1 else None
     if pair and (PAIRS.get(str(intent.organ)) == pair or intent.organ not in named):
         warnings.append(f"One {pair} can be asked for at a time: ask for the left and the right one.")
+    elif intent.kind == "none":
+        warnings.append("This doesn't read as a request for a structure, so the mask is empty.")
     if plainly and intent.organ in TWO_SIDED and _ONE_SIDE.search(text) and not _BOTH_SIDES.search(text):
         warnings.append(f"Its sides aren't told apart: this is all of the {intent.organ}.")
     if intent.kind == "anatomy" and intent.attribute and found:

@@ -30,13 +30,13 @@ from model.judging import judge
 from model.testing.drawing import montage, sides_shown
 from pipelines import doubts
 from pipelines.answers import open_folder, publish, unfinished
-from pipelines.stage import console, progress
+from pipelines.stage import PHANTOM, console, progress
 from prompts.pictures import picture
 
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
 KINDS = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
-NIFTI_ENDING = re.compile(r"\.(?:nii|hdr|img)(?:\.(?:gz|bz2))?$", re.IGNORECASE)
+NIFTI_ENDING = re.compile(r"\.(?:nii|(?P<pair>hdr|img))(?:\.(?:gz|bz2))?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Scan:
     """`[4, 4]`, voxel index to RAS mm; None for a picture."""
     file: Path | None = None
     """The NIfTI file that masks take their header from."""
+    series: str = ""
+    """A DICOM series' UID."""
     mended: tuple[str, ...] = ()
     pixels: tuple[int, int] | None = None
     """Rows and columns as the file has them, where they were resampled to be square."""
@@ -83,13 +85,15 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
             raise InputError(path, f"expected a PNG picture, but {error}", fix) from None
         hu = np.rint(level - width / 2 + grey * width).astype(np.int16)
         return Scan(hu[None], PNG_SPACING)
+    found = None
     try:
         if path.is_dir():
-            grid, modality = _read_folder(path, series, modality)
+            grid, found = _read_folder(path, series)
         else:
             grid = read_nifti(path)
     except Reject as error:
         raise InputError(path, str(error).removeprefix(f"{path.name}: "), fix) from None
+    modality, uid = (found.modality, found.uid) if found else (modality, "")
     try:
         harmonised, done = harmonise(grid.array, modality, path.name)
     except Reject as error:
@@ -106,7 +110,7 @@ def read_scan(path: Path, level: float, width: float, modality: str = "CT", seri
         raise InputError(path, str(error), "correct the voxel sizes in its header") from None
     mended = (*grid.mended, done.removeprefix("HU, ")) if done.startswith("HU, ") else grid.mended
     pixels = None if spacing == own else (image.shape[1], image.shape[2])
-    return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, mended, pixels)
+    return Scan(square, spacing, modality, grid.affine, None if path.is_dir() else path, uid, mended, pixels)
 
 
 def _grey(path: Path) -> np.ndarray:
@@ -132,7 +136,8 @@ def check_scan(path: Path, series: str | None = None) -> None:
     if series and not path.is_dir():
         raise InputError("--series", f"expected it with a folder, found it with {path.name}", "leave it out")
     if not path.exists():
-        raise InputError(path, "expected a scan, found no such file", KINDS)
+        made = "run `dvc repro phantom`, or " if PHANTOM.absolute() in path.parents else ""
+        raise InputError(path, "expected a scan, found no such file", f"{made}correct its name")
     try:
         dicom = path.is_file() and (bool(DICOM_ENDING.search(path.name)) or is_dicom(path))
     except OSError as error:
@@ -143,8 +148,8 @@ def check_scan(path: Path, series: str | None = None) -> None:
         raise InputError(path, "expected a scan, found a file of another kind", KINDS)
 
 
-def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, str]:
-    """A folder's image series, the one that is wanted where there are several, and what it is of."""
+def _read_folder(path: Path, wanted: str | None) -> tuple[Grid, SeriesInfo | None]:
+    """A folder's image series, the one that is wanted where there are several, and what its headers tell."""
     found, unread = series_and_unread(path)
     images = [series for series in found if series.modality in IMAGE_CLASSES.values()]
     chosen = [series for i, series in enumerate(images, 1) if wanted in (str(i), series.uid)]
@@ -160,9 +165,9 @@ def _read_folder(path: Path, wanted: str | None, modality: str) -> tuple[Grid, s
         raise InputError(path, f"no image series {wanted} is there", fix())
     if chosen:
         grid = read_series(chosen[0].files)
-        return replace(grid, mended=(*grid.mended, *([told_unread(unread)] if unread else ()))), chosen[0].modality
+        return replace(grid, mended=(*grid.mended, *([told_unread(unread)] if unread else ()))), chosen[0]
     try:
-        return read_series(path), next((series.modality for series in images), modality)
+        return read_series(path), next(iter(images), None)
     except Reject as error:
         if len(images) < 2:
             raise
@@ -190,22 +195,25 @@ def segment_scan(
         One dictionary a prompt: what was understood, where the files are, and warnings.
 
     Raises:
-        InputError: The checkpoint or the scan can't be read, or answers can't go to `out`; see `open_folder`.
+        InputError: A prompt is empty, the checkpoint or the scan can't be read, or answers can't go to `out`; see
+            `open_folder`.
     """
+    if not all(prompt.strip() for prompt in prompts):
+        raise InputError("flans segment", "a request is empty", 'say what to segment, for example "the left kidney"')
     check_scan(path.absolute(), series)
     segmenter = Segmenter.from_pretrained(checkpoint)
     params, sources = segmenter.model.params, segmenter.model.training_record.get("sources", {})
     scan = read_scan(path, params.level_hu, params.width_hu, modality, series)
-    one_file = path.is_file() and path.suffix.lower() != ".hdr"
-    scan_sha256 = file_sha256(path) if one_file else sha256(scan.image).hexdigest()  # type: ignore[arg-type]
+    scan_sha256 = _known_by(path, scan)
     origin = {"scan_sha256": scan_sha256, "checkpoint_sha256": file_sha256(checkpoint / WEIGHTS)}
     open_folder(out, path, len(prompts), scan_sha256)
     request = segmenter.read(prompts)
-    pose = segmenter.pose(scan.image, scan.spacing if scan.whole_ct else None, header=scan.affine is not None)
+    spacing = scan.spacing if scan.whole_ct else None
+    judged = judge(scan.image, spacing, None, familiar=False)
+    pose = segmenter.pose(scan.image, spacing, scan.affine is not None, judged.rules)
     with progress("segment", len(scan.image)) as advance:
         result = segmenter.segment(scan.image, request, pose, advance)
-    upside_down = scan.whole_ct and judge(scan.image, scan.spacing, None, familiar=False).reversed
-    of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, bool(upside_down))
+    of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, bool(judged.reversed))
     of_scan += doubts.of_training(sources, scan.modality)
     with unfinished(out) as place:
         answers = [_write(i, scan, result, place) | origin for i in range(len(prompts))]
@@ -217,18 +225,31 @@ def segment_scan(
     return answers
 
 
+def _known_by(path: Path, scan: Scan) -> str:
+    """The sha256 by which answers know a scan: its file's; of a series or a pair, whose voxels don't say where they
+    lie, that of all that was read."""
+    ending = NIFTI_ENDING.search(path.name)
+    if path.is_file() and not (ending and ending["pair"]):
+        return file_sha256(path)
+    read = scan.modality, scan.series, scan.image.shape, np.asarray(scan.affine).tolist()
+    known = sha256(repr(read).encode())
+    known.update(scan.image)  # type: ignore[arg-type]
+    return known.hexdigest()
+
+
 def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
     """Write the mask and the picture of an answer to a folder; what answers.json says of it."""
     mask, understood = result.masks[i], result.request.understood[i]
-    z, y, x = scan.spacing
     if scan.affine is None:
-        path = place / f"mask_{i + 1}.png"
+        path, written = place / f"mask_{i + 1}.png", np.count_nonzero(mask)
         Image.fromarray(mask[0].astype(np.uint8) * 255).save(path)
-        size = f"{int(mask.sum())} pixels"
+        size = f"{written} pixels"
     else:
-        path = place / f"mask_{i + 1}.nii.gz"
-        nib.save(_nifti(mask, scan), path)
-        size = f"{mask.sum() * z * y * x / 1000:.1f} ml"
+        file, path = _nifti(mask, scan), place / f"mask_{i + 1}.nii.gz"
+        nib.save(file, path)
+        written = np.count_nonzero(file.dataobj)
+        size = f"{written * abs(np.linalg.det(scan.affine[:3, :3])) / 1000:.1f} ml"
+    y, x = scan.spacing[1:]
     pose, sides = result.pose, _sides(result.pose)
     drawn = (
         picture(scan.image[0], mask[0], (y, x), PICTURE_PX, sides=sides)
@@ -247,12 +268,12 @@ def _write(i: int, scan: Scan, result: Segmentation, place: Path) -> dict:
         "confidence": round(understood.confidence, 4),
         "surest_pixel": round(float(result.surest[i]), 4),
         "size": size,
-        "empty": not mask.any(),
+        "empty": not written,
         "upright_after": NAMES[int(pose.element)],
         "upright_sure": bool(pose.sure),
         "mask": path.name,
         "overlay": f"overlay_{i + 1}.png",
-        "warnings": doubts.of_answer(i, result),
+        "warnings": doubts.of_answer(i, result, empty=not written),
     }
 
 
@@ -264,12 +285,16 @@ def _sides(pose: Pose) -> dict[str, str]:
 def _nifti(mask: np.ndarray, scan: Scan) -> nib.Nifti1Image:
     """A mask, bool `[Z, H, W]` as the scan's image, on the grid of the scan's file, uint8. One of a NIfTI file has that
     file's sform and qform, or neither, and its voxel sizes: whatever a program goes by, it lays the mask over the
-    file."""
+    file. One of a DICOM series has both, in mm of the scanner."""
     assert scan.affine is not None
     own = resized(mask.astype(np.uint8), scan.pixels, nearest=True) if scan.pixels else mask.astype(np.uint8)
     array = from_display(own, scan.affine)
     if scan.file is None:
-        return nib.Nifti1Image(array, scan.affine)
+        image = nib.Nifti1Image(array, scan.affine)
+        image.header.set_xyzt_units("mm")
+        image.set_sform(scan.affine, "scanner")
+        image.set_qform(scan.affine, "scanner")
+        return image
     reference = nib.load(scan.file)
     assert isinstance(reference, nib.Nifti1Pair)  # read_nifti saw to it
     image = nib.Nifti1Image(array, None)  # an affine would be written as an sform

@@ -49,7 +49,11 @@ def test_the_layouts_of_data_sets_are_listed() -> None:
 @pytest.mark.parametrize(
     ("command", "missing", "mend"),
     [
-        (["segment", "scan.nii.gz", "the liver"], "scan.nii.gz: expected a scan, found no such file", "give a volume"),
+        (
+            ["segment", "scan.nii.gz", "the liver"],
+            "scan.nii.gz: expected a scan, found no such file",
+            "correct its name",
+        ),
         (["understand", "the liver"], "models/flans/config.json", "make repro"),
         (["summary"], "evaluation/metrics.json", "make repro"),
         (["compare", "no-such-run"], "no-such-run", "dvc exp show"),

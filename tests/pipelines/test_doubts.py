@@ -25,6 +25,7 @@ def warnings_of(
     upside_down: bool = False,
     cut: bool = False,
     header: bool = True,
+    empty: bool = False,
 ) -> str:
     mask = np.ones((slices, 4, 4), bool)
     request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,), cut=(cut,))
@@ -36,7 +37,7 @@ def warnings_of(
         organs=(found,),
     )
     answer = cast(Segmentation, result)
-    return " ".join([*doubts.of_answer(0, answer), *doubts.of_scan(answer, (), header, upside_down)])
+    return " ".join([*doubts.of_answer(0, answer, empty), *doubts.of_scan(answer, (), header, upside_down)])
 
 
 def test_what_a_user_should_doubt_is_said() -> None:
@@ -52,6 +53,8 @@ def test_what_a_user_should_doubt_is_said() -> None:
     adrenal = Intent("anatomy", "right adrenal gland", None, "patient")
     for intent in (adrenal, liver, Intent("none")):
         assert "One adrenal gland can be asked for at a time" in warnings_of(intent, 3, prompt="both adrenel glands")
+    assert "doesn't read as a request" not in warnings_of(Intent("none"), 3, prompt="the adrenal glands")
+    assert "doesn't read as a request" in warnings_of(Intent("none"), 3, prompt="good morning")
     assert warnings_of(liver, 3, prompt="the liver, which pushes the adrenal down") == ""
     assert warnings_of(adrenal, 3, prompt="the right adrenal gland") == ""
     lung, largest = Intent("anatomy", "lung", None, "patient"), Intent("size", None, "largest", "image")
@@ -77,6 +80,7 @@ def test_what_a_user_should_doubt_is_said() -> None:
     assert warnings_of(largest, 3, prompt="the largest structure") == ""
     assert "its surest pixel has 97.50%, over 99.9% where" in warnings_of(liver, 3, surest=0.975)
     assert warnings_of(liver, 1, surest=0.975) == "", "a slice says less than a volume"
+    assert "fell between the scan's oblong pixels" in warnings_of(liver, 3, surest=0.975, empty=True)
     assert "flip brings it upright" in warnings_of(liver, 3, pose=known_pose(NAMES.index("flip")))
     mirrored = warnings_of(liver, 1, pose=known_pose(NAMES.index("flip")), header=False)
     assert "The picture looks turned or mirrored" in mirrored

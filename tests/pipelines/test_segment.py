@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,20 +16,23 @@ from PIL import Image
 from pydicom import Dataset
 from typer.testing import CliRunner
 
+import model.judging
 import pipelines.segment
 from corpus.errors import InputError
+from corpus.scans.pixel_pose import PixelPose, pixel_pose
 from model.canonicalizer import known_pose
 from model.checkpoint import WEIGHTS
-from model.groups import INVERSE, NAMES, ORDER, act
-from pipelines.answers import open_folder, publish, unfinished
+from model.groups import IDENTITY, INVERSE, NAMES, ORDER, act
+from model.inference import Segmentation
+from model.intent_head import Understanding
 from pipelines.cli import app
-from pipelines.segment import Scan, _nifti, _sides, read_scan, segment_scan
-from pipelines.stage import make_folder
+from pipelines.segment import Scan, _nifti, _sides, _write, read_scan, segment_scan
+from pipelines.stage import PHANTOM, make_folder
+from prompts.intent import Intent
 from tests.corpus.dicom_files import uid, write_series
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1200, (6, 5, 4)).astype(np.int16)
 LPS = np.diag([-1.5, -1.5, 4.0, 1.0])
-PIXELS = "of this scan"
 
 
 def masked(scan: Scan) -> nib.Nifti1Image:
@@ -74,17 +77,27 @@ def test_a_dicom_folder_gets_a_nifti_mask_where_it_lies(tmp_path: Path) -> None:
         nib.orientations.ornt_transform(axes, nib.orientations.axcodes2ornt("LPS")),
     )
     assert np.array_equal(as_written, ARRAY > 0)
+    assert mask.header.get_xyzt_units()[0] == "mm"
+    for form, code in (mask.get_sform(coded=True), mask.get_qform(coded=True)):
+        assert code == 1, "in the scanner's coordinates"
+        assert np.allclose(form, mask.affine)
 
 
 def begun(scan: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, str]:
     """Of a scan whose pose is asked for: whether a header may have its say, and what the scan is known by."""
     known: list[str] = []
+    asked_of: list[PixelPose] = []
 
     class Asked(Exception):
         pass
 
-    def pose(image: np.ndarray, spacing: tuple[float, float, float] | None, header: bool) -> None:
+    def pose(image: np.ndarray, spacing: object, header: bool, rules: PixelPose | None) -> None:
+        assert [rules] == (asked_of or [None]), "they are asked once, and of CT volumes alone"
         raise Asked(header)
+
+    def asked_once(*seen: Any) -> PixelPose:
+        asked_of.append(pixel_pose(*seen))
+        return asked_of[-1]
 
     params = SimpleNamespace(level_hu=40, width_hu=400)
     segmenter = SimpleNamespace(
@@ -93,6 +106,7 @@ def begun(scan: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, str]:
     monkeypatch.setattr(pipelines.segment.Segmenter, "from_pretrained", lambda checkpoint: segmenter)
     monkeypatch.setattr(pipelines.segment, "open_folder", lambda out, path, n, sha256: known.append(sha256))
     monkeypatch.setattr(pipelines.segment, "file_sha256", lambda path: sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(model.judging, "pixel_pose", asked_once)
     (scan.parent / WEIGHTS).touch()
     with pytest.raises(Asked) as asked:
         segment_scan(scan, ["the liver"], scan.parent / "out", scan.parent)
@@ -112,7 +126,20 @@ def test_a_header_of_its_own_is_not_the_scan(tmp_path: Path, monkeypatch: pytest
     for name, array in (("a", ARRAY), ("b", ARRAY[::-1])):
         nib.save(nib.Nifti1Pair(array, LPS), tmp_path / f"{name}.hdr")
     assert (tmp_path / "a.hdr").read_bytes() == (tmp_path / "b.hdr").read_bytes()
-    assert begun(tmp_path / "a.hdr", monkeypatch)[1] != begun(tmp_path / "b.hdr", monkeypatch)[1]
+    nib.save(nib.Nifti1Pair(ARRAY, LPS @ np.diag([1, 1, 2, 1])), tmp_path / "c.hdr")
+    assert (tmp_path / "a.img").read_bytes() == (tmp_path / "c.img").read_bytes()
+    for ending in ("hdr", "img"):
+        known = {begun(tmp_path / f"{name}.{ending}", monkeypatch)[1] for name in "abc"}
+        assert len(known) == 3, "by its voxels, and by where they lie"
+
+
+def test_a_series_is_not_known_by_its_pixels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slices, known = ARRAY.transpose(2, 1, 0), []
+    for name, step, series in (("a", 4.0, "one"), ("copy", 4.0, "one"), ("b", 2.0, "one"), ("c", 4.0, "other")):
+        write_series(tmp_path / name, slices, spacing=(1.5, 1.5), step=(0, 0, step), series=uid(series))
+        known.append(begun(tmp_path / name, monkeypatch)[1])
+    assert known[0] == known[1]
+    assert len(set(known)) == 3
 
 
 def test_a_picture_of_sixteen_bits_reads_as_one_of_eight(tmp_path: Path) -> None:
@@ -150,77 +177,6 @@ def test_what_a_scan_is_of_has_two_names() -> None:
     assert "'cct' is not one of 'ct', 'mr'" in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
 
 
-def answered(out: Path, prompts: int = 1) -> None:
-    """A run's answers, and something else."""
-    out.mkdir(exist_ok=True)
-    (out / "theirs.png").touch()
-    names = [(f"mask_{i + 1}.nii.gz", f"overlay_{i + 1}.png") for i in range(prompts)]
-    with unfinished(out) as place:
-        for name in (name for pair in names for name in pair):
-            (place / name).write_text(name)
-        publish([{"mask": mask, "overlay": overlay, "scan_sha256": PIXELS} for mask, overlay in names], place, out)
-
-
-def test_an_earlier_scans_masks_go_and_nothing_else(tmp_path: Path) -> None:
-    answered(tmp_path, prompts=2)
-    open_folder(tmp_path, tmp_path / "scan.nii", 1, PIXELS)
-    answered(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "theirs.png",
-        "mask_1.nii.gz",
-        "overlay_1.png",
-        "answers.json",
-    }
-
-
-def test_a_killed_run_leaves_the_answers_that_were_there(tmp_path: Path) -> None:
-    answered(tmp_path)
-    (tmp_path / ".unfinished-x").mkdir()
-    (tmp_path / ".unfinished-x/mask_1.nii.gz").write_text("half")
-    os.utime(tmp_path / ".unfinished-x", (0, 0))
-    open_folder(tmp_path, tmp_path / "scan.nii", 1, PIXELS)
-    answered(tmp_path)
-    assert (tmp_path / "mask_1.nii.gz").read_text() == "mask_1.nii.gz"
-    assert not list(tmp_path.glob(".unfinished-*"))
-
-
-def test_two_runs_into_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
-    with unfinished(tmp_path) as one:
-        (one / "mask_1.nii.gz").write_text("one")
-        with unfinished(tmp_path) as other:
-            assert not list(other.iterdir())
-        assert (one / "mask_1.nii.gz").read_text() == "one"
-
-
-def test_what_another_hand_wrote_stays(tmp_path: Path) -> None:
-    answered(tmp_path)
-    (tmp_path / "mask_1.nii.gz").write_text("corrected")
-    with pytest.raises(InputError, match=r"mask_1.nii.gz: .* isn't as an earlier run wrote it"):
-        open_folder(tmp_path, tmp_path / "scan.nii", 1, PIXELS)
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign/answers.json").write_text('[{"mask": "thesis.docx", "overlay": "data.csv"}]')
-    with pytest.raises(InputError, match=r"answers.json: .* no earlier run wrote it"):
-        open_folder(tmp_path / "foreign", tmp_path / "scan.nii", 1, PIXELS)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other/mask_3.nii.gz").touch()
-    open_folder(tmp_path / "other", tmp_path / "scan.nii", 2, PIXELS)
-    (tmp_path / "other/mask_2.png").symlink_to("/nowhere")
-    with pytest.raises(InputError, match=r"mask_2.png: .* isn't as an earlier run wrote it"):
-        open_folder(tmp_path / "other", tmp_path / "scan.nii", 2, PIXELS)
-
-
-def test_the_answers_on_another_scan_stay(tmp_path: Path) -> None:
-    answered(tmp_path, prompts=2)
-    with pytest.raises(InputError, match="2 answers on another scan lie there"):
-        open_folder(tmp_path, tmp_path / "scan.nii", 1, "of another")
-
-
-def test_the_scan_is_no_place_for_an_answer(tmp_path: Path) -> None:
-    answered(tmp_path)
-    with pytest.raises(InputError, match="would take the scan's place"):
-        open_folder(tmp_path, tmp_path / "mask_1.nii.gz", 1, PIXELS)
-
-
 def test_oblong_pixels_are_made_square_and_masks_put_back(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(ARRAY, LPS @ np.diag([2, 1, 1, 1])), tmp_path / "wide.nii")
     scan = read_scan(tmp_path / "wide.nii", 40, 400)
@@ -231,10 +187,27 @@ def test_oblong_pixels_are_made_square_and_masks_put_back(tmp_path: Path) -> Non
     assert (mask == (ARRAY > 0)).mean() > 0.75, "but for what linear resampling does to noise"
 
 
+@pytest.mark.parametrize("columns", [slice(0, 5), slice(0, 1)])
+def test_what_is_told_of_a_mask_holds_of_its_file(columns: slice, tmp_path: Path) -> None:
+    """Between pixels eight times as wide as high, what is narrow can be lost."""
+    nib.save(nib.Nifti1Image(ARRAY, LPS @ np.diag([8, 1, 1, 1])), tmp_path / "wide.nii")
+    scan = read_scan(tmp_path / "wide.nii", 40, 400)
+    mask = np.zeros(scan.image.shape, bool)
+    mask[:, 2, columns] = True
+    understood = (Understanding(Intent("anatomy", "liver", None, "patient"), 1.0),)
+    request: Any = SimpleNamespace(prompts=("the liver",), understood=understood, cut=(False,))
+    result = Segmentation(mask[None], ("liver",), request, known_pose(IDENTITY), np.ones(1))
+    told = _write(0, scan, result, tmp_path)
+    voxels = np.count_nonzero(nib.load(tmp_path / told["mask"]).dataobj)  # type: ignore[attr-defined]
+    assert voxels == (0 if columns.stop == 1 else len(mask))
+    assert told["size"] == f"{voxels * 8 * 1.5 * 1.5 * 4 / 1000:.1f} ml"
+    assert told["empty"] == any("so the mask is empty" in each for each in told["warnings"]) == (voxels == 0)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("none.nii.gz", "found no such file\n  To mend it: give a volume"),
+        ("none.nii.gz", "found no such file\n  To mend it: correct its name$"),
         ("torn.nii.gz", "not a gzip file\n  To mend it: give one whole 3D volume: copy or export it again"),
         ("empty", "To mend it: give a volume"),
         ("photo.jpg", "found a file of another kind\n  To mend it: give a volume"),
@@ -248,6 +221,19 @@ def test_what_is_no_scan_is_refused(name: str, message: str, tmp_path: Path) -> 
     (tmp_path / "slice.dcm").write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(InputError, match=message):
         read_scan(tmp_path / name, 40, 400)
+
+
+def test_a_phantom_that_is_not_there_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"found no such file\n  To mend it: run `dvc repro phantom`, or correct its"):
+        read_scan(PHANTOM / "imagesTr/phantom_001_0000.nii", 40, 400)
+
+
+@pytest.mark.parametrize("request_", ["", "  \n"])
+def test_an_empty_request_is_refused_before_the_scan_is_read(request_: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["segment", str(tmp_path / "none.nii"), "the liver", request_])
+    assert result.exit_code == 1
+    assert "a request is empty" in result.stderr
 
 
 def test_a_torn_picture_is_refused(tmp_path: Path) -> None:

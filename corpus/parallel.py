@@ -58,7 +58,7 @@ def run_tasks(
         found = f"expected a Dask scheduler at {address}, but {error}"
         raise InputError("FLANS_DASK_SCHEDULER", found, "start it, or correct or unset the variable") from None
     with client:
-        futures = client.map(function, tasks, pure=False)
+        futures = client.map(function, tasks, pure=False, batch_size=8)  # Dask warns of what is sent in larger pieces
         by_key = {future.key: task for future, task in zip(futures, tasks, strict=True)}
         for future in as_completed(futures):
             done(by_key[future.key])

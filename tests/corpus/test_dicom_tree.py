@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset
 
 from corpus.scans.adapters import open_source, read_case
-from corpus.scans.volumes import Reject
+from corpus.scans.volumes import HASHED, Reject
 from tests.corpus.dicom_files import uid, write_rtstruct, write_series
 from tests.corpus.miniature import DISPLAY, only, scan
 
@@ -67,3 +67,15 @@ def test_contours_on_slices_of_a_phase_that_is_not_there_are_refused(tmp_path: P
     source = open_source("dicom", tmp_path)
     with pytest.raises(Reject, match=r"rt\.dcm: expected it to refer to one CT or MR series .* put that series there"):
         read_case(source.cases[0], source)
+
+
+def test_an_annotation_without_its_series_is_of_the_patient_whom_it_names(tmp_path: Path) -> None:
+    """Whoever reads the rejects finds whose it is; without a PatientID it is its own."""
+    write_phase(tmp_path, "portal")
+    for name in ("a", "b"):
+        write_contour(tmp_path / f"{name}.dcm", [uid("arterial", 1)], PatientID="P7", SeriesInstanceUID=uid(name))
+    write_contour(tmp_path / "nobody.dcm", [uid("arterial", 1)], PatientID=" ", SeriesInstanceUID=uid("nobody"))
+    patients = {case.volume: case.patient for case in open_source("dicom", tmp_path).cases}
+    assert patients["a"] == patients["b"]
+    assert patients["a"].startswith(HASHED)
+    assert patients["nobody"] == "nobody"

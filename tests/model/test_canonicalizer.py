@@ -231,6 +231,8 @@ def test_training_erases_rectangles_of_some_slices_and_use_none() -> None:
         ({"kind": "dn", "order": 4}, "8, 12, 16"),
         ({"sure_probability": 0.5}, r"0\.6"),
         ({"size": 20}, "16"),
+        ({"size": 0}, "16"),
+        ({"width": 0}, "width"),
         ({"dead_zone": -1.0}, "dead_zone"),
         ({"erased": -1}, "erased"),
     ],

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import ParamSpec
 
@@ -44,7 +45,6 @@ EMBEDDINGS = DATA / "embeddings"
 MODELS = Path("models")
 EVALUATION = Path("evaluation")
 REPORT = Path("report")
-LOCKS = DATA / "unfinished" / "locks"
 _PROCESS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 """Where the environment says which of a training's processes this is; the first stands for all."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -91,10 +91,11 @@ def _alone(name: str) -> Iterator[None]:
     if any(os.environ.get(variable, "0") != "0" for variable in _PROCESS):
         yield
         return
-    LOCKS.mkdir(parents=True, exist_ok=True)
+    # Not in the repository, to which a stage that is given nothing to go on writes nothing.
+    known = sha256(f"{Path.home()}:{Path.cwd()}:{name}".encode()).hexdigest()[:16]
     with ExitStack() as held:
         try:
-            held.enter_context(FileLock(LOCKS / re.sub(r"[^\w-]", "_", name), timeout=0))
+            held.enter_context(FileLock(Path(tempfile.gettempdir()) / f"flans-{known}.lock", timeout=0))
         except Timeout:
             found = "this stage is running already, left over from a run that was killed, perhaps"
             raise InputError(name, found, "wait until it ends, or end that process, then run again") from None

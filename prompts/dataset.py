@@ -131,7 +131,7 @@ def assign(targets: pd.DataFrame, texts: pd.DataFrame, requests: dict[str, int],
         for column in ("prompt_id", "style", "text"):
             repeated[column] = drawn[column].to_numpy()
         parts.append(repeated)
-    samples = pd.concat(parts, ignore_index=True).drop_duplicates(["slice_id", "organ", "kind", "prompt_id"])
+    samples = pd.concat(parts).drop_duplicates(["slice_id", "organ", "kind", "prompt_id"], ignore_index=True)
     asked = [intent_of(*key).attribute for key in zip(samples["kind"], samples["target"], strict=True)]
     samples = samples.assign(attribute=pd.Series(asked, dtype=object))[list(SAMPLES.columns)]
     return SAMPLES.validate(samples.sort_values(["slice_id", "kind", "target", "prompt_id"], ignore_index=True))

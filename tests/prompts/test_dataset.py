@@ -19,7 +19,7 @@ from prompts.facts import FACTS, shapes, slice_facts
 from prompts.kinds import Cell, cells, kinds
 from prompts.rules import ANSWERS, Scene, slice_answers
 from prompts.splits import FoldParams, SplitParams, kept_apart, split_patients, split_texts
-from prompts.targets import TargetParams, eligible
+from prompts.targets import TargetParams, eligible, intent_of
 from prompts.variants import variants
 from prompts.wording.claims import claims
 
@@ -105,6 +105,8 @@ def test_a_mask_is_asked_for_once_in_the_same_words(tmp_path: Path) -> None:
     build_dataset(slices, facts, answers, few, TARGETS, more, tmp_path)
     samples = SAMPLES.validate(pd.read_parquet(tmp_path / "samples.parquet"))
     assert not samples.duplicated(["slice_id", "organ", "kind", "text"]).any()
+    wanted = [intent_of(*asked).attribute or "" for asked in zip(samples["kind"], samples["target"], strict=True)]
+    assert samples["attribute"].fillna("").tolist() == wanted
     asked = samples[samples["split"] == "train"].groupby(["slice_id", "organ", "kind", "target"]).size()
     texts = pd.read_parquet(tmp_path / "texts.parquet")
     there = texts[texts["split"] == "train"].groupby(["kind", "target"]).size()

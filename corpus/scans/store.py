@@ -73,7 +73,11 @@ class ShardWriter:
         self._ending = f".{uuid4().hex}.partial"
 
     def append(self, image: np.ndarray, label: np.ndarray) -> tuple[str, int]:
-        """Write `[N, H, W]` slices; returns the shard's name and the first slice's row."""
+        """Write `[N, H, W]` slices; returns the shard's name and the first slice's row.
+
+        Raises:
+            InputError: They can't be written.
+        """
         n, height, width = image.shape
         name = f"{self.number:03d}-{height}x{width}"
         if name not in self._arrays:
@@ -81,8 +85,12 @@ class ShardWriter:
         arrays = self._arrays[name]
         first = arrays[0].shape[0]
         for array, content in zip(arrays, (image, label), strict=True):
-            array.resize((first + n, height, width))
-            array[first:] = content
+            try:
+                array.resize((first + n, height, width))
+                array[first:] = content
+            except RuntimeError as error:  # Blosc says no more than that
+                found, fix = f"slices can't be written: {error}", "free some disk space, then run again"
+                raise InputError(self.directory / name, found, fix) from None
         return name, first
 
     def _create(self, name: str, kind: str, like: np.ndarray) -> blosc2.NDArray:

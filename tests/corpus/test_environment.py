@@ -1,10 +1,13 @@
 """Numbers and addresses from the environment."""
 
+from pathlib import Path
+
 import pytest
 
 from corpus.environment import positive_number, whole_number
 from corpus.errors import InputError
 from corpus.parallel import run_tasks
+from corpus.params import read_yaml
 
 
 def test_a_number_is_read_and_an_unset_one_has_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +32,9 @@ def test_an_address_that_is_no_schedulers_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FLANS_DASK_SCHEDULER", "localhost8786")
     with pytest.raises(InputError, match=r"FLANS_DASK_SCHEDULER: expected a Dask scheduler at localhost8786"):
         run_tasks(abs, [1])
+
+
+def test_what_stops_a_worker_is_told_as_if_it_had_stopped_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLANS_WORKERS", "2")
+    with pytest.raises(InputError, match=r"none\.yaml: .*\n  To mend it: "):
+        run_tasks(read_yaml, [Path("none.yaml"), Path("none.yaml")])

@@ -50,3 +50,15 @@ def test_a_shard_that_took_anothers_place_is_read_anew(tmp_path: Path) -> None:
 def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"hospital/000-8x8.image.b2nd: expected a shard of slices, found none"):
         SliceStore(tmp_path / "hospital").read("000-8x8", 0)
+
+
+def test_slices_that_find_no_room_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        shape = (0, 8, 8)
+
+        def resize(self, shape: tuple[int, ...]) -> None:
+            raise RuntimeError("Could not resize the array")
+
+    monkeypatch.setattr(ShardWriter, "_create", lambda *_: Full())
+    with pytest.raises(InputError, match=r"000-8x8: slices can't be written: Could not .*\n.*free some disk space"):
+        ShardWriter(tmp_path, 0).append(np.zeros((1, 8, 8), np.int16), np.zeros((1, 8, 8), np.uint8))

@@ -108,7 +108,7 @@ def by_chance(patients: int) -> str:
     be."""
     if patients < FEWEST:
         return ""
-    return f"; by chance alone about one in {'ten' if patients == FEWEST else 'fifteen'} is called worse or better"
+    return f"; by chance alone about one in {'ten' if patients == FEWEST else 'twenty'} is called worse or better"
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -233,7 +233,7 @@ def test_five_patients_cannot_reach_significance_and_it_says_so(tmp_path: Path) 
 
 def test_what_chance_calls_worse_is_said_of_as_many_as_can_be() -> None:
     assert by_chance(4) == ""
-    assert [by_chance(n).split(" is ")[0].rpartition(" ")[2] for n in (5, 6, 30)] == ["ten", "fifteen", "fifteen"]
+    assert [by_chance(n).split(" is ")[0].rpartition(" ")[2] for n in (5, 6, 30)] == ["ten", "twenty", "twenty"]
 
 
 def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:

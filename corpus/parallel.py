@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import chain
 from typing import TypeVar
 
 from corpus.environment import whole_number
@@ -13,8 +11,6 @@ from corpus.errors import InputError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-AT_ONCE = 5000
-"""Small tasks that go to a worker together."""
 
 
 def workers() -> int:
@@ -58,18 +54,8 @@ def run_tasks(
         found = f"expected a Dask scheduler at {address}, but {error}"
         raise InputError("FLANS_DASK_SCHEDULER", found, "start it, or correct or unset the variable") from None
     with client:
-        futures = client.map(function, tasks, pure=False, batch_size=8)  # Dask warns of what is sent in larger pieces
+        futures = client.map(function, tasks, pure=False)
         by_key = {future.key: task for future, task in zip(futures, tasks, strict=True)}
         for future in as_completed(futures):
             done(by_key[future.key])
         return client.gather(futures)
-
-
-def run_small_tasks(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
-    """As `run_tasks`, for so many tasks that each by itself isn't worth the sending."""
-    parts = [tasks[first : first + AT_ONCE] for first in range(0, len(tasks), AT_ONCE)]
-    return list(chain.from_iterable(run_tasks(partial(_each, function), parts)))
-
-
-def _each(function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
-    return [function(task) for task in tasks]

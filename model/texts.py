@@ -15,13 +15,11 @@ from torch.utils.data import Dataset
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
-from corpus.parallel import run_small_tasks
 from corpus.params import params_dataclass
 from model.encoders.text import TextEncoder, TokenEmbeddings, pooled_names
 from model.intent_head import IntentTargets
 from prompts.intent import Intent
 from prompts.wording.cues import CUES
-from prompts.wording.renaming import renamed
 
 TOKENS, TABLE = "tokens.safetensors", "texts.parquet"
 
@@ -84,8 +82,7 @@ def embed_texts(dataset: Path, encoder: TextEncoder, out: Path) -> None:
     """
     table = pd.concat([read_table(dataset / f"{name}.parquet") for name in ("texts", "variants")], ignore_index=True)
     table = table[table["split"].isin(("train", "val"))]
-    texts = table["text"].tolist()
-    tokens = encoder.encode(texts, run_small_tasks(renamed, texts))
+    tokens = encoder.encode(table["text"].tolist())
     out.mkdir(parents=True, exist_ok=True)
     save_file(vars(tokens), out / TOKENS)
     table.to_parquet(out / TABLE, index=False)

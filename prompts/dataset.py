@@ -13,7 +13,6 @@ import pandera.pandas as pa
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
-from corpus.parallel import run_small_tasks
 from corpus.params import params_dataclass
 from prompts.splits import (
     SPLITS,
@@ -186,7 +185,7 @@ def build_dataset(
     patients = limit_patients(named, patients, params.limit)
     slices = slices.assign(split=slices["patient"].map(patients))
     slices["weight"] = weights(slices, params.balance)
-    accepted = accepted.assign(read=run_small_tasks(as_read, accepted["text"].tolist()))
+    accepted = accepted.assign(read=accepted["text"].map(as_read))
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
     )
@@ -208,7 +207,7 @@ def build_dataset(
     texts[kept].to_parquet(out / "texts.parquet", index=False)
     used = texts.loc[texts["split"].isin(SPLITS), kept]
     made = variants(used, params.variants, params.seed)
-    made = kept_apart(made.assign(read=run_small_tasks(as_read, made["text"].tolist())), used, params.near_copy)
+    made = kept_apart(made.assign(read=made["text"].map(as_read)), used, params.near_copy)
     made.to_parquet(out / "variants.parquet", index=False)
     pd.DataFrame(
         {"patient": patients.keys(), "split": patients.values()},

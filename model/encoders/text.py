@@ -27,7 +27,6 @@ from prompts.wording.renaming import renamed
 MAX_TOKENS = 160
 """Of a longer text the middle is cut: people put the request before or behind half a case history."""
 T = TypeVar("T")
-Named = tuple[str, list[Cue]]
 CUE_CODES = 2 * len(CUES) + 1
 """A token's cue: 0 for none, then the cues as they stand, then the same negated."""
 
@@ -144,12 +143,8 @@ class TextEncoder(Protocol):
     limit: int
     """Tokens that are read of a text, at most."""
 
-    def encode(self, texts: Sequence[str], known: Sequence[Named] | None = None) -> TokenEmbeddings:
-        """Embed prompts, without gradients.
-
-        Args:
-            known: What `renamed` makes of each, where that is known already.
-        """
+    def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
+        """Embed prompts, typing errors mended, without gradients."""
         ...
 
 
@@ -168,9 +163,9 @@ class TransformerTextEncoder:
 
     @torch.inference_mode()
     @bfloat16_where_fast()
-    def encode(self, texts: Sequence[str], known: Sequence[Named] | None = None) -> TokenEmbeddings:
+    def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
         """Embed prompts. Batches go by length, for speed."""
-        named = known or [renamed(text) for text in texts]
+        named = [renamed(text) for text in texts]
         whole = self.tokenizer([text for text, _ in named], return_offsets_mapping=True, verbose=False)
         encoded = {
             name: [_ends(values, self.limit) for values in whole[name]] for name in ("input_ids", "offset_mapping")

@@ -57,7 +57,7 @@ class Letters:
 
     dim, limit = TEXT_DIM, 10_000
 
-    def encode(self, texts: Sequence[str], known: object = None) -> TokenEmbeddings:
+    def encode(self, texts: Sequence[str]) -> TokenEmbeddings:
         table = torch.randn(256, TEXT_DIM, generator=torch.Generator().manual_seed(1))
         letters = [ord(c) % 256 for text in texts for c in text]
         start = torch.tensor([0, *map(len, texts)]).cumsum(0)

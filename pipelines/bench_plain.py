@@ -64,7 +64,8 @@ def _plain(content: PlainForms) -> Iterator[tuple[str, str, str, str]]:
 def _named(content: PlainForms) -> Iterator[tuple[str, str, str, str]]:
     rng = np.random.Generator(np.random.PCG64(0))
     for organ in ORGANS:
-        names = {"otherwise_named": [*organ.synonyms, *organ.abbreviations, *organ.also, *organ.lay]}
+        short = [*organ.abbreviations, *map(str.lower, organ.abbreviations)]
+        names = {"otherwise_named": [*organ.synonyms, *short, *organ.also, *organ.lay]}
         names |= {asks: [_misspelt(organ.name, slips, rng) for _ in range(MISSPELT)] for asks, slips in SLIPS.items()}
         for asks, each in names.items():
             yield from ((asks, form, organ.name, name) for name in each for form in content.naming)

@@ -25,6 +25,7 @@ from corpus.anatomy import ORGANS, PAIRED_NOUNS
 from corpus.params import read_yaml
 from corpus.reports.encoder import builtin_folder
 from prompts.wording.associations import terms
+from prompts.wording.shorthand import written_out
 
 WORDS = Path(__file__).with_name("spelling.yaml")
 _ENDINGS = ("s", "ed", "ing")
@@ -267,7 +268,7 @@ def mend(text: str) -> str:
         mended = _mended(word.lower())
         return word if mended == word.lower() else mended.upper() if word.isupper() else mended
 
-    return _join(_WORD.sub(mend_word, text))
+    return _join(_WORD.sub(mend_word, written_out(text)))
 
 
 def _join(text: str) -> str:

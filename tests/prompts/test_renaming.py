@@ -48,8 +48,8 @@ def test_a_cue_within_a_name_covers_it() -> None:
 
 
 def test_the_words_between_stay_as_they_are() -> None:
-    text = "Left kidney (not the RK!) and  the bag that food drops into when I swallow"
+    text = "Left kidney (not the RK!) and: the bag that food drops into when I swallow"
     new, moved = renamed(text)
-    assert new == "left kidney (not the right kidney!) and  the stomach"
+    assert new == "left kidney (not the right kidney!) and: the stomach"
     assert len(moved) == len(cues(text))
     assert all(0 <= cue.start < cue.end <= len(new) for cue in moved)

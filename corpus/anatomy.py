@@ -103,14 +103,20 @@ _ALSO_NAMED = {
 }
 """Terms that name a structure, or a part of it, in a report, but that nobody should ask for it by."""
 
-_OTHER_STRUCTURES = (
+_OTHER_THINGS = (
     "superior vena cava",
     *(f"{organ} {vessel}" for organ in ("hepatic", "renal", "pulmonary") for vessel in ("artery", "arteries", "vein")),
     *(f"{side} renal {vessel}" for side in ("left", "right") for vessel in ("artery", "vein")),
     "splenic artery",
     "pulmonary embolism",
+    *(
+        f"portal {vein} {shown}"
+        for vein in ("venous", "vein")
+        for shown in ("phase", "series", "contrast", "CT", "image")
+    ),
+    "PV phase",
 )
-"""Structures outside the vocabulary whose names hold a name of it."""
+"""What isn't in the vocabulary, and has a name that holds one of it."""
 
 PAIRED_NOUNS = {
     "kidney": ("kidney",),
@@ -198,7 +204,7 @@ def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
             for noun in PAIRED_NOUNS[organ.name.removeprefix(f"{organ.side} ")]:
                 for words, after in _sided(organ.side, noun):
                     yield words, after, (organ.name,)
-    for term in _OTHER_STRUCTURES:
+    for term in _OTHER_THINGS:
         yield term, "", ()
     for base, nouns in PAIRED_NOUNS.items():
         pair = (base,) if base in BY_NAME else (f"left {base}", f"right {base}")

@@ -1,5 +1,5 @@
-"""Further texts for the intent head, made of the data set's own: a request behind a case, with typing errors, or for
-something that isn't in the vocabulary.
+"""Further texts for the intent head, made of the data set's own: a request behind a case, as another person would type
+it, with typing errors, or for something that isn't in the vocabulary.
 
 They keep the split of the text that they are made of, and no mask is asked for with them.
 """
@@ -10,6 +10,7 @@ import hashlib
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,22 +24,24 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @cache
-def _content() -> dict[str, list[str]]:
+def _content() -> dict[str, Any]:
     return dict(read_yaml(CONTENT))
 
 
 def variants(texts: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    """Each of the three sorts for `share` of the texts that it can be made of.
+    """Each of the four sorts for `share` of the texts that it can be made of, `retyped` for half as many: what these
+    teach is soon learned.
 
     Args:
         texts: Columns of the data set's texts.parquet, each with its split.
 
     Returns:
-        More such rows, with `variant` (context, misspelt or elsewhere).
+        More such rows, with `variant` (context, retyped, misspelt or elsewhere).
     """
+    sorts = {"context": _in_context, "retyped": _retyped, "misspelt": _misspelt, "elsewhere": _elsewhere}
     parts = []
     for split, group in texts.groupby("split", sort=True):
-        for name, make in (("context", _in_context), ("misspelt", _misspelt), ("elsewhere", _elsewhere)):
+        for name, make in sorts.items():
             digest = hashlib.sha256(f"{seed}:{split}:{name}".encode()).digest()
             parts.append(make(group, share, np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8])))))
             parts[-1] = parts[-1].assign(variant=name)
@@ -58,11 +61,40 @@ def _in_context(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> 
     joined = []
     for text in rows["text"]:
         case = " ".join(rng.choice(cases, size=rng.integers(1, 3)))
-        low = text if re.match(r"\W*[A-Z]{2}|I\b", text) else text[:1].lower() + text[1:]
         joint = joints[rng.integers(len(joints))]
         end = "" if text.endswith((".", "?", "!")) or (joint.endswith("}") and "{request} " not in joint) else "."
-        joined.append(joint.format(case=case, case_bare=case.rstrip("."), request=text + end, request_low=low))
+        joined.append(
+            joint.format(case=case, case_bare=case.rstrip("."), request=text + end, request_low=_continued(text))
+        )
     return rows.assign(text=joined)
+
+
+def _continued(text: str) -> str:
+    """A text as it goes on within a sentence."""
+    return text if re.match(r"\W*[A-Z]{2}|I\b", text) else text[:1].lower() + text[1:]
+
+
+def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Any text as the next person would type it: it begins and ends otherwise, and half of the words that have their
+    like are another of them. Without these, a full stop makes a remark of a request."""
+    content, rows = _content(), _drawn(texts, share / 2, rng)
+    alike = {word.lower(): group for group in content["alike"] for word in group}
+    words = re.compile(rf"\b(?:{'|'.join(alike)})\b", re.IGNORECASE)
+
+    def another(match: re.Match[str]) -> str:
+        word = match.group()
+        if rng.random() < 1 / 2:
+            return word
+        other = str(rng.choice(alike[word.lower()]))
+        return other[:1].upper() + other[1:] if word[0].isupper() else other
+
+    retyped = []
+    for text in rows["text"]:
+        opening, ending = (str(rng.choice(content[name])) for name in ("openings", "endings"))
+        body = words.sub(another, text.rstrip(" .!"))
+        body = _continued(body) if opening.endswith(", ") else body
+        retyped.append(opening + body + (ending.lstrip(".!,") if body.endswith("?") else ending))
+    return rows.assign(text=retyped)
 
 
 def misspell(word: str, rng: np.random.Generator) -> str:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from model.attention import EncoderLayer
 from model.encoders.ngrams import BUCKETS, NGRAMS
-from model.encoders.text import CUE_CODES, TokenEmbeddings, Tokens, Wording
+from model.encoders.text import CUE_CODES, TokenEmbeddings, Tokens, Wording, equally_long
 from model.encoders.tuned_layers import TunedLayers
 from prompts.intent import (
     ATTRIBUTES,
@@ -227,10 +227,10 @@ class IntentHead(nn.Module):
         return replace(read, **{part: together(part) for part in PARTS})
 
     def by_length(self, text: TokenEmbeddings, at_once: int) -> IntentLogits:
-        """As `forward`, `at_once` texts of like lengths together: less is computed on padding."""
-        order = text.start.diff().argsort(stable=True)
-        read = [vars(self(text[rows])) for rows in order.split(at_once)]
-        return IntentLogits(**{name: torch.cat([part[name] for part in read])[order.argsort()] for name in read[0]})
+        """As `forward`, at most `at_once` texts of equal length together, so that nothing is padded."""
+        batches = list(equally_long(text.start.diff(), at_once))
+        read, place = [vars(self(text[rows])) for rows in batches], torch.cat(batches).argsort()
+        return IntentLogits(**{name: torch.cat([part[name] for part in read])[place] for name in read[0]})
 
 
 def _classifiers(dim: int) -> nn.ModuleDict:
@@ -315,5 +315,5 @@ def _understand(logits: dict[str, Tensor], unsure: float) -> Understanding:
         extreme = attribute(POSITIONS if kind == "position" else SIZES)
         intent = Intent(kind, None, extreme, rank=RANKS[decide("rank", range(len(RANKS)))])
     if kind != "none" and confidence < unsure:
-        return Understanding(Intent("none"), 1 - confidence)
+        return Understanding(Intent("none"), float(logits["kind"].softmax(-1)[KINDS.index("none")]))
     return Understanding(intent, confidence)

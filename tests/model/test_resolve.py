@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +11,15 @@ import pytest
 import torch
 
 from corpus.anatomy import BY_NAME, N_ORGANS
-from model.encoders.text import CUE_CODES
+from model.encoders.ngrams import NGRAMS
+from model.encoders.text import CUE_CODES, TokenEmbeddings, equally_long
 from model.encoders.tuned_layers import TunedLayers, TunedShape
 from model.groups import ORDER, act
 from model.intent_head import CLASSES, PARTS, IntentHead, IntentLogits, IntentTargets, understand
 from model.resolve import Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
 from model.testing.asked import HeldOutPrompts, turn_intent, turn_prompts
 from model.training.losses import intent_loss
-from prompts.intent import Intent
+from prompts.intent import KINDS, Intent
 from prompts.kinds import kinds
 from prompts.rules import answer
 from tests.model.test_flans import tokens
@@ -184,12 +186,35 @@ def test_the_second_opinion_counts_for_less_than_the_reader() -> None:
 def test_what_is_too_unsure_asks_for_nothing() -> None:
     targets = IntentTargets.of([Intent("anatomy", "liver", frame="patient")] * 2)
     logits = sharp(targets)
-    torn = logits.organ.clone()
+    torn, kind = logits.organ.clone(), logits.kind.clone()
     torn[1] = 0.0
-    sure, unsure = understand(replace(logits, organ=torn))
+    kind[1, KINDS.index("none")] = kind[1].max() - 1
+    sure, unsure = understand(replace(logits, organ=torn, kind=kind))
     assert sure.intent.organ == "liver"
     assert unsure.intent == Intent("none")
-    assert unsure.confidence == pytest.approx(1 - 1 / N_ORGANS, abs=1e-3)
+    assert unsure.confidence == pytest.approx(1 / (1 + math.e), abs=1e-3), "how likely it is that nothing is asked for"
+
+
+def test_what_is_read_does_not_hang_on_its_company() -> None:
+    torch.manual_seed(0)
+    head = IntentHead(TunedLayers(8, TunedShape(layers=1, heads=2)), 8, 8).eval()
+    lengths = torch.tensor([5, 3, 9, 3, 5, 1, 3])
+    n = int(lengths.sum())
+    start = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    ends = torch.randint(0, 50, (n, NGRAMS), dtype=torch.int32)
+    text = TokenEmbeddings(torch.randn(n, 8).half(), torch.randint(CUE_CODES, (n,)), ends, start)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        together = head.by_length(text, 2)
+        for i in range(len(lengths)):
+            alone = head.by_length(text.take(torch.tensor([i])), 2)
+            for part in PARTS:
+                assert torch.equal(getattr(alone, part)[0], getattr(together, part)[i]), part
+
+
+def test_batches_are_of_texts_of_one_length() -> None:
+    lengths = torch.tensor([5, 3, 9, 3, 5, 1, 3])
+    assert [rows.tolist() for rows in equally_long(lengths, 2)] == [[5], [1, 3], [6], [0, 4], [2]]
+    assert list(equally_long(lengths[:0], 2)) == []
 
 
 def test_turned_samples_are_asked_for_in_the_turned_pictures_words() -> None:

@@ -155,6 +155,16 @@ def plain(checkpoint: Checkpoint = CHECKPOINT, json: Json = False) -> None:
 
 
 @command
+def typed(checkpoint: Checkpoint = CHECKPOINT, json: Json = False) -> None:
+    """Whether requests are understood as well where they are typed otherwise: in small letters, in short, with a
+    signature."""
+    from pipelines.bench_typed import bench_typed, show
+
+    rows = bench_typed(checkpoint)
+    _print_json(rows.groupby("change", sort=False)["right"].mean().round(4).to_dict()) if json else show(rows)
+
+
+@command
 def model(
     encoder: Annotated[
         str | None, typer.Option(help="conv, lite_medsam, sam or medsam; that of params.yaml by default.")

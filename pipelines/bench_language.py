@@ -52,6 +52,17 @@ class TypedRequest:
         frame = self.frame or ("patient" if self.kind == "anatomy" else "image")
         return Intent(self.kind, self.organ, self.attribute, frame, bool(self.negated), self.rank, self.relation)  # type: ignore[arg-type]
 
+    def is_read(self, found: Understanding) -> bool:
+        """Whether a model understood it."""
+        either = self.negated is None and self.intent.frame == "patient"
+        return (replace(found.intent, negated=False) if either else found.intent) == self.intent
+
+
+def measured() -> list[tuple[str, TypedRequest]]:
+    """Every text of `REQUESTS`, behind its set's name."""
+    sets = {path.stem: validated(read_yaml(path), list[TypedRequest], path) for path in REQUESTS}
+    return [(name, request) for name, requests in sets.items() for request in requests]
+
 
 def bench_language(checkpoint: Path) -> pd.DataFrame:
     """Read every text of `REQUESTS`.
@@ -64,25 +75,21 @@ def bench_language(checkpoint: Path) -> pd.DataFrame:
     Raises:
         InputError: There is no such checkpoint.
     """
-    sets = {path.stem: validated(read_yaml(path), list[TypedRequest], path) for path in REQUESTS}
-    wanted = [request for requests in sets.values() for request in requests]
-    names = [name for name, requests in sets.items() for _ in requests]
+    names, wanted = zip(*measured(), strict=True)
     segmenter = Segmenter.from_pretrained(checkpoint)
     start = time.perf_counter()
     understood = read(segmenter, [request.text for request in wanted])
     seconds = time.perf_counter() - start
     rows = []
     for name, request, found in zip(names, wanted, understood, strict=True):
-        intent = found.intent
-        either = request.negated is None and request.intent.frame == "patient"
         rows.append(
             {"set": name}
             | asdict(request)
             | {
                 "wanted": request.intent.target or "none",
-                "understood": intent.target or "none",
+                "understood": found.intent.target or "none",
                 "confidence": found.confidence,
-                "right": (replace(intent, negated=False) if either else intent) == request.intent,
+                "right": request.is_read(found),
             }
         )
     return pd.DataFrame(rows).assign(twin=twins([request.text for request in wanted]), seconds=seconds)

@@ -46,7 +46,7 @@ def check_any_organ(names: Collection[str], where: Path) -> None:
 
 
 def relabel(raw: np.ndarray, names: LabelNames) -> LabelMap:
-    """Organ ids for a map of a dataset's label values.
+    """Organ ids for a map of a dataset's label values. A union that is drawn takes in its parts, where all are named.
 
     Args:
         raw: `[I, J, K]`, 0 for background.
@@ -55,12 +55,18 @@ def relabel(raw: np.ndarray, names: LabelNames) -> LabelMap:
     Raises:
         Reject: A value has no name.
     """
-    unknown = [v for v in np.unique(raw).tolist() if v != 0 and v not in names]
+    drawn = set(np.unique(raw).tolist()) - {0}
+    unknown = sorted(drawn - names.keys())
     if unknown:
         raise Reject(f"label values {unknown[:10]} are not in the source's label map")
     lookup = np.zeros(max(names) + 1, np.uint8)
     for value, name in names.items():
         lookup[value] = organ_id(name) or 0
+    organs = {organ_id(names[value]) for value in drawn}
+    for union, parts in UNIONS.items():
+        if union in organs and np.isin(parts, lookup).all():
+            # Drawn without a side, it may be either: of this scan the parts are unknown, not absent.
+            lookup[np.isin(lookup, parts)] = union
     return LabelMap(
         lookup[raw if raw.dtype.kind in "iu" else raw.astype(np.int64)],
         frozenset(lookup[lookup > 0].tolist()),

@@ -141,15 +141,17 @@ def _drawn(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
     return np.resize(rng.permutation(rows), count)
 
 
-def weights(slices: pd.DataFrame, balance: float) -> pd.Series:
-    """How often each slice is drawn, in comparison: n ** -balance, with n slices of its source in its split.
+def weights(slices: pd.DataFrame, asked: pd.Series, balance: float) -> pd.Series:
+    """How often each slice is drawn, in comparison: n ** -balance, with n slices of its source in its split that have
+    samples; others are never drawn.
 
     Args:
         slices: Columns slice_id, source and split, a row a slice.
+        asked: The samples' slice_id.
         balance: From 0, every slice as often as another, to 1, every source.
     """
-    count = slices.groupby(["split", "source"])["slice_id"].transform("size")
-    return count.astype(float) ** -balance
+    count = slices["slice_id"].isin(asked).groupby([slices["split"], slices["source"]]).transform("sum")
+    return count.clip(lower=1).astype(float) ** -balance
 
 
 def build_dataset(
@@ -184,7 +186,6 @@ def build_dataset(
     patients = split_patients(named, params.patients, params.seed, whole, params.fold)
     patients = limit_patients(named, patients, params.limit)
     slices = slices.assign(split=slices["patient"].map(patients))
-    slices["weight"] = weights(slices, params.balance)
     accepted = accepted.assign(read=accepted["text"].map(as_read))
     texts = accepted.merge(
         split_texts(accepted, params.texts, params.seed, params.near_copy).rename_axis("prompt_id").reset_index()
@@ -199,6 +200,7 @@ def build_dataset(
     assigned = assign(found[asked], texts[texts["split"].isin(SPLITS)], params.requests, params.seed)
     left_out = found.loc[~asked, ["split", "kind", "target"]].value_counts().sort_index().rename("masks").reset_index()
     samples, claims = verified(assigned, facts, slices, texts)
+    slices["weight"] = weights(slices, samples["slice_id"], params.balance)
 
     out.mkdir(parents=True, exist_ok=True)
     slices.to_parquet(out / "slices.parquet", index=False)

@@ -215,12 +215,14 @@ def test_a_source_for_training_alone_helps_the_others(tmp_path: Path) -> None:
 
 
 def test_a_small_source_can_be_drawn_as_often_as_a_large_one() -> None:
-    slices = pd.DataFrame({"source": ["a"] * 9 + ["b"], "split": "train", "slice_id": [str(i) for i in range(10)]})
-    assert set(weights(slices, 0.0)) == {1.0}
-    drawn = weights(slices, 1.0).groupby(slices["source"]).sum()
+    slices = pd.DataFrame({"source": ["a"] * 9 + ["b"] * 5, "split": "train", "slice_id": [str(i) for i in range(14)]})
+    asked = slices["slice_id"][:10]  # of b one slice has samples, and so is drawn
+    assert set(weights(slices, asked, 0.0)) == {1.0}
+    drawn = weights(slices, asked, 1.0)[:10].groupby(slices["source"]).sum()
     assert drawn["a"] == pytest.approx(drawn["b"])
-    between = weights(slices, 0.5).groupby(slices["source"]).sum()
+    between = weights(slices, asked, 0.5)[:10].groupby(slices["source"]).sum()
     assert between["a"] == pytest.approx(3 * between["b"])
+    assert np.isfinite(weights(slices, asked[:9], 1.0)).all(), "of b none"
 
 
 def test_texts_made_of_others_bring_no_copy_to_the_other_side() -> None:

@@ -53,52 +53,51 @@ def aggregate(cases: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def _bootstrap(
-    values: ArrayLike, groups: ArrayLike, strata: ArrayLike | None, draws: int, seed: int
-) -> tuple[float, Floats]:
-    """The macro mean of `values`, and of `draws` samples of as many groups, drawn with replacement: [draws]."""
-    value = np.asarray(values, np.float64)
-    group, n_groups = _codes(groups)
-    stratum, n_strata = _codes(np.zeros(len(value)) if strata is None else strata)
-    if not len(value) == len(group) == len(stratum) > 0:
+    values: ArrayLike, groups: ArrayLike, strata: ArrayLike | None, level: float, draws: int, seed: int
+) -> tuple[float, float, float]:
+    """The macro mean of `values`, and the interval that `draws` samples of as many groups, drawn with replacement,
+    give; a group without a value is none."""
+    value, grouped = np.asarray(values, np.float64), np.asarray(groups)
+    layer = np.zeros(len(value)) if strata is None else np.asarray(strata)
+    if not len(value) == len(grouped) == len(layer) > 0:
         raise InputError(
             "bootstrap",
-            f"expected a group and a stratum for each value, found {len(value)}, {len(group)} and {len(stratum)}",
+            f"expected a group and a stratum for each value, found {len(value)}, {len(grouped)} and {len(layer)}",
             "give columns of one table that has rows",
         )
     known = ~np.isnan(value)
+    if not known.any():
+        return math.nan, math.nan, math.nan
+    group, n_groups = _codes(grouped[known])
+    stratum, n_strata = _codes(layer[known])
     cell = group * n_strata + stratum
     shape = (n_groups, n_strata)
-    totals = np.bincount(cell, np.where(known, value, 0.0), n_groups * n_strata).reshape(shape)
-    counts = np.bincount(cell, known, n_groups * n_strata).reshape(shape)
+    totals = np.bincount(cell, value[known], n_groups * n_strata).reshape(shape)
+    counts = np.bincount(cell, np.ones(len(cell)), n_groups * n_strata).reshape(shape)
 
     def macro(times: NDArray[np.int64]) -> Floats:
         """Macro mean where group g is taken times[..., g] times; a stratum that no drawn group has is left out."""
         drawn = times @ counts
         means = np.divide(times @ totals, drawn, out=np.zeros_like(drawn), where=drawn > 0)
-        strata_drawn = (drawn > 0).sum(-1)
-        return np.where(strata_drawn > 0, means.sum(-1) / np.maximum(strata_drawn, 1), np.nan)
+        return means.sum(-1) / (drawn > 0).sum(-1)
 
+    mean = float(macro(np.ones(n_groups, np.int64)))
+    if n_groups == 1:
+        return mean, math.nan, math.nan
     # How often each group is drawn is all that a mean needs, so that a draw is one row of a matrix.
     times = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)
-    samples = macro(times) if n_groups > 1 else np.full(draws, np.nan)
-    return float(macro(np.ones(n_groups, np.int64))), samples
+    # Expanded percentile interval (Hesterberg 2015, The American Statistician 69, 371-386): the tails are cut where a
+    # t interval of as many groups would cut them. Plain percentiles of few patients are too narrow.
+    t = stats.t.isf((1 - level) / 2, n_groups - 1)
+    tail = float(stats.norm.sf(math.sqrt(n_groups / (n_groups - 1)) * t))
+    low, high = np.quantile(macro(times), [tail, 1 - tail])
+    return mean, float(low), float(high)
 
 
-def _codes(labels: ArrayLike) -> tuple[NDArray[np.int64], int]:
+def _codes(labels: np.ndarray) -> tuple[NDArray[np.int64], int]:
     """Labels as 0, 1, ..., and how many differ. Sorted, so that the order of rows doesn't change what a seed draws."""
-    codes, distinct = pd.factorize(np.asarray(labels), sort=True, use_na_sentinel=False)
+    codes, distinct = pd.factorize(labels, sort=True, use_na_sentinel=False)
     return codes, len(distinct)
-
-
-def _limits(samples: Floats, level: float, groups: ArrayLike) -> tuple[float, float]:
-    """Expanded percentile interval (Hesterberg 2015, The American Statistician 69, 371-386): the tails are cut where a
-    t interval of as many groups would cut them. Plain percentiles of few patients are too narrow."""
-    samples, n = samples[~np.isnan(samples)], _codes(groups)[1]
-    if not samples.size:
-        return math.nan, math.nan
-    tail = float(stats.norm.sf(math.sqrt(n / (n - 1)) * stats.t.isf((1 - level) / 2, n - 1)))
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def bootstrap_interval(
@@ -113,7 +112,7 @@ def bootstrap_interval(
     """Expanded percentile bootstrap interval of a mean over cases, resampling patients.
 
     Args:
-        values: [N] A metric of each case; NaN is left out of the mean.
+        values: [N] A metric of each case; one that is NaN is left out, as if it weren't there.
         groups: [N] The patient of each case.
         strata: [N] The organ of each case, for the interval of `aggregate`'s macro mean; None for the plain mean.
         level: Confidence, 0 to 1.
@@ -121,12 +120,13 @@ def bootstrap_interval(
         seed: Of the draws.
 
     Returns:
-        (low, high); both NaN with fewer than two patients, for one patient says nothing of the spread between patients.
+        (low, high); both NaN with fewer than two patients that have a value, for one says nothing of the spread between
+            patients.
 
     Raises:
         InputError: There are no values, or the columns' lengths differ.
     """
-    return _limits(_bootstrap(values, groups, strata, draws, seed)[1], level, groups)
+    return _bootstrap(values, groups, strata, level, draws, seed)[1:]
 
 
 class Difference(NamedTuple):
@@ -157,5 +157,4 @@ def paired_bootstrap(
         raise InputError(
             "bootstrap", f"expected pairs, found {len(first)} and {len(second)} values", "join the tables by case"
         )
-    mean, samples = _bootstrap(second - first, groups, strata, draws, seed)
-    return Difference(mean, *_limits(samples, level, groups))
+    return Difference(*_bootstrap(second - first, groups, strata, level, draws, seed))

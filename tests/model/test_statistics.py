@@ -104,6 +104,9 @@ def test_patients_are_resampled_not_cases() -> None:
     assert bootstrap_interval(values, patients, draws=11, seed=1) != few
     assert all(map(math.isnan, bootstrap_interval(values, ["a"] * 3)))
     assert all(map(math.isnan, bootstrap_interval([math.nan] * 3, patients)))
+    # A patient without a value is none: neither one more to draw nor one more to be sure by.
+    assert bootstrap_interval([*values, math.nan], [*patients, "d"]) == once
+    assert all(map(math.isnan, bootstrap_interval([0.2, 0.3, math.nan], ["a", "a", "b"])))
     with pytest.raises(InputError, match="found 3, 2 and 3"):
         bootstrap_interval(values, patients[:2])
 

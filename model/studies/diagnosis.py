@@ -39,6 +39,7 @@ class Thresholds:
     agreement: float
     understood: float
     dice: float
+    organ_dice: float
     fewest: int
 
 
@@ -77,7 +78,8 @@ def names_known(segmenter: Segmenter) -> float:
     """The share of the organs whose name the text encoder still reads as it did when the model was made.
 
     The organ head's queries start as the names' embeddings and move little in training, so that they remember them: a
-    name is known if the query nearest to its embedding is its own.
+    name is known if the query nearest to its embedding is its own. A damaged query is told from a damaged encoder by
+    requests that are understood all the same.
     """
     head, params = segmenter.model.organ_head, segmenter.model.params
     start = OrganHead(name_embeddings(segmenter.encoder), params.dim, params.fine_dim).names
@@ -128,16 +130,20 @@ def _language(requests: pd.DataFrame, names: float, limits: Thresholds) -> tuple
     wrong = requests[~requests["right"]].sort_values(["confidence", "prompt_id"], ascending=[False, True])
     # Words that mean something else confuse requests all alike; a head that wavers answers like requests unlike.
     share = sum(count for _, _, count in together) / len(requests)
-    encoder_faults = [names < limits.names_known, share > limits.confused and agree >= limits.agreement]
+    right = requests["right"].mean()
+    encoder_faults = [
+        names < limits.names_known and right < limits.understood,
+        share > limits.confused and agree >= limits.agreement,
+    ]
     evidence = [
-        f"{names:.0%} of the organ names read as in training (sound: {limits.names_known:.0%} or more)",
+        f"{names:.0%} of the organ names read as in training "
+        f"(sound: {limits.names_known:.0%} or more, or requests understood)",
         f"{share:.1%} of {len(requests)} requests taken for another target, all alike "
         f"(sound: up to {limits.confused:.0%})",
         *(f"{wanted} is taken for {other}: {n} requests" for wanted, other, n in together[:EXAMPLES]),
     ]
     pairs = {(wanted, other) for wanted, other, _ in together}
     alike = wrong[[pair in pairs for pair in zip(wrong["wanted"], wrong["understood"], strict=True)]]
-    right = requests["right"].mean()
     head_evidence = [
         f"{right:.1%} of requests understood (sound: {limits.understood:.0%} or more)",
         f"two requests for the same thing get one answer in {agree:.1%} (sound: {limits.agreement:.0%} or more)",
@@ -165,9 +171,16 @@ def _image_encoder(cases: pd.DataFrame, limits: Thresholds) -> Finding:
         f"macro Dice {dice:.3f} in {len(given)} cases whose pose and request were right "
         f"(sound: {limits.dice:g} or more)"
     ]
-    organs = aggregate(given, ["organ"]).nsmallest(EXAMPLES, "dice")
-    evidence.append("lowest: " + ", ".join(f"{row.organ} {row.dice:.2f}" for row in organs.itertuples()))
-    return Finding("image encoder", "at fault" if dice < limits.dice else "sound", evidence, _lowest(given))
+    organs = aggregate(given, ["organ"])
+    poor = (organs["cases"] >= limits.fewest) & (organs["dice"] < limits.organ_dice)
+    lowest = organs.assign(poor=poor).sort_values(["poor", "dice"], ascending=[False, True]).head(EXAMPLES)
+    evidence.append(
+        "lowest: "
+        + ", ".join(f"{row.organ} {row.dice:.2f} in {row.cases} cases" for row in lowest.itertuples())
+        + f" (sound: {limits.organ_dice:g} or more, of {limits.fewest} cases or more)"
+    )
+    faulty = dice < limits.dice or poor.any()
+    return Finding("image encoder", "at fault" if faulty else "sound", evidence, _lowest(given))
 
 
 def _dice(cases: pd.DataFrame) -> float:

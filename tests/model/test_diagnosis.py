@@ -116,6 +116,19 @@ def test_poor_masks_of_what_was_understood_are_the_image_encoders() -> None:
     assert at_fault(sound().assign(dice=0.2)) == ["image encoder"]
 
 
+def test_one_organ_without_masks_is_the_image_encoders_too() -> None:
+    """As where two queries of the organ head are exchanged: names aren't read as in training, but understood."""
+    cases = sound()
+    lost = cases["organ"] == NAMES[2]
+    broken = cases.assign(dice=cases["dice"].where(~lost, 0.0))
+    assert at_fault(broken, names=0.9 - 0.01) == ["image encoder"]
+    found = verdicts(broken)["image encoder"]
+    assert any(f"{NAMES[2]} 0.00 in 48 cases" in sentence for sentence in found.evidence)
+    assert NAMES[2] in set(found.worst["organ"])
+    few = broken[~lost | (cases["slice_id"].str.endswith("0000"))]
+    assert at_fault(few) == [], "of 4 cases nothing is said"
+
+
 def test_nothing_is_said_of_too_little() -> None:
     few = sound()
     few = few[few["slice_id"].str.endswith("0000") & (few["organ"] == NAMES[1])]

@@ -75,8 +75,8 @@ def fit(
         fabric: What `launch` gave, where the caller has launched already.
 
     Raises:
-        InputError: The batch can't be shared evenly, no loss is called `params.watch`, or the state that an unfinished
-            run left is damaged.
+        InputError: The batch can't be shared evenly, no loss is called `params.watch`, the state that an unfinished
+            run left is damaged, or the loss of the weights to save is no number on the validation patients.
     """
     torch.set_num_threads(params.threads)
     keep_memory()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from math import inf
+from math import inf, isfinite, nan
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -128,35 +128,27 @@ class TrainingState:
             )
 
     def judge(self, values: dict[str, float]) -> None:
-        """Enter a validation's values, and keep the weights if they are the best so far.
-
-        Raises:
-            InputError: Patience has run out, and no validation was any good.
-        """
+        """Enter a validation's values, and keep the weights if they are the best so far."""
         progress, watched = self.progress, f"val/{self.params.watch}"
         progress.history.append((progress.step, values))
         if self.params.patience:
             progress.stale += 1
             if not values[watched] < progress.best:  # a loss that is not a number is no better
-                if self.stopped:
-                    self._check_best()
                 return
             progress.best, progress.stale = values[watched], 0
             _set(self.best, self.averaged)
         progress.figures = {name: value for name, value in values.items() if name.startswith("val/")}
 
-    def _check_best(self) -> None:
-        if self.params.patience and self.progress.best == inf:
-            found = f"{self.params.watch} was no number on the validation patients, {self.progress.stale} times over"
-            raise InputError("this training's section of params.yaml", found, "lower learning_rate")
-
     def give(self) -> None:
         """Give the objective the weights to keep, whole.
 
         Raises:
-            InputError: The best are wanted, and no validation was any good.
+            InputError: Their loss is no number on the validation patients, or the best are wanted and there are none.
         """
-        self._check_best()
+        watched = self.params.watch if self.params.patience else "loss"
+        if not isfinite(self.progress.figures.get(f"val/{watched}", nan)):
+            found = f"{watched} was no number on the validation patients"
+            raise InputError("this training's section of params.yaml", found, "lower learning_rate")
         _set(self.weights, self.best)
         for name, x in whole(self.weights).items():
             if isinstance(self.weights[name], DTensor):

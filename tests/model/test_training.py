@@ -191,15 +191,23 @@ def test_a_loss_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None:
     assert needle.weight.item() == whole.weight.item()
 
 
-def test_patience_that_never_saw_a_number_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("patience", [0, 2, 50])  # the last isn't run out when training ends
+def test_weights_whose_loss_is_not_a_number_are_not_saved(
+    patience: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def forward(self: Needle, batch: Noise) -> dict[str, Tensor]:
         return {"loss": (self.weight - 1).abs().mean() * (1.0 if self.training else torch.nan)}
 
     monkeypatch.setattr(Needle, "forward", forward)
-    with pytest.raises(InputError, match="loss was no number on the validation patients, 2 times over"):
-        train_needle(tmp_path / "short", patience=2)
-    with pytest.raises(InputError, match="loss was no number on the validation patients, 20 times over"):
-        train_needle(tmp_path / "long", patience=50)  # it isn't run out when training ends
+    with pytest.raises(InputError, match="loss was no number on the validation patients"):
+        train_needle(tmp_path, patience=patience)
+    assert len(list(tmp_path.iterdir())) == 1, "the state that it came to"
+
+
+def test_without_patience_the_last_loss_counts(tmp_path: Path) -> None:
+    assert train_needle(tmp_path, lost=19)[1][-2:] == pytest.approx([np.nan, 0.5], nan_ok=True, abs=0.2)
+    with pytest.raises(InputError, match="loss was no number on the validation patients"):
+        train_needle(tmp_path, lost=20)
 
 
 def test_what_is_frozen_is_no_other_in_the_average() -> None:
@@ -354,5 +362,5 @@ def test_rate_warms_up_and_ends_near_zero() -> None:
     rates = [rate(step, PARAMS) for step in range(PARAMS.steps)]
     assert rates[0] < rates[1] < rates[2]
     assert max(rates) == pytest.approx(PARAMS.learning_rate)
-    assert rates[-1] < 0.05 * PARAMS.learning_rate
+    assert 0 == rate(PARAMS.steps, PARAMS) < rates[-1] < 0.05 * PARAMS.learning_rate
     assert rate(3, replace(PARAMS, steps=4, warmup=4)) == PARAMS.learning_rate

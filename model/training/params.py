@@ -18,7 +18,7 @@ class TrainParams:
     learning_rate: float
     weight_decay: float
     warmup: int
-    """Steps of linear warm-up; a cosine brings the rate to zero at the last step."""
+    """Steps of linear warm-up; then a cosine lowers the rate, which would be zero one step after the last."""
     validate_every: int
     seed: int
     threads: int

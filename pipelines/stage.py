@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import ParamSpec
@@ -61,7 +61,7 @@ def stage(main: Callable[P, None]) -> Callable[P, None]:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             # What writes nothing may run beside what does.
-            with nullcontext() if kwargs.get("dry_run") else _alone("-".join(map(str, (name, *args)))):
+            with nullcontext() if kwargs.get("dry_run") else _alone("@".join(map(str, (name, *args)))):
                 main(*args, **kwargs)
         except InputError as error:
             _stop(error)
@@ -83,7 +83,10 @@ def _stop(error: InputError) -> None:
 @contextmanager
 def _alone(name: str) -> Iterator[None]:
     """Keep a second process from the same stage: one goes on where only the `dvc repro` above it was killed, and would
-    write into what the next one makes.
+    write into what the next one makes. And keep DVC's cache from it.
+
+    Args:
+        name: As DVC calls the stage.
 
     Raises:
         InputError: Another runs it.
@@ -98,8 +101,26 @@ def _alone(name: str) -> Iterator[None]:
             held.enter_context(FileLock(Path(tempfile.gettempdir()) / f"flans-{known}.lock", timeout=0))
         except Timeout:
             found = "this stage is running already, left over from a run that was killed, perhaps"
-            raise InputError(name, found, "wait until it ends, or end that process, then run again") from None
+            fix = (
+                "end that process, then run again; or let it finish, and keep what it has made, if parameters, data "
+                f"and code are still the same: dvc commit -f {name}"
+            )
+            raise InputError(name, found, fix) from None
+        _break_links(name)
         yield
+
+
+def _break_links(name: str) -> None:
+    """Make a stage's outputs that DVC has linked to its cache files of their own: what writes into them would change
+    the cache, or may not. DVC has taken them away where it is who runs the stage."""
+    if "DVC_STAGE" in os.environ:
+        return
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with suppress(DvcException), Repo() as repo:  # outside a repository, or of no stage, nothing is linked
+        for each in repo.stage.collect(name):
+            each.unprotect_outs()
 
 
 def make_folder(path: Path) -> None:

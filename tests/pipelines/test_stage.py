@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from pipelines.stage import stage
 
 OTHER = """
 import sys
+from collections.abc import Callable
 from pipelines.stage import stage
 
 @stage
@@ -21,6 +24,25 @@ def main(name):
     sys.stdin.read()
 
 main("x")
+"""
+WRITER = """
+from pathlib import Path
+from pipelines.stage import stage
+
+@stage
+def main(name):
+    for path in ("out", "data/x/made"):
+        Path(path).write_text("new")
+
+main("x")
+"""
+DVC_YAML = """
+stages:
+  other:
+    foreach: {x: {}}
+    do:
+      cmd: echo
+      outs: [out, "data/${key}"]
 """
 
 
@@ -39,7 +61,8 @@ def test_nobody_runs_a_stage_beside_one_that_a_killed_run_left(
         assert left.stdout.readline() == "begun\n"
         with pytest.raises(SystemExit):
             names["main"]("x")
-        assert "other-x: this stage is running already" in capsys.readouterr().err
+        assert "other@x: this stage is running already" in (said := capsys.readouterr().err)
+        assert "dvc commit -f other@x" in said
         names["main"]("y")
         monkeypatch.setenv("LOCAL_RANK", "1")
         names["main"]("x")
@@ -62,3 +85,24 @@ def test_a_full_disk_is_told_in_one_message(
     assert "data/x: expected room to write, but No space left on device" in capsys.readouterr().err
     with pytest.raises(OSError, match="No space"):
         stage(write)(errno.EIO)
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_stage_that_is_run_by_hand_leaves_the_cache_as_it_is(
+    link: Callable[[Path, Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], check=True)
+    Path("dvc.yaml").write_text(DVC_YAML, encoding="utf-8")
+    (cached := tmp_path / "cached").write_text("old", encoding="utf-8")
+    cached.chmod(0o444)
+    Path("data/x").mkdir(parents=True)
+    for made in (file := Path("out"), in_folder := Path("data/x/made"), unmade := Path("data/x/kept")):
+        link(cached, made)
+    (other := Path("data/y")).hardlink_to(cached)
+
+    Path("other.py").write_text(WRITER, encoding="utf-8")
+    subprocess.run([sys.executable, "other.py"], check=True)
+    assert [cached.read_text(), unmade.read_text()] == ["old", "old"]
+    assert [file.read_text(), in_folder.read_text()] == ["new", "new"]
+    assert other.samefile(cached)

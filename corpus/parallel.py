@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -46,6 +47,8 @@ def run_tasks(
         if address
         else {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     )
+    # Workers inherit that they don't hear Ctrl+C: it is this process that ends them. It doesn't itself until they run.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         client = Client(**options)
     except (OSError, ValueError) as error:
@@ -53,6 +56,8 @@ def run_tasks(
             raise
         found = f"expected a Dask scheduler at {address}, but {error}"
         raise InputError("FLANS_DASK_SCHEDULER", found, "start it, or correct or unset the variable") from None
+    finally:
+        signal.signal(signal.SIGINT, heard)
     with client:
         futures = client.map(function, tasks, pure=False)
         by_key = {future.key: task for future, task in zip(futures, tasks, strict=True)}

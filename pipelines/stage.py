@@ -52,7 +52,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def stage(main: Callable[P, None]) -> Callable[P, None]:
     """Run a stage's `main`, which nobody else runs meanwhile: an `InputError` and a full disk become one message and
-    exit status 1, without a traceback."""
+    exit status 1, without a traceback; Ctrl+C one and 130."""
     name = Path(main.__code__.co_filename).stem
 
     @functools.wraps(main)
@@ -70,6 +70,10 @@ def stage(main: Callable[P, None]) -> Callable[P, None]:
                 raise
             place, found = error.filename or Path.cwd(), f"expected room to write, but {error.strerror}"
             _stop(InputError(place, found, "free some disk space, then run again"))
+        except KeyboardInterrupt:
+            said = "Stopped. The next run goes on from what this stage has kept, or starts it anew."
+            console.print(said, soft_wrap=True)
+            sys.exit(130)
 
     return run
 

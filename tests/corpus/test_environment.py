@@ -1,5 +1,6 @@
 """Numbers and addresses from the environment."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,10 @@ def test_what_stops_a_worker_is_told_as_if_it_had_stopped_here(monkeypatch: pyte
     monkeypatch.setenv("FLANS_WORKERS", "2")
     with pytest.raises(InputError, match=r"none\.yaml: .*\n  To mend it: "):
         run_tasks(read_yaml, [Path("none.yaml"), Path("none.yaml")])
+
+
+def test_workers_leave_ctrl_c_to_the_process_that_started_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLANS_WORKERS", "2")
+    heard = signal.getsignal(signal.SIGINT)
+    assert run_tasks(signal.getsignal, [signal.SIGINT, signal.SIGINT]) == [signal.SIG_IGN, signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) is heard

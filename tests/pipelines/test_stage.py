@@ -87,6 +87,20 @@ def test_a_full_disk_is_told_in_one_message(
         stage(write)(errno.EIO)
 
 
+def test_ctrl_c_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stopped:
+        stage(interrupted)()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err.startswith("Stopped. The next run goes on")
+
+
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 def test_a_stage_that_is_run_by_hand_leaves_the_cache_as_it_is(
     link: Callable[[Path, Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

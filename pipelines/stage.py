@@ -37,17 +37,28 @@ INDEX = DATA / "index"
 BANK = DATA / "prompts"
 REVIEW = DATA / "review"
 DATASET = DATA / "dataset"
-RESPONSES = DATA / "responses"
-"""Outside the DVC outputs: what was paid for survives any rerun."""
 TOKENS = DATA / "tokens"
 """The data set's requests as token embeddings."""
-EMBEDDINGS = DATA / "embeddings"
 MODELS = Path("models")
 EVALUATION = Path("evaluation")
 REPORT = Path("report")
 _PROCESS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 """Where the environment says which of a training's processes this is; the first stands for all."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _kept() -> Path:
+    """The folder of what survives any rerun: `data`. From the copy in which `dvc exp run --temp` or a queue runs, and
+    which is thrown away, the repository's own."""
+    for folder in Path.cwd().parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2] / DATA
+    return DATA
+
+
+RESPONSES = _kept() / "responses"
+"""Outside the DVC outputs: what was paid for."""
+EMBEDDINGS = _kept() / "embeddings"
 
 
 def stage(main: Callable[P, None]) -> Callable[P, None]:

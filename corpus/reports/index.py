@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 from pydantic import Field
 
 from corpus.errors import InputError
@@ -96,7 +97,7 @@ def _write_cache(folder: Path, keys: list[str], vectors: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     path = folder / f"{hashlib.sha256(''.join(keys).encode()).hexdigest()[:16]}.parquet"
-    with replacing(path) as part:
+    with FileLock(folder / ".lock"), replacing(path) as part:  # experiments side by side embed the same texts
         pq.write_table(pa.table({"key": keys, "vector": flat}), part, write_page_checksum=True)
 
 

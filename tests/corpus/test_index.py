@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faiss
@@ -242,6 +244,23 @@ def test_an_unreadable_part_of_the_cache_costs_time_alone(damage: str, tmp_path:
         }[damage]
     )
     assert embed(texts, IndexParams(), tmp_path).tobytes() == embeddings.tobytes()
+
+
+def test_the_same_texts_may_be_embedded_by_several_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embeddings: np.ndarray
+) -> None:
+    texts = [text for _, text in TEXTS.values()]
+    barrier = threading.Barrier(8)
+
+    def together(batch: list[str], *args: object, **kwargs: object) -> np.ndarray:
+        barrier.wait()
+        return embeddings[[texts.index(text) for text in batch]]
+
+    monkeypatch.setattr(index_module, "encode", together)
+    with ThreadPoolExecutor(8) as several:
+        made = several.map(lambda _: embed(texts, IndexParams(), tmp_path), range(8))
+    assert {each.tobytes() for each in made} == {embeddings.tobytes()}
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
 
 
 def test_the_retriever_returns_documents_with_their_provenance(index: PassageIndex) -> None:

@@ -120,3 +120,15 @@ def test_a_stage_that_is_run_by_hand_leaves_the_cache_as_it_is(
     assert [cached.read_text(), unmade.read_text()] == ["old", "old"]
     assert [file.read_text(), in_folder.read_text()] == ["new", "new"]
     assert other.samefile(cached)
+
+
+def test_what_is_paid_for_in_a_copy_for_an_experiment_is_kept_in_the_repository(tmp_path: Path) -> None:
+    (copy := tmp_path / ".dvc/tmp/exps/standalone/tmp1/flans").mkdir(parents=True)
+    script = "from pipelines.stage import EMBEDDINGS, RESPONSES; print(EMBEDDINGS, RESPONSES)"
+
+    def folders(at: Path) -> list[str]:
+        command = [sys.executable, "-c", script]
+        return subprocess.run(command, cwd=at, capture_output=True, text=True, check=True).stdout.split()
+
+    assert folders(copy) == [f"{tmp_path}/data/embeddings", f"{tmp_path}/data/responses"]
+    assert folders(tmp_path) == ["data/embeddings", "data/responses"]

@@ -40,7 +40,7 @@ def register(app: typer.Typer, panel: str | None = None) -> Callable[[Callable[P
                 if isinstance(error, PermissionError):
                     found = "expected to be let in, but this user may not read or write it"
                     error = InputError(str(error.filename), found, "change its permissions, or name another place")
-                elif "repro" in error.fix and not PARAMS.is_file():
+                elif ("repro" in error.fix or "examples/" in error.fix) and not PARAMS.is_file():
                     fix = f"run from the repository's root; if it isn't there either, {error.fix}"
                     error = InputError(error.where, error.problem, fix)
                 typer.secho(str(error), fg="red", err=True)

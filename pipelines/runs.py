@@ -98,7 +98,7 @@ def _revision(name: str) -> Read:
 
 
 def _project(name: str, read: Read) -> Run:
-    lock = _yaml(name, LOCK, read, "run the pipeline, and commit dvc.lock")
+    lock = _yaml(name, LOCK, read, "dvc repro, then commit dvc.lock")
     fix = f"make that run's results again, or fetch them: dvc fetch {EVALUATION / CASES}"
     content = _file(name, EVALUATION / CASES, read, fix)
     if unfinished := _unfinished(lock["stages"], content):

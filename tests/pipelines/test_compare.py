@@ -113,6 +113,12 @@ def test_what_is_no_run_is_named(repository: Path, tmp_path: Path, monkeypatch: 
     assert "To mend it:" in result.stderr
 
 
+def test_below_the_root_one_is_sent_there(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repository / "docs").mkdir(exist_ok=True)
+    monkeypatch.chdir(repository / "docs")
+    assert "run from the repository's root" in compare("first").stderr
+
+
 def test_a_run_that_left_the_cache_is_named(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shell(tmp_path, "git", "clone", "-q", str(repository), "clone")
     monkeypatch.chdir(tmp_path / "clone")

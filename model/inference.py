@@ -218,7 +218,9 @@ class Segmenter:
                 lie; where they leave the pose unsure it is believed, and the pose stays unsure.
             rules: What those rules say, if they were asked already (`judging.judge`).
         """
-        prior = by_anatomy(image, spacing, rules) if spacing and self._canonicalizer.learns else None
+        if not self._canonicalizer.learns:
+            return known_pose(IDENTITY, sure=False)  # nothing has judged it
+        prior = by_anatomy(image, spacing, rules) if spacing else None
         if sum(image.shape[1:]) % 2:
             # Padded to a square it would lie half a pixel off, to another side when it is turned.
             image = image.repeat(2, 1).repeat(2, 2)

@@ -11,6 +11,7 @@ import numpy as np
 from corpus.anatomy import BY_NAME, Mention, with_unions
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
+from model.judging import Judgement
 from prompts.intent import PAIRS, SIDES, Intent, pair_of
 from prompts.wording.cues import names, unsided
 from prompts.wording.plainly import plainly
@@ -236,21 +237,27 @@ def of_organ(organ: str | None, sources: Mapping[str, Mapping[str, Any]]) -> lis
     return [f"In training no {organ} was labelled: this mask is a guess."]
 
 
-def of_scan(result: Segmentation, mended: tuple[str, ...], header: bool, upside_down: bool) -> list[str]:
+def of_scan(
+    result: Segmentation, mended: tuple[str, ...], header: bool, judged: Judgement, posed: bool = True
+) -> list[str]:
     """What to doubt of the scan, whatever was asked.
 
     Args:
         mended: What was put right in its files.
         header: Whether it has one that says how it lies.
-        upside_down: Whether its slices seem to run from head to feet.
+        judged: What the rules of anatomy say of it.
+        posed: Whether the model has a canonicalizer, which finds the pose.
     """
     warnings = [f"The scan was mended: {note}." for note in mended]
     element = int(result.pose.element)
-    if upside_down:
+    if judged.reversed:
         warnings.append("The pixels contradict the header: the slices seem to run from head to feet.")
     if not bool(result.pose.sure):
+        if IDENTITY not in judged.elements:
+            warnings.append("The pixels contradict the header: the scan looks turned or mirrored.")
         taken = "taken to lie as the header says" if header else f"best guess: {NAMES[element]}"
-        warnings.append(f"Pose unsure ({taken}): check left and right.")
+        how = "unsure" if posed else "not judged, as the model has no canonicalizer"
+        warnings.append(f"Pose {how} ({taken}): check left and right.")
     elif element != IDENTITY:
         said = "The pixels contradict the header: the scan" if header else "The picture"
         warnings.append(

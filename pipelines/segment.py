@@ -213,7 +213,8 @@ def segment_scan(
     pose = segmenter.pose(scan.image, spacing, scan.affine is not None, judged.rules)
     with progress("segment", len(scan.image)) as advance:
         result = segmenter.segment(scan.image, request, pose, advance)
-    of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, bool(judged.reversed))
+    posed = segmenter.model.canonicalizer.learns
+    of_scan = doubts.of_scan(result, scan.mended, scan.affine is not None, judged, posed)
     of_scan += doubts.of_training(sources, scan.modality)
     with unfinished(out) as place:
         answers = [_write(i, scan, result, place) | origin for i in range(len(prompts))]

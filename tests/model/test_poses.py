@@ -74,7 +74,9 @@ def test_slices_that_are_taken_as_they_lie_stay_so(segmenter: Segmenter, volume:
     params = segmenter.model.canonicalizer.params
     segmenter.model.canonicalizer = build_canonicalizer(replace(params, kind="identity"))
     mirrored = volume[..., ::-1].copy()
-    assert int(segmenter.pose(mirrored, MM).element) == IDENTITY
+    for spacing, header in ((MM, True), (MM, False), (None, False)):
+        pose = segmenter.pose(mirrored, spacing, header)
+        assert (int(pose.element), bool(pose.sure)) == (IDENTITY, False), "nothing has judged it"
 
 
 @pytest.mark.parametrize("sure", [True, False])

@@ -11,6 +11,7 @@ from model.canonicalizer import Pose, known_pose
 from model.groups import IDENTITY, NAMES
 from model.inference import Segmentation
 from model.intent_head import Understanding
+from model.judging import ANY, Judgement, verdict
 from pipelines import doubts
 from prompts.intent import Intent
 
@@ -26,6 +27,8 @@ def warnings_of(
     cut: bool = False,
     header: bool = True,
     empty: bool = False,
+    upright: frozenset[int] = ANY,
+    posed: bool = True,
 ) -> str:
     mask = np.ones((slices, 4, 4), bool)
     request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,), cut=(cut,))
@@ -37,7 +40,8 @@ def warnings_of(
         organs=(found,),
     )
     answer = cast(Segmentation, result)
-    return " ".join([*doubts.of_answer(0, answer, empty), *doubts.of_scan(answer, (), header, upside_down)])
+    judged = Judgement(verdict(upright, upside_down), upright, upside_down, None, None)
+    return " ".join([*doubts.of_answer(0, answer, empty), *doubts.of_scan(answer, (), header, judged, posed)])
 
 
 def test_what_a_user_should_doubt_is_said() -> None:
@@ -92,6 +96,17 @@ def test_what_a_user_should_doubt_is_said() -> None:
     unsure = known_pose(NAMES.index("flip"), sure=False)
     assert "Pose unsure (best guess: flip)" in warnings_of(liver, 1, pose=unsure, header=False)
     assert "from head to feet" in warnings_of(liver, 3, upside_down=True)
+
+
+def test_what_the_rules_of_anatomy_say_is_said_where_the_pose_is_unsure() -> None:
+    liver, unsure = Intent("anatomy", "liver", None, "patient"), known_pose(IDENTITY, sure=False)
+    mirrored = frozenset([NAMES.index("flip")])
+    for posed in (True, False):
+        said = warnings_of(liver, 3, pose=unsure, upright=mirrored, posed=posed)
+        assert "The pixels contradict the header: the scan looks turned or mirrored." in said
+        assert "contradict" not in warnings_of(liver, 3, pose=unsure, posed=posed)
+        assert ("not judged, as the model has no canonicalizer" in said) != posed
+    assert warnings_of(liver, 3, upright=mirrored) == "", "the canonicalizer is sure, and has weighed what they say"
 
 
 def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:

@@ -18,11 +18,19 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from corpus.anatomy import BY_NAME, ORGANS, with_unions
+from corpus.errors import InputError
 from corpus.scans.intensity import AIR_HU
 from corpus.scans.pixel_pose import PixelPose
 from model.canonicalizer import SLICES_AT_ONCE, Canonicalizer, Pose, known_pose
 from model.checkpoint import CONFIG
-from model.encoders.text import TextEncoder, TokenEmbeddings, Tokens, bfloat16_where_fast, build_text_encoder
+from model.encoders.text import (
+    TextEncoder,
+    TokenEmbeddings,
+    Tokens,
+    bfloat16_where_fast,
+    build_text_encoder,
+    folder_sha256,
+)
 from model.flans import FLanS, ImageEncoding, one_hot_organs, spoken_organs
 from model.framing import Frame, label_to_scan, to_network
 from model.groups import IDENTITY, act, crop_from_square, pad_to_square, rotate
@@ -124,12 +132,17 @@ class Segmenter:
         """Load a checkpoint and the text encoder that it names, for the fastest device.
 
         Raises:
-            InputError: The checkpoint or the encoder is missing.
+            InputError: The checkpoint or the encoder is missing, or the encoder's folder holds another than the one
+                that the checkpoint was trained with.
         """
         model = FLanS.from_pretrained(directory)
         sources = model.training_record.get("sources", {}).values()
         known = {BY_NAME[name].id for source in sources for name in source["organs"]} or EVERY_ORGAN
-        encoder = build_text_encoder(model.params.text_encoder, Path(directory) / CONFIG)
+        text, trained = model.params.text_encoder, model.training_record.get("text_encoder_sha256")
+        encoder = build_text_encoder(text, Path(directory) / CONFIG)
+        if trained and folder_sha256(text) != trained:
+            found = f"expected the text encoder that {directory} was trained with, found another"
+            raise InputError(str(text.weights), found, f"put its files back, or name their folder in {CONFIG}")
         return cls(model, encoder, fastest_device(), known)
 
     @torch.inference_mode()

@@ -18,6 +18,7 @@ from corpus.params import load_params, plain
 from corpus.scans.store import SHA256
 from model.data import Augmentation, learning_batches
 from model.encoders.pretrained import PretrainedEncoder
+from model.encoders.text import folder_sha256
 from model.flans import ModelParams
 from model.texts import Texts
 from model.training.loop import Batches, curves, fit
@@ -50,7 +51,7 @@ def learned(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[
 
 
 def learned_from_slices(stage: str, params: TrainParams, figures: dict[str, float]) -> dict[str, Any]:
-    """The same, and what it says of the data set."""
+    """The same, and what it says of the data set, and by what it knows a text encoder of a folder."""
     manifest = _manifest()
     table = pd.read_parquet(DATASET / "slices.parquet", columns=["source", "volume", "modality", "labelled", "split"])
     table = table[table["split"] == "train"]
@@ -65,11 +66,13 @@ def learned_from_slices(stage: str, params: TrainParams, figures: dict[str, floa
         }
         for source, rows in table.groupby("source", sort=True)
     }
+    encoder = folder_sha256(load_params("model", ModelParams).text_encoder)
     return {
         **learned(stage, params, figures),
         **{name: manifest[name] for name in ("patients", "slices")},
         "sources": sources,
         "dataset_sha256": manifest["sha256"],
+        **({"text_encoder_sha256": encoder} if encoder else {}),
     }
 
 

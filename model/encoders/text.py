@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
+from corpus.files import file_sha256
 from corpus.params import PARAMS, params_dataclass
 from corpus.reports.encoder import bfloat16_is_fast, builtin_folder
 from model.encoders.ngrams import ngrams
@@ -216,6 +218,8 @@ def _codes(found: Sequence[Cue], offsets: list[tuple[int, int]]) -> list[int]:
 
 
 KEY = "model.text_encoder"
+READ = (".safetensors", ".bin", ".json", ".txt", ".model")
+"""Endings of the files that `transformers` reads of a folder."""
 CLIP = ("openai/clip-vit-base-patch16", "57c216476eefef5ab752ec549e440a49ae4ae5f3")
 """Name on the hub and commit."""
 
@@ -257,6 +261,16 @@ def build_text_encoder(params: TextEncoderParams, file: Path = PARAMS) -> Transf
     layers = getattr(getattr(network, "encoder", None), "layer", [])
     del layers[params.layers or count :]  # no token goes through them
     return TransformerTextEncoder(tokenizer, network, params.layers)
+
+
+def folder_sha256(params: TextEncoderParams) -> str | None:
+    """By which a checkpoint knows its text encoder again if that lies in a folder, where other files may take its
+    place: sha256 of weights, configuration and tokenizer. None for the others, which are pinned."""
+    folder = Path(params.weights or "")
+    if params.weights is None or not folder.is_dir():
+        return None
+    read = sorted(file for file in folder.iterdir() if file.suffix in READ)
+    return sha256("".join(f"{file.name} {file_sha256(file)}\n" for file in read).encode()).hexdigest()
 
 
 def load_network(params: TextEncoderParams, file: Path = PARAMS) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from corpus.errors import InputError
 from corpus.params import plain
 from model.canonicalizer import build_canonicalizer
 from model.checkpoint import CARD, CONFIG, WEIGHTS, save_checkpoint
+from model.encoders.text import TextEncoderParams, folder_sha256
 from model.flans import FLanS
 from model.inference import Segmenter
 from tests.model.test_flans import D4, PARAMS, TEXT_DIM
@@ -84,6 +86,32 @@ def test_a_folder_may_be_named_by_a_string(model: FLanS, tmp_path: Path, monkeyp
     monkeypatch.setattr("model.inference.build_text_encoder", lambda params, file: encoders.append(file))
     Segmenter.from_pretrained(str(tmp_path))
     assert encoders == [tmp_path / CONFIG]
+
+
+def test_another_text_encoder_in_the_place_of_its_own_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests would be misread, and nothing would say why."""
+    monkeypatch.setattr("model.inference.build_text_encoder", lambda params, file: None)
+    encoder, checkpoint = tmp_path / "encoder", tmp_path / "checkpoint"
+    encoder.mkdir()
+    (encoder / "model.safetensors").write_bytes(b"weights")
+    (encoder / "vocab.txt").write_text("liver")
+    params = replace(PARAMS, text_encoder=TextEncoderParams("sentence", str(encoder)))
+    known = folder_sha256(params.text_encoder)
+    assert known
+    model = FLanS(params, D4, torch.randn(N_ORGANS, TEXT_DIM))
+    model.save_pretrained(checkpoint, TRAINING | {"text_encoder_sha256": known})
+    (encoder / "README.md").write_text("nothing that is read")
+    Segmenter.from_pretrained(checkpoint)
+    for name, content in (("vocab.txt", "hepar"), ("model.safetensors", "others")):
+        before = (encoder / name).read_bytes()
+        (encoder / name).write_text(content)
+        with pytest.raises(InputError, match="was trained with, found another") as error:
+            Segmenter.from_pretrained(checkpoint)
+        assert error.value.where == str(encoder)
+        (encoder / name).write_bytes(before)
+    assert folder_sha256(PARAMS.text_encoder) is None, "the built-in one is known already"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

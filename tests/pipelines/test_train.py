@@ -8,15 +8,19 @@ import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
+import pandas as pd
 import pytest
 from torch import nn
 
 from model.data import Augmentation
 from model.encoders.conv import ConvEncoder
 from model.encoders.pretrained import PretrainedEncoder
+from model.encoders.text import TextEncoderParams, folder_sha256
 from model.encoders.tiny_vit import TinyViT, TinyViTParams
+from model.training.params import TrainParams
 from pipelines import stage, train
 from tests.pipelines.conftest import REPOSITORY
 
@@ -49,6 +53,21 @@ def test_slices_have_copies_where_a_frozen_encoder_can_remember_them(
     assert train.augmentation(nn.Sequential(encoder), askew=True).copies == (4 if frozen else 0)
     assert remembering == ([encoder] if frozen else [])
     assert train.augmentation(nn.Sequential(encoder), askew=False).tilted == 0
+
+
+def test_a_text_encoder_of_a_folder_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest: dict[str, Any] = {"patients": {}, "slices": {}, "sha256": {}, "synthetic": []}
+    columns = ["source", "volume", "modality", "labelled", "split"]
+    monkeypatch.setattr(train, "_manifest", lambda: manifest)
+    monkeypatch.setattr(train, "plain", vars)
+    monkeypatch.setattr(train.pd, "read_parquet", lambda *_, **__: pd.DataFrame(columns=columns))
+    recorded = []
+    for weights in (None, str(tmp_path)):
+        model = SimpleNamespace(text_encoder=TextEncoderParams("sentence", weights))
+        monkeypatch.setattr(train, "load_params", lambda name, kind, model=model: model)
+        recorded.append(train.learned_from_slices("joint", cast(TrainParams, SimpleNamespace()), {}))
+    assert "text_encoder_sha256" not in recorded[0]
+    assert recorded[1]["text_encoder_sha256"] == folder_sha256(TextEncoderParams("sentence", str(tmp_path)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch's threads are another library's")

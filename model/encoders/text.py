@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from corpus.anatomy import BY_NAME
 from corpus.errors import InputError
@@ -167,7 +167,7 @@ class TransformerTextEncoder:
     def __init__(self, tokenizer: Any, network: Any, layers: int | None = None, batch_size: int = 64) -> None:
         self.tokenizer, self.network, self.dim = tokenizer, network.eval(), network.config.hidden_size
         self.layers = network.config.num_hidden_layers if layers is None else layers
-        self.limit = min(MAX_TOKENS, tokenizer.model_max_length)
+        self.limit = min(MAX_TOKENS, tokenizer.model_max_length, _positions(network))
         self.batch_size = batch_size
 
     @torch.inference_mode()
@@ -196,6 +196,16 @@ class TransformerTextEncoder:
         pieces = torch.tensor(list(chain.from_iterable(encoded["input_ids"])))
         position = torch.arange(len(pieces)) - torch.repeat_interleave(start[:-1], lengths)
         return TokenEmbeddings(embedding, cue, ngrams(pieces, _NAMED[cue], position), start)
+
+
+def _positions(network: nn.Module) -> int:
+    """How many tokens a network has learned positions for: as many as it likes, where it has learned none."""
+    learned = (
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)  # RoBERTa's follow that
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Embedding) and name.endswith(("position_embedding", "position_embeddings"))
+    )
+    return min(learned, default=MAX_TOKENS)
 
 
 _NAMED = torch.tensor([False] + [CUES[code % len(CUES)] in (*BY_NAME, *UNSIDED) for code in range(CUE_CODES - 1)])

@@ -111,6 +111,25 @@ def test_a_sentence_encoder_of_a_local_folder(tmp_path: Path) -> None:
     assert encoder.encode(["the liver"])[torch.arange(1)].mask.sum() == 4
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_no_more_is_read_than_a_network_has_positions_for(kind: str, tmp_path: Path) -> None:
+    """Where the tokenizer doesn't say how much that is."""
+    from transformers import AutoConfig, AutoModel, BertTokenizer
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "liver"]
+    BertTokenizer({word: i for i, word in enumerate(words)}).save_pretrained(tmp_path)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = AutoConfig.for_model(kind, vocab_size=len(words), max_position_embeddings=12, pad_token_id=0, **sizes)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    settings = tmp_path / "tokenizer_config.json"
+    said = json.loads(settings.read_text())
+    said.pop("model_max_length", None)
+    settings.write_text(json.dumps(said))
+    encoder = build_text_encoder(TextEncoderParams("sentence", str(tmp_path)))
+    assert encoder.limit == (11 if kind == "roberta" else 12), "there the padding has a position of its own"
+    assert len(encoder.encode(["the liver " * 9]).embedding) == encoder.limit
+
+
 COMMIT = "0123456789" * 4
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
@@ -72,12 +72,18 @@ class ModelParams:
             raise ValueError(f"model.dim must be a multiple of {_DIM_STEP}, found {self.dim}")
 
 
+def _in_vocabulary(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := sorted(set(names) - set(_VOCABULARY)):
+        raise ValueError(f"expected names of corpus/organs.yaml, found {', '.join(unknown)}")
+    return names
+
+
 @pydantic_dataclass(frozen=True)
 class _Source:
     """What the record of a training says of a source, as far as answers rest on it; the rest is for people."""
 
     modality: tuple[str, ...]
-    organs: tuple[str, ...]
+    organs: Annotated[tuple[str, ...], AfterValidator(_in_vocabulary)]
 
 
 @pydantic_dataclass(frozen=True)

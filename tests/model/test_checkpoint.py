@@ -201,6 +201,7 @@ def test_another_vocabulary_is_refused(model: FLanS, tmp_path: Path) -> None:
         (lambda config: config.update(text_dim=None), "`text_dim`: .* found None"),
         (lambda config: config.update(training=None), "`training`: expected keys with values, found None"),
         (lambda config: config["training"]["sources"]["ours"].pop("organs"), "`training.sources.ours.organs`: the key"),
+        (lambda config: config["training"]["sources"]["ours"].update(organs=["uterus"]), "organs`: .*, found uterus"),
     ],
 )
 def test_a_configuration_of_another_version_is_told(

@@ -55,15 +55,15 @@ _AND = re.compile(
 _JOINED = re.compile(rf"(?i)[&+;.]|{_WORD}")
 _NAMED = (
     r"lobes?|head|neck|tail|uncinate process|cortex|medulla|hilum|(?:upper|lower) poles?|fundus|antrum|cardia|pylorus|"
-    r"half|tip|segments? (?:\d|i[iv]|v)[iv]*[a-d]?\b"
+    r"half|tip|bulb|segments? (?:\d|i[iv]|v)[iv]*[a-d]?\b"
 )
 _PART = (
     rf"(?:{_NAMED}|parts?|portions?|third|sections?|walls?|ducts?|sinus|pelvis|apex|dome|edge|border|limb|crus|zone)"
 )
 _PART_BEFORE = re.compile(rf"(?i)\b(?:{_PART}|body)(?:\s+\S+)?\s+of{_ARTICLE}$")
-_PART_AFTER = re.compile(rf"(?i)(?:['\u2019]s)?\s+(?:\w+\s+)?{_PART}\b")
+_PART_AFTER = re.compile(rf"(?i)(?:['\u2019]s?)?\s+(?:\w+\s+)?{_PART}\b")
 _PART_NAMED = re.compile(
-    rf"(?i)\b(?:{_NAMED}|sigmoid|ascending|transverse|descending|c(?:a?e|æ)cum|ileum|jejunum|flexure|bulb|arch|thoracic)\b"
+    rf"(?i)\b(?:{_NAMED}|sigmoid|ascending|transverse|descending|c(?:a?e|æ)cum|ileum|jejunum|flexure|arch|thoracic)\b"
 )
 """Names of the vocabulary that are a part's."""
 _PART_SIDED = re.compile(
@@ -201,8 +201,8 @@ def _lists(text: str, mentions: Sequence[Mention]) -> list[list[Mention]]:
     for each in sorted((each for each in mentions if not each.negated), key=lambda each: each.start):
         if rows[-1]:
             last = rows[-1][-1]
-            kin = {each.organ, PAIRS.get(each.organ), *(pair_of(each.organ) or ())}
-            if {last.organ, PAIRS.get(last.organ, last.organ)} & kin or not _AND.fullmatch(text[last.end : each.start]):
+            kin = each.organ in (last.organ, PAIRS.get(last.organ)) or last.organ == PAIRS.get(each.organ)
+            if kin or not _AND.fullmatch(text[last.end : each.start]):
                 rows.append([])
         rows[-1].append(each)
 

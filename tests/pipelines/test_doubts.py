@@ -164,6 +164,15 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
     ):
         assert "this is the pancreas alone" in warnings_of(pancreas, 3, prompt=prompt)
     for prompt in (
+        "pancreas' tail",
+        "outline the pancreas\u2019 head",
+        "the pancreas's tail",
+    ):
+        assert "this is all of the pancreas" in warnings_of(pancreas, 3, prompt=prompt), prompt
+    duodenum = Intent("anatomy", "duodenum", frame="patient")
+    for prompt in ("the duodenum's bulb", "the bulb of the duodenum", "the duodenal bulb"):
+        assert "this is all of the duodenum" in warnings_of(duodenum, 3, prompt=prompt), prompt
+    for prompt in (
         "the pancreas, not the spleen",
         "pancreas. The spleen is done",
         "spleen and liver are done, the pancreas next",
@@ -197,6 +206,8 @@ def test_what_a_text_asks_for_beyond_what_was_understood_is_said() -> None:
         assert warnings_of(liver, 3, prompt=prompt) == "", prompt
     kidney = Intent("anatomy", "left kidney", frame="patient")
     assert warnings_of(kidney, 3, prompt="my kidney, the left kidney") == ""
+    for prompt in ("right kidney or left kidney", "left kidney, right kidney"):
+        assert "this is the left kidney alone" in warnings_of(kidney, 3, prompt=prompt), prompt
     femur = Intent("anatomy", "left head of femur", frame="patient")
     assert warnings_of(femur, 3, prompt="the head of the left femur") == ""
 

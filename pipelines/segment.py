@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from prompts.pictures import picture
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
 KINDS = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
+SCAN_ENDING = re.compile(r"\.(?:nii|nii\.gz|dcm|png|nrrd)\s*$", re.IGNORECASE)
 NIFTI_ENDING = re.compile(r"\.(?:nii|(?P<pair>hdr|img))(?:\.(?:gz|bz2))?$", re.IGNORECASE)
 
 
@@ -195,11 +197,10 @@ def segment_scan(
         One dictionary a prompt: what was understood, where the files are, and warnings.
 
     Raises:
-        InputError: A prompt is empty, the checkpoint or the scan can't be read, or answers can't go to `out`; see
-            `open_folder`.
+        InputError: A prompt is empty or a scan's name, the checkpoint or the scan can't be read, or answers can't go to
+            `out`; see `open_folder`.
     """
-    if not all(prompt.strip() for prompt in prompts):
-        raise InputError("flans segment", "a request is empty", 'say what to segment, for example "the left kidney"')
+    _check_requests(path, prompts)
     check_scan(path.absolute(), series)
     segmenter = Segmenter.from_pretrained(checkpoint)
     params, sources = segmenter.model.params, segmenter.model.training_record.get("sources", {})
@@ -224,6 +225,26 @@ def segment_scan(
         publish(answers, place, out)
     console.print()
     return answers
+
+
+def _check_requests(scan: Path, prompts: Sequence[str]) -> None:
+    """See that there are requests, and no scans among them: of one pattern the shell makes several names.
+
+    Raises:
+        InputError: It isn't so.
+    """
+    where = "flans segment"
+    if not all(prompt.strip() for prompt in prompts):
+        raise InputError(where, "a request is empty", 'say what to segment, for example "the left kidney"')
+    exists = os.path.exists  # Path's fails at a request that is too long for a name
+    named = [text for text in (str(scan), *prompts) if SCAN_ENDING.search(text) or exists(text)]
+    if named and named[0] != str(scan):
+        raise InputError(
+            where, f"expected a scan, found {scan} before {named[0]}", "name the scan first, then requests"
+        )
+    if len(named) > 1:
+        found = f"expected a request, found the name of a file or folder, {named[1]}"
+        raise InputError(where, found, "give one scan at a time, and a request that isn't called like a file")
 
 
 def _known_by(path: Path, scan: Scan) -> str:

@@ -236,6 +236,34 @@ def test_an_empty_request_is_refused_before_the_scan_is_read(request_: str, tmp_
     assert "a request is empty" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["one.nii", "two.nii", "the liver"], "found the name of a file or folder, two.nii"),
+        (["one.nii", "the liver", "none.NII.gz"], "found the name of a file or folder, none.NII.gz"),
+        (["one.nii", "series", "the liver"], "found the name of a file or folder, series"),
+        (["the liver", "one.nii"], "found the liver before one.nii"),
+        (["the liver " * 500, "one.nii"], "name the scan first"),
+        (["one.nii", "the liver. " * 500], "one.nii: "),
+    ],
+)
+def test_a_scan_in_the_place_of_a_request_is_refused(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.nii", "two.nii"):
+        (tmp_path / name).touch()
+    (tmp_path / "series").mkdir()
+
+    def opened(checkpoint: Path) -> None:
+        raise InputError("one.nii", "", "")
+
+    monkeypatch.setattr(pipelines.segment.Segmenter, "from_pretrained", opened)
+    result = CliRunner().invoke(app, ["segment", *arguments])
+    assert result.exit_code == 1
+    assert said in " ".join(result.stderr.split())
+
+
 def test_a_torn_picture_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300), np.uint8)).save(tmp_path / "s.png")
     content = bytearray((tmp_path / "s.png").read_bytes())

@@ -37,7 +37,7 @@ from prompts.pictures import picture
 PICTURE_PX = 640
 PNG_SPACING = (1.0, 1.0, 1.0)
 KINDS = "give a volume as .nii or .nii.gz, a folder with one DICOM series, or one axial slice as .png"
-SCAN_ENDING = re.compile(r"\.(?:nii|nii\.gz|dcm|png|nrrd)\s*$", re.IGNORECASE)
+SCAN_NAME = re.compile(r"\S+\.(?:nii|nii\.gz|dcm|png|nrrd)", re.IGNORECASE)
 NIFTI_ENDING = re.compile(r"\.(?:nii|(?P<pair>hdr|img))(?:\.(?:gz|bz2))?$", re.IGNORECASE)
 
 
@@ -236,15 +236,24 @@ def _check_requests(scan: Path, prompts: Sequence[str]) -> None:
     where = "flans segment"
     if not all(prompt.strip() for prompt in prompts):
         raise InputError(where, "a request is empty", 'say what to segment, for example "the left kidney"')
-    exists = os.path.exists  # Path's fails at a request that is too long for a name
-    named = [text for text in (str(scan), *prompts) if SCAN_ENDING.search(text) or exists(text)]
-    if named and named[0] != str(scan):
-        raise InputError(
-            where, f"expected a scan, found {scan} before {named[0]}", "name the scan first, then requests"
-        )
-    if len(named) > 1:
-        found = f"expected a request, found the name of a file or folder, {named[1]}"
-        raise InputError(where, found, "give one scan at a time, and a request that isn't called like a file")
+    scans = [prompt for prompt in prompts if _names_scan(prompt)]
+    if scans and not _exists(scan):
+        found = f"expected a scan, found {scan} before {scans[0]}"
+        raise InputError(where, found, "name the scan first, then requests")
+    if scans:
+        raise InputError(where, f"expected a request, found the name of a scan, {scans[0]}", "give one scan at a time")
+
+
+def _names_scan(prompt: str) -> bool:
+    """Whether a request is a file's name, or the path of what is there; a folder may be called "liver"."""
+    return bool(SCAN_NAME.fullmatch(prompt.strip())) or (os.sep in prompt and _exists(prompt))
+
+
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # a request may be too long for a name
+        return False
 
 
 def _known_by(path: Path, scan: Scan) -> str:

@@ -239,9 +239,10 @@ def test_an_empty_request_is_refused_before_the_scan_is_read(request_: str, tmp_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["one.nii", "two.nii", "the liver"], "found the name of a file or folder, two.nii"),
-        (["one.nii", "the liver", "none.NII.gz"], "found the name of a file or folder, none.NII.gz"),
-        (["one.nii", "series", "the liver"], "found the name of a file or folder, series"),
+        (["one.nii", "two.nii", "the liver"], "found the name of a scan, two.nii"),
+        (["one.nii", "the liver", "none.NII.gz"], "found the name of a scan, none.NII.gz"),
+        (["one.nii", "liver/series", "the liver"], "found the name of a scan, liver/series"),
+        (["one.nii", "liver", "the liver, save it as liver.nii.gz"], "one.nii: "),
         (["the liver", "one.nii"], "found the liver before one.nii"),
         (["the liver " * 500, "one.nii"], "name the scan first"),
         (["one.nii", "the liver. " * 500], "one.nii: "),
@@ -253,7 +254,7 @@ def test_a_scan_in_the_place_of_a_request_is_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("one.nii", "two.nii"):
         (tmp_path / name).touch()
-    (tmp_path / "series").mkdir()
+    (tmp_path / "liver/series").mkdir(parents=True)
 
     def opened(checkpoint: Path) -> None:
         raise InputError("one.nii", "", "")

@@ -10,20 +10,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from corpus.params import read_yaml
+from corpus.errors import InputError
+from corpus.params import params_dataclass, read_yaml, validated
 
 VOCABULARY = Path(__file__).with_name("organs.yaml")
 
 
-@dataclass(frozen=True)
+_WORD = re.compile(r"(?<![^\W_])[^\W_]+")
+
+
+@params_dataclass
 class Organ:
     """One structure of the vocabulary. `id` is its value in label maps; `parts` are the names whose union it is."""
 
     id: int
     name: str
-    side: str | None = None
+    side: Literal["left", "right"] | None = None
     parts: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
     adjectives: tuple[str, ...] = ()
@@ -34,19 +38,41 @@ class Organ:
     contexts: tuple[str, ...] = ()
     landmarks: tuple[str, ...] = ()
 
-
-def _load(path: Path = VOCABULARY) -> tuple[Organ, ...]:
-    entries = read_yaml(path)
-    organs = []
-    for i, entry in enumerate(entries, start=1):
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-        }
-        organs.append(Organ(id=i, **fields))
-    return tuple(organs)
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            terms = value if isinstance(value, tuple) else ()
+            if wordless := [term for term in (*terms, self.name) if not _WORD.search(term)]:
+                raise ValueError(f"{key}: expected terms with a word, found {wordless[0]!r}")
 
 
-ORGANS: tuple[Organ, ...] = _load()
+def read_organs(path: Path = VOCABULARY) -> tuple[Organ, ...]:
+    """The vocabulary that a YAML lists.
+
+    Raises:
+        InputError: A key is missing, unknown or of a wrong type, a part isn't listed, or two structures share a term.
+    """
+    entries = validated(read_yaml(path), list[dict[str, Any]], path)
+    organs = tuple(
+        validated({"id": i} | entry, Organ, path, str(entry.get("name", f"structure {i}")))
+        for i, entry in enumerate(entries, start=1)
+    )
+    names, owners = {organ.name for organ in organs}, dict[str, Organ]()
+    for i, organ in enumerate(organs, start=1):
+        if organ.id != i:
+            raise InputError(path, f"`{organ.name}.id`: the order says that it is {i}, found {organ.id}", "take it out")
+        if unknown := [part for part in organ.parts if part not in names]:
+            told = f"`{organ.name}.parts`: expected names of structures, found {unknown[0]!r}"
+            raise InputError(path, told, f"make it one of {', '.join(sorted(names - {organ.name}))}")
+        for key in ("name", "synonyms", "abbreviations"):
+            value = getattr(organ, key)
+            for term in (value,) if key == "name" else value:
+                if (owner := owners.setdefault(term.casefold(), organ)) is not organ:
+                    told = f"`{organ.name}.{key}`: {term!r} names the structure {owner.name!r} already"
+                    raise InputError(path, told, f"take it out of {organ.name} or of {owner.name}")
+    return organs
+
+
+ORGANS: tuple[Organ, ...] = read_organs()
 BY_NAME: dict[str, Organ] = {organ.name: organ for organ in ORGANS}
 BY_ID: dict[int, Organ] = {organ.id: organ for organ in ORGANS}
 N_ORGANS = len(ORGANS)
@@ -212,9 +238,6 @@ def _terms() -> Iterator[tuple[str, str, tuple[str, ...]]]:
             plural = noun.replace("head", "heads", 1) if noun.startswith("head") else f"{noun}s"
             for form in ("", "both ", "bilateral ", "left and right ", "right and left "):
                 yield form + plural, "", pair
-
-
-_WORD = re.compile(r"(?<![^\W_])[^\W_]+")
 
 
 def _first(text: str) -> str:

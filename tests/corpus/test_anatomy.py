@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from corpus.anatomy import ORGANS, canonical_name, mentions, named_organs, with_unions
+from corpus.anatomy import ORGANS, VOCABULARY, canonical_name, mentions, named_organs, read_organs, with_unions
+from corpus.errors import InputError
 
 
 def test_ids_are_one_to_twenty_four() -> None:
@@ -118,3 +121,25 @@ def test_a_mention_spans_its_longest_term() -> None:
 def test_labelling_both_parts_labels_the_union() -> None:
     assert with_unions({3, 4}) == {3, 4, 5}
     assert with_unions({3}) == {3}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("synonyms: hepar", r"`liver\.synonyms`: .*tuple, found 'hepar'"),
+        ("synonims: [hepar]", r"`liver\.synonims`: no parameter has this name"),
+        ("synonyms: [hepar, 12]", r"`liver\.synonyms\.1`: .*string, found 12"),
+        ("synonyms: [hepar, on]", r"`liver\.synonyms\.1`: .*string, found True"),
+        ("synonyms: [hepar, '']", r"`liver`: synonyms: expected terms with a word, found ''"),
+        ("synonyms: [hepar, Spleen]", r"`spleen\.name`: 'spleen' names the structure 'liver' already"),
+        ("synonyms: [hepar, lien]", r"`spleen\.synonyms`: 'lien' names the structure 'liver' already"),
+        ("parts: [left lobe]", r"`liver\.parts`: .* found 'left lobe'"),
+        ("side: middle", r"`liver\.side`: .* found 'middle'"),
+        ("id: 7", r"`liver\.id`: "),
+    ],
+)
+def test_a_vocabulary_that_would_mislead_is_refused(wrong: str, says: str, tmp_path: Path) -> None:
+    path, ours = tmp_path / "organs.yaml", VOCABULARY.read_text(encoding="utf-8")
+    path.write_text(ours.replace("synonyms: [hepar, hepatic parenchyma]", wrong, 1), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"organs\.yaml: {says}(.|\n)*To mend it"):
+        read_organs(path)

@@ -15,9 +15,10 @@ import numpy as np
 import pandera.pandas as pa
 
 from corpus.anatomy import BY_ID, BY_NAME, UNIONS, with_unions
+from corpus.errors import InputError
 from prompts.facts import Shape, competitors, merge, position_leads, shapes, size_leads
 from prompts.intent import POSITIONS, Intent, pair_of
-from prompts.kinds import kind_of, kinds
+from prompts.kinds import SPECIFICATIONS, Kind, kind_of, kinds
 from prompts.relations import Borders, borders, gap_mm, relation_margins
 
 
@@ -86,10 +87,18 @@ def rule(name: str) -> Callable[[Rule], Rule]:
     return register
 
 
+def _rule_of(kind: Kind) -> Rule:
+    """Raises: InputError: There is no rule of the name that kinds.yaml gives."""
+    if kind.rule not in RULES:
+        told = f"{kind.name}: expected `rule` to be one of {', '.join(RULES)}, found {kind.rule!r}"
+        raise InputError(SPECIFICATIONS, told, "choose one, or add it to prompts/rules.py")
+    return RULES[kind.rule]
+
+
 def answer(scene: Scene, intent: Intent) -> Answer | None:
     """The right answer to an intent; None where there is none."""
     kind = kind_of(intent)
-    return RULES[kind.rule](scene, intent) if kind else None
+    return _rule_of(kind)(scene, intent) if kind else None
 
 
 ANSWERS = pa.DataFrameSchema(
@@ -112,7 +121,7 @@ def slice_answers(scene: Scene) -> list[dict]:
         {"kind": kind.name, "target": target, "organ": BY_ID[found.organ].name, "margin": round(found.margin, 4)}
         for kind in kinds().values()
         for target, intent in kind.intents.items()
-        if (found := RULES[kind.rule](scene, intent)) and round(found.margin, 4) > 0
+        if (found := _rule_of(kind)(scene, intent)) and round(found.margin, 4) > 0
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ import yaml
 
 import prompts.kinds
 from corpus.anatomy import BY_NAME, PAIRED_NOUNS, mentions
+from corpus.errors import InputError
 from prompts.checks import Context, run_checks
 from prompts.composer import Request, compose
 from prompts.intent import PAIRS, Intent, on_display
 from prompts.kinds import SPECIFICATIONS, Cell, cells, kind_of, kinds
 from prompts.messages import messages_for
-from prompts.rules import RULES, Answer, Scene, rule, slice_answers
+from prompts.rules import RULES, Answer, Scene, answer, rule, slice_answers
 from prompts.wording.sides import excluded_member, shown_side
 
 ORDER = {"second": 2, "2nd": 2, "third": 3, "3rd": 3, "two": 3, "next": 2, "one": 2, "just": 2}
@@ -201,3 +203,12 @@ def test_a_new_kind_needs_an_entry_and_a_rule_alone(tmp_path: Path, monkeypatch:
         assert len(written) > 10
         assert all(run_checks(text, Cell("round", "second largest", "lay"), Context())[-1].passed for text in written)
         assert "more or less" in str(messages_for(cell, 0, 2, ())[-1].content)
+
+
+def test_a_rule_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kinds(), "size", replace(kinds()["size"], rule="extremme"))
+    scene = Scene(np.zeros((1, 9, 9), np.uint8), (1.0, 1.0), range(1, 25))
+    asked = next(iter(kinds()["size"].intents.values()))
+    for found in (lambda: answer(scene, asked), lambda: slice_answers(scene)):
+        with pytest.raises(InputError, match=r"kinds\.yaml: size: .* one of named, extreme, .*, found 'extremme'"):
+            found()

@@ -104,6 +104,20 @@ def validated(content: Any, cls: type[T], where: Path, section: str = "") -> T:
         raise InputError(where, told, f"correct {which}{history}") from None
 
 
+def check_least(section: object, **least: float) -> None:
+    """See, from a section's `__post_init__`, that none of its numbers is too small.
+
+    Args:
+        least: Key -> the least that it may be.
+
+    Raises:
+        ValueError: One is smaller.
+    """
+    for name, lowest in least.items():
+        if (found := getattr(section, name)) is not None and found < lowest:
+            raise ValueError(f"{name} must be at least {lowest}, but found {found}")
+
+
 def check_names(names: Iterable[str], where: str) -> None:
     """See that names of params.yaml can name folders, and stages of dvc.yaml.
 

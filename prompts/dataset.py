@@ -13,7 +13,7 @@ import pandera.pandas as pa
 
 from corpus.errors import InputError
 from corpus.files import file_sha256
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from prompts.splits import (
     SPLITS,
     FoldParams,
@@ -56,6 +56,7 @@ class DatasetParams:
     """Which patients are tested on, in place of the share `patients.test`."""
 
     def __post_init__(self) -> None:
+        check_least(self, seed=0)
         if set(self.requests) != set(SPLITS) or min(self.requests.values()) < 1:
             raise ValueError(f"requests needs a number of at least 1 for each of {', '.join(SPLITS)}")
         if not (0 <= self.variants <= 1 and 0 <= self.balance <= 1):

@@ -20,7 +20,7 @@ from langchain_core.messages import BaseMessage
 
 from corpus.anatomy import ORGANS
 from corpus.errors import InputError
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from prompts.bank import bank_of, prompt_id
 from prompts.checks import Context, run_checks
 from prompts.duplicates import Duplicates
@@ -61,10 +61,7 @@ class GenerateParams(ProviderParams):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.candidates, self.max_calls_per_cell) < 1 or min(self.passages, self.sentences, self.forms) < 0:
-            raise ValueError(
-                "candidates and max_calls_per_cell must be at least 1, passages, sentences and forms at least 0"
-            )
+        check_least(self, candidates=1, max_calls_per_cell=1, passages=0, sentences=0, forms=0)
 
 
 class Passages(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from corpus.anatomy import BY_ID, UNIONS, with_unions
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from prompts.intent import SIZES, Intent
 from prompts.kinds import kinds
 
@@ -33,12 +33,14 @@ class TargetParams:
     """Kind -> targets that a slice gets at most, drawn with a seed, where it could have dozens."""
 
     def __post_init__(self) -> None:
-        if min(self.position_margin_mm, self.relation_margin_mm, self.min_area_mm2, self.absent) < 0:
-            raise ValueError("position_margin_mm, relation_margin_mm, min_area_mm2 and absent must not be negative")
+        check_least(self, position_margin_mm=0, relation_margin_mm=0, min_area_mm2=0, absent=0)
         if self.size_ratio <= 1:
             raise ValueError("size_ratio must be above 1: of two equal masks neither is the larger")
         if unknown := set(self.most) - set(kinds()):
             raise ValueError(f"most: no kind is called {', '.join(sorted(unknown))}; choose from {', '.join(kinds())}")
+        for kind, most in self.most.items():
+            if most < 0:
+                raise ValueError(f"most.{kind} must be at least 0, but found {most}")
 
 
 ABSENT = "absent"

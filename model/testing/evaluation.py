@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from model.canonicalizer import Pose
 from model.data import SplitData
 from model.groups import INVERSE, NAMES, ORDER
@@ -45,6 +45,7 @@ class EvaluateParams:
     picture_px: int
 
     def __post_init__(self) -> None:
+        check_least(self, seed=0, examples=0, picture_px=32)
         if not 0 <= self.turned < ORDER:
             raise ValueError(f"turned must be from 0 to {ORDER - 1}")
         if not 0 <= self.rotated <= 1:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from prompts.variants import misspell
 
 
@@ -36,8 +36,9 @@ class RobustnessParams:
         for name, same in (("typos", 0), ("angle", 0), ("noise", 0), ("shift", 0), ("resolution", 1)):
             if not (levels := getattr(self, name)) or levels[0] != same:
                 raise ValueError(f"robustness.{name} must begin with {same}, what leaves things as they are")
-        if self.slices < 1 or self.paraphrases < 2:
-            raise ValueError("robustness.slices must be at least 1, paraphrases at least 2")
+            if name not in ("angle", "shift") and min(levels) < same:
+                raise ValueError(f"robustness.{name} must be at least {same}, but found {min(levels)}")
+        check_least(self, slices=1, paraphrases=2)
 
 
 def noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:

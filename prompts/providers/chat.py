@@ -14,7 +14,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 
 from corpus.environment import positive_number, whole_number
 from corpus.errors import InputError
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from prompts.providers import llama
 from prompts.providers.spending import Budget, Prices, Usage
 
@@ -41,6 +41,7 @@ class ProviderParams:
     """Asking stops before it is passed."""
 
     def __post_init__(self) -> None:
+        check_least(self, temperature=0)
         if self.budget.cost is not None and self.prices is None:
             raise ValueError("budget.cost needs prices: {input: ..., output: ...}, of a million tokens")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from prompts.checks import Context, Verdict, run_checks
 from prompts.checks.reading import pattern
 from prompts.duplicates import normalised
@@ -55,10 +55,7 @@ class ReviewParams:
     """The longer side of a picture."""
 
     def __post_init__(self) -> None:
-        if self.per_stratum < 0 or self.flagged < 0:
-            raise ValueError("per_stratum and flagged must not be negative")
-        if self.picture_px < 32:
-            raise ValueError("picture_px must be at least 32")
+        check_least(self, seed=0, per_stratum=0, flagged=0, picture_px=32)
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,10 @@ def test_what_is_done_to_pictures_and_texts() -> None:
         ({"typos": (1, 2)}, "typos must begin with 0"),
         ({"resolution": (2,)}, "resolution must begin with 1"),
         ({"noise": ()}, "noise must begin with 0"),
-        ({"paraphrases": 1}, "paraphrases at least 2"),
+        ({"noise": (0, -5)}, "noise must be at least 0, but found -5"),
+        ({"typos": (0, -1)}, "typos must be at least 0, but found -1"),
+        ({"resolution": (1, 0.5)}, "resolution must be at least 1, but found 0.5"),
+        ({"paraphrases": 1}, "paraphrases must be at least 2, but found 1"),
     ],
 )
 def test_a_card_needs_levels_that_change_nothing(change: dict, problem: str) -> None:
@@ -248,7 +251,18 @@ def test_a_card_needs_levels_that_change_nothing(change: dict, problem: str) -> 
         replace(CARD, **change)
 
 
-@pytest.mark.parametrize("change", [{"turned": 8}, {"rotated": 1.5}, {"degrees": 60.0}, {"degrees": 0.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"turned": 8},
+        {"rotated": 1.5},
+        {"degrees": 60.0},
+        {"degrees": 0.0},
+        {"seed": -1},
+        {"examples": -1},
+        {"picture_px": 31},
+    ],
+)
 def test_parameters_out_of_range_are_refused(change: dict) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} must be"):
         replace(PARAMS, **change)

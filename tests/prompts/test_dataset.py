@@ -309,6 +309,15 @@ def test_of_two_equal_masks_neither_is_the_larger() -> None:
         replace(TARGETS, size_ratio=1)
 
 
+def test_negative_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"most\.size must be at least 0, but found -2"):
+        replace(TARGETS, most={"size": -2})
+    with pytest.raises(ValueError, match="absent must be at least 0, but found -1"):
+        replace(TARGETS, absent=-1)
+    with pytest.raises(ValueError, match="seed must be at least 0, but found -1"):
+        replace(PARAMS, seed=-1)
+
+
 @pytest.mark.parametrize("near_copy", [80, 0, 1.01])
 def test_a_share_of_words_is_no_percentage(near_copy: float) -> None:
     with pytest.raises(ValueError, match="near_copy must be above 0 and at most 1"):

@@ -383,6 +383,8 @@ def test_bad_negatives_are_named(tmp_path: Path, text: str) -> None:
 
 
 def test_bad_parameters_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"temperature must be at least 0, but found -0\.1"):
+        GenerateParams(temperature=-0.1)
     with pytest.raises(InputError, match="no kind is called 'colour'"):
         generate(tmp_path, GenerateParams(per_cell={"colour": 1}))
     with pytest.raises(InputError, match="expected a bank of prompts, found none"):

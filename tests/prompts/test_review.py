@@ -390,7 +390,7 @@ def test_the_sheet_names_the_mask_and_goes_out_and_comes_back(bank: pd.DataFrame
     assert [d.outcome for d in read_decisions(tmp_path)] == ["undecided"] * len(table)
 
 
-@pytest.mark.parametrize("wrong", [{"per_stratum": -1}, {"flagged": -1}, {"picture_px": 8}])
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"per_stratum": -1}, {"flagged": -1}, {"picture_px": 8}])
 def test_params_are_validated(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ReviewParams(**({"seed": 0, "per_stratum": 2, "flagged": 60, "picture_px": 256} | wrong))

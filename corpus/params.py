@@ -6,10 +6,10 @@ import re
 from collections.abc import Hashable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from corpus.errors import InputError
@@ -43,6 +43,18 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 def params_dataclass(cls: type[T]) -> type[T]:
     """Decorator of every parameter section: frozen, types checked, unknown keys refused."""
     return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)  # type: ignore[return-value]
+
+
+def _compiling(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"expected a pattern, but {error}: found {text!r}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_compiling)]
+"""A regular expression, or a part of one, that stands by itself."""
 
 
 def read_yaml(path: Path) -> Any:

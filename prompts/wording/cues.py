@@ -11,10 +11,12 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
 
 from corpus.anatomy import BY_NAME, PAIRED_NOUNS, Mention, mentions
-from corpus.params import read_yaml
+from corpus.params import Pattern, params_dataclass, read_yaml, validated
 from prompts.intent import ATTRIBUTES, OPPOSITE, ORDINALS, RELATIONS
 from prompts.kinds import claims
 from prompts.wording.associations import associated, associations
@@ -100,8 +102,37 @@ def names(text: str) -> Names:
     return Names([m for m in named if not _overlapping(unions, m.start, m.end)] + unions, unions)
 
 
+@params_dataclass
+class _Content:
+    """cues.yaml."""
+
+    sides: dict[Literal["left", "right"], Pattern]
+    nouns: dict[str, Pattern]
+    both: Pattern
+    unions: dict[str, list[Pattern]]
+    side: Pattern
+    conjunction: Annotated[Pattern, Field(alias="and")]
+    not_before: Pattern
+    alone: Pattern
+    counterpart: Pattern
+    picture: list[Pattern]
+    part: Pattern
+    of_picture: list[Pattern]
+    picture_before: list[Pattern]
+    as_displayed: list[Pattern]
+    of_something: Pattern
+    owner: Pattern
+    hints: dict[str, list[Pattern]]
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in (*self.nouns, *self.unions, *self.hints) if name not in (*CUES, *PAIRED_NOUNS)]:
+            raise ValueError(f"expected names of structures, pairs and claims, found {unknown[0]!r}")
+
+
 @dataclass(frozen=True)
 class _Patterns:
+    """The same, compiled."""
+
     sides: dict[str, re.Pattern[str]]
     nouns: dict[str, re.Pattern[str]]
     hints: dict[str, re.Pattern[str]]
@@ -119,31 +150,42 @@ class _Patterns:
 
 @cache
 def _patterns() -> _Patterns:
-    """cues.yaml, compiled."""
-    content: dict[str, Any] = dict(read_yaml(CONTENT))
-    side, conjunction, part = (content.pop(name) for name in ("side", "and", "part"))
-    picture = f"(?:{'|'.join(content.pop('picture'))})s?"
+    return read_cues(CONTENT)
+
+
+def read_cues(path: Path) -> _Patterns:
+    """What cues are found by.
+
+    Raises:
+        InputError: A key is missing or unknown, or a pattern isn't one.
+    """
+    content = validated(read_yaml(path), _Content, path)
+    picture = f"(?:{'|'.join(content.picture)})s?"
 
     def words(pattern: str) -> re.Pattern[str]:
         return re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE)
 
-    def any_of(name: str, form: str) -> re.Pattern[str]:
-        patterns = "|".join(content.pop(name)).replace("{picture}", picture)
+    def any_of(listed: list[str], form: str) -> re.Pattern[str]:
+        patterns = "|".join(listed).replace("{picture}", picture)
         return re.compile(form.format(f"(?:{patterns})"), re.IGNORECASE)
 
     return _Patterns(
-        sides={side: words(pattern) for side, pattern in content.pop("sides").items()},
-        nouns={noun: words(pattern) for noun, pattern in content.pop("nouns").items()},
-        hints={name: words("|".join(patterns)) for name, patterns in content.pop("hints").items()},
+        sides={side: words(pattern) for side, pattern in content.sides.items()},
+        nouns={noun: words(pattern) for noun, pattern in content.nouns.items()},
+        hints={name: words("|".join(patterns)) for name, patterns in content.hints.items()},
         unions={
-            name: words("|".join(patterns).replace("{side}", side).replace("{and}", conjunction))
-            for name, patterns in content.pop("unions").items()
+            name: words("|".join(patterns).replace("{side}", content.side).replace("{and}", content.conjunction))
+            for name, patterns in content.unions.items()
         },
-        both=words(content.pop("both")),
-        of_picture=any_of("of_picture", rf"^(?:{part})*\s*\(?\s*{{}}\b"),
-        picture_before=any_of("picture_before", r"\b{}(?:side )?$"),
-        as_displayed=any_of("as_displayed", r"\b{}\b"),
-        **{name: re.compile(pattern, re.IGNORECASE) for name, pattern in content.items()},
+        both=words(content.both),
+        of_picture=any_of(content.of_picture, rf"^(?:{content.part})*\s*\(?\s*{{}}\b"),
+        picture_before=any_of(content.picture_before, r"\b{}(?:side )?$"),
+        as_displayed=any_of(content.as_displayed, r"\b{}\b"),
+        not_before=re.compile(content.not_before, re.IGNORECASE),
+        of_something=re.compile(content.of_something, re.IGNORECASE),
+        owner=re.compile(content.owner, re.IGNORECASE),
+        alone=re.compile(content.alone, re.IGNORECASE),
+        counterpart=re.compile(content.counterpart, re.IGNORECASE),
     )
 
 

@@ -7,17 +7,17 @@ A reader learns what the words of a request name, and less well what turns it ro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from corpus.anatomy import PAIRED_NOUNS, Mention, mentions
-from corpus.params import read_yaml
+from corpus.params import Pattern, params_dataclass, read_yaml, validated
 
 CONTENT = Path(__file__).with_suffix(".yaml")
+_PART = re.compile(r"\{(\w+)\}")
 _SLOT = re.compile(r"\{(~?)(\w+)\}")
 _SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
 NEAR = 24
@@ -32,6 +32,35 @@ def plainly(text: str) -> str:
     return _other_of_pair(_corrected(text))
 
 
+@params_dataclass
+class _Rule:
+    words: Pattern
+    plain: str
+
+
+@params_dataclass
+class _Listed:
+    """plainly.yaml."""
+
+    opposites: dict[str, str]
+    parts: dict[str, Pattern]
+    rules: list[_Rule]
+    operations: dict[str, Pattern]
+    past: Pattern
+    ahead: Pattern
+    gone_after: Pattern
+    gone_before: Pattern
+    left_over: Pattern
+
+    def __post_init__(self) -> None:
+        if unknown := self.operations.keys() - PAIRED_NOUNS:
+            raise ValueError(f"operations: expected {', '.join(PAIRED_NOUNS)}, found {', '.join(sorted(unknown))}")
+        patterns = (*self.parts.values(), *(rule.words for rule in self.rules))
+        named = {"taken_back", "instead", *(name for pattern in patterns for name in _PART.findall(pattern))}
+        if missing := named - self.parts.keys():
+            raise ValueError(f"parts: nothing is called {', '.join(sorted(missing))}")
+
+
 @dataclass(frozen=True)
 class _Pair:
     """What is said of a pair: that one of it was operated, or is gone; and its noun alone, with what is left before."""
@@ -43,7 +72,7 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Content:
-    """plainly.yaml, compiled."""
+    """The same, compiled."""
 
     rules: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]]
     taken_back: re.Pattern[str]
@@ -56,9 +85,18 @@ class _Content:
 
 @cache
 def _content() -> _Content:
-    content: dict[str, Any] = dict(read_yaml(CONTENT))
-    opposites, parts = content["opposites"], dict[str, str]()
-    for name, pattern in content["parts"].items():
+    return read_plainly(CONTENT)
+
+
+def read_plainly(path: Path) -> _Content:
+    """What turns a request round, and how it is said plainly.
+
+    Raises:
+        InputError: A key is missing or unknown, or a pattern isn't one.
+    """
+    content = validated(read_yaml(path), _Listed, path)
+    opposites, parts = content.opposites, dict[str, str]()
+    for name, pattern in content.parts.items():
         parts[name] = _with(pattern, parts)
 
     def plain(form: str) -> Callable[[re.Match[str]], str]:
@@ -71,24 +109,24 @@ def _content() -> _Content:
         return said
 
     return _Content(
-        rules=[(_pattern(_with(rule["words"], parts)), plain(rule["plain"])) for rule in content["rules"]],
+        rules=[(_pattern(_with(rule.words, parts)), plain(rule.plain)) for rule in content.rules],
         taken_back=_pattern(rf"\b{parts['taken_back']}"),
         instead=_pattern(parts["instead"]),
         opposites=opposites,
-        pairs={noun: _pair(noun, words, content) for noun, words in content["operations"].items()},
-        past=_pattern(rf"(?<!\w)(?:{content['past']})\b"),
-        ahead=_pattern(rf"\b(?:{content['ahead']})\b"),
+        pairs={noun: _pair(noun, words, content) for noun, words in content.operations.items()},
+        past=_pattern(rf"(?<!\w)(?:{content.past})\b"),
+        ahead=_pattern(rf"\b(?:{content.ahead})\b"),
     )
 
 
-def _pair(noun: str, operations: str, content: Mapping[str, str]) -> _Pair:
+def _pair(noun: str, operations: str, content: _Listed) -> _Pair:
     nouns = f"(?:{'|'.join(PAIRED_NOUNS[noun])})"
     one = rf"\b(?:left|right)[- ]{nouns}"
     return _Pair(
         operation=_pattern(rf"(?<!\bfor )(?<!\bfor a )\b(?:left|right)[- ](?:sided? )?(?:\w+ )?(?:{operations})\b"),
-        gone=_pattern(rf"{one}{content['gone_after']}\b|\b{content['gone_before']} {one}"),
+        gone=_pattern(rf"{one}{content.gone_after}\b|\b{content.gone_before} {one}"),
         bare=_pattern(
-            rf"(?<!\bleft[- ])(?<!\bright[- ])\b(?:(?P<left_over>{content['left_over']}) )?"
+            rf"(?<!\bleft[- ])(?<!\bright[- ])\b(?:(?P<left_over>{content.left_over}) )?"
             rf"(?<!\bleft[- ])(?<!\bright[- ]){nouns}\b(?!-)"
         ),
     )
@@ -107,7 +145,7 @@ def _pattern(words: str) -> re.Pattern[str]:
 
 def _with(pattern: str, parts: dict[str, str]) -> str:
     """A pattern with its parts in their places."""
-    return re.sub(r"\{(\w+)\}", lambda slot: parts[slot[1]], pattern)
+    return _PART.sub(lambda slot: parts[slot[1]], pattern)
 
 
 def _found(words: str, opposites: dict[str, str]) -> str:

@@ -10,10 +10,9 @@ import re
 import unicodedata
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from corpus.anatomy import ORGANS
-from corpus.params import read_yaml
+from corpus.params import Pattern, params_dataclass, read_yaml, validated
 
 CONTENT = Path(__file__).with_suffix(".yaml")
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
@@ -63,13 +62,36 @@ def _without_dots(match: re.Match[str]) -> str:
     return letters if letters.lower() in _by_small_letters() else match[0]
 
 
+@params_dataclass
+class _Rule:
+    words: Pattern
+    plain: str
+
+
+@params_dataclass
+class _Content:
+    """shorthand.yaml."""
+
+    parts: dict[str, Pattern]
+    rules: list[_Rule]
+
+
 @cache
 def _rules() -> list[tuple[re.Pattern[str], str]]:
-    content: dict[str, Any] = dict(read_yaml(CONTENT))
+    return read_shorthand(CONTENT)
+
+
+def read_shorthand(path: Path) -> list[tuple[re.Pattern[str], str]]:
+    """What is written out, and how.
+
+    Raises:
+        InputError: A key is missing or unknown, or a pattern isn't one.
+    """
+    content = validated(read_yaml(path), _Content, path)
 
     def pattern(words: str) -> re.Pattern[str]:
-        for name, part in content["parts"].items():
+        for name, part in content.parts.items():
             words = words.replace(f"{{{name}}}", part)
         return re.compile(words)
 
-    return [(pattern(rule["words"]), rule["plain"]) for rule in content["rules"]]
+    return [(pattern(rule.words), rule.plain) for rule in content.rules]

@@ -43,6 +43,12 @@ def _piped() -> str:
     return content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
+def _lines(text: str) -> list[str]:
+    """A text's lines, blank ones too: the answers are to stand beside the requests of a sheet."""
+    lines = re.split(r"\r?\n", text)
+    return lines if lines[-1] else lines[:-1]
+
+
 def _typed(prompts: list[str]) -> list[str]:
     """Arguments, of which the same is true."""
     return [os.fsencode(prompt).decode("utf-8", errors="replace") for prompt in prompts]
@@ -115,7 +121,7 @@ def understand(
     segmenter = Segmenter.from_pretrained(checkpoint)
     if not prompts and sys.stdin.isatty():
         sys.stderr.write("Type requests, one a line; Ctrl+D ends.\n")
-    texts = _typed(prompts or []) or [line for line in re.split(r"\r?\n", _piped()) if line.strip()]
+    texts = _typed(prompts or []) or _lines(_piped())
     ascii_only = not codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
     for start in range(0, len(texts), 256):
         request = segmenter.read(texts[start : start + 256])

@@ -13,7 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from pipelines.bench import bench
-from pipelines.cli import ADAPTERS, _piped, app
+from pipelines.cli import ADAPTERS, _lines, _piped, app
 
 COMMANDS = [[name] for name in get_command(app).commands]  # type: ignore[attr-defined]
 COMMANDS += [["bench", name] for name in get_command(bench).commands]  # type: ignore[attr-defined]
@@ -120,6 +120,19 @@ def test_standard_input_may_be_as_windows_writes_it(encoding: str, monkeypatch: 
     content = "die Öse\u2028liegt\r\n".encode(encoding)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert _piped() == "die Öse\u2028liegt\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("the liver\r\n\n \nthe\u2028spleen\n", ["the liver", "", " ", "the\u2028spleen"]),
+        ("the liver\nthe spleen", ["the liver", "the spleen"]),
+        ("\n", [""]),
+        ("", []),
+    ],
+)
+def test_every_line_of_standard_input_is_a_request_blank_ones_too(text: str, lines: list[str]) -> None:
+    assert _lines(text) == lines
 
 
 def test_a_file_that_may_not_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

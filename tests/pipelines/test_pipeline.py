@@ -143,9 +143,9 @@ def test_one_bad_volume_lands_in_the_rejects_and_stops_nothing(
 
 
 def test_understand_prints_one_object_a_line(flans: Flans) -> None:
-    result = flans("understand", typed="the liver\nleftmost structure\n")
+    result = flans("understand", typed="the liver\n\nleftmost structure\n")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [row["prompt"] for row in rows] == ["the liver", "leftmost structure"]
+    assert [row["prompt"] for row in rows] == ["the liver", "", "leftmost structure"], "a blank line is answered, too"
     keys = {"prompt", "kind", "organ", "attribute", "frame", "negated", "rank", "relation", "confidence"}
     assert all(set(row) == keys for row in rows)
     assert all(row["organ"] in {None, *(o.name for o in ORGANS)} for row in rows)

@@ -16,6 +16,7 @@ from corpus.scans.layouts.cases import MISSING_SOURCE_FIX
 from corpus.scans.layouts.chaos import Chaos
 from corpus.scans.layouts.dicom_tree import DicomTree
 from corpus.scans.layouts.files import Files
+from corpus.scans.layouts.labels import check_any_organ
 from corpus.scans.layouts.nnunet import NnUNet
 from corpus.scans.layouts.png import Png
 from corpus.scans.layouts.structures import Structures
@@ -52,13 +53,16 @@ def load_layout(spec: Path) -> Layout:
     """The layout that a dataset's YAML describes.
 
     Raises:
-        InputError: It names no layout, or a key of it is missing, unknown or wrong.
+        InputError: It names no layout or no organ, or a key of it is missing, unknown or wrong.
     """
     content = read_yaml(spec)
     layout = content.pop("layout", None) if isinstance(content, dict) else None
     if layout not in LAYOUTS:
         raise InputError(spec, f"expected `layout` to be one of {', '.join(LAYOUTS)}, found {layout!r}", "choose one")
-    return validated(content, LAYOUTS[layout], spec)
+    found = validated(content, LAYOUTS[layout], spec)
+    if isinstance(found, Files):  # the one layout whose label maps' values are named here, and not beside the scans
+        check_any_organ(found.labels.values(), spec)
+    return found
 
 
 def check_adapter(adapter: str, where: str) -> None:

@@ -141,7 +141,8 @@ def test_every_dataset_of_files_is_tried_above() -> None:
 @pytest.mark.parametrize("adapter", ["msd_lung", "msd_colon", "msd_hepatic_vessel"])
 def test_a_dataset_without_an_organ_says_so(adapter: str, tmp_path: Path) -> None:
     save(tmp_path / "imagesTr/a_1.nii.gz", scan())
-    with pytest.raises(InputError, match="expected labels that are organs of the vocabulary, found only"):
+    said = rf"{adapter}\.yaml: expected labels that are organs of the vocabulary, found only"
+    with pytest.raises(InputError, match=rf"{said}.*\n.*To mend it: leave this data set out"):
         open_source(adapter, tmp_path)
 
 
@@ -212,6 +213,7 @@ def test_an_error_that_nobody_foresaw_is_a_reject(tmp_path: Path) -> None:
     [
         ({"layout": "flies"}, "expected `layout` to be one of files, nnunet"),
         ({"labels": {}}, "`labels`"),
+        ({"labels": {1: "livre", 2: "Splen", 3: "cyst"}}, "write liver for livre, spleen for Splen, or leave"),
         ({"label": {1: "liver"}}, "`label`: no parameter has this name"),
         ({"labels": {0: "liver"}}, "`labels`: 0 is the background, found liver"),
         ({"splits": [SPLIT | {"case": "("}]}, "case must be a regular expression"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from corpus.params import params_dataclass
 from corpus.scans.layouts.cases import Split, find_cases
-from corpus.scans.layouts.labels import LabelNames, check_any_organ, relabel
+from corpus.scans.layouts.labels import LabelNames, relabel
 from corpus.scans.nifti import read_nifti
 from corpus.scans.volumes import Case, Grid, LabelMap, Reject, Source
 
@@ -23,7 +23,6 @@ class Files:
 
     def open(self, root: Path) -> Source:
         """The dataset at `root`."""
-        check_any_organ(self.labels.values(), root)
         return Source(find_cases(root, self.splits), read_image, partial(read_label, names=self.labels))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -34,14 +35,19 @@ LabelNames = Annotated[dict[Annotated[int, Field(ge=0)], str], Field(min_length=
 def check_any_organ(names: Collection[str], where: Path) -> None:
     """Refuse a dataset without a single label to learn from.
 
+    Args:
+        where: The file that the names are from.
+
     Raises:
         InputError: No name is an organ of the vocabulary.
     """
     if not any(organ_id(name) for name in names):
+        meant = [(name, close[0]) for name in names if (close := get_close_matches(name.lower(), BY_NAME, 1, 0.75))]
+        mend = f"write {', '.join(f'{organ} for {name}' for name, organ in meant)}, or " if meant else ""
         raise InputError(
             where,
             f"expected labels that are organs of the vocabulary, found only {', '.join(names)}",
-            "leave this data set out: there is nothing in it to learn organs from",
+            f"{mend}leave this data set out: there is nothing in it to learn organs from",
         )
 
 

@@ -84,7 +84,10 @@ def _load(name_or_path: str, precision: Precision) -> SentenceTransformer:
     try:
         encoder = SentenceTransformer(source, device="cpu", local_files_only=builtin or Path(source).is_dir())
     except (OSError, ValueError) as error:
-        fix = "give `builtin`, a folder, or a name on the hub (HF_HUB_OFFLINE=1 forbids downloads)"
+        fix = (
+            "set `index.encoder` of params.yaml to `builtin`, a folder, or a name on the hub (HF_HUB_OFFLINE=1 forbids "
+            "downloads)"
+        )
         raise InputError(name_or_path, f"no sentence encoder could be loaded: {error}", fix) from None
     return encoder.to(getattr(torch, precision)).eval()
 

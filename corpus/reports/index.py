@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,13 @@ class IndexParams:
     """Passages above which an inverted file takes the place of exact search."""
     probes: int = Field(default=96, ge=1)
     """Lists of the inverted file that a search looks into: more find more, and take longer."""
+
+    def __post_init__(self) -> None:
+        # A name on the hub is `name` or `owner/name`; all else can only be a folder.
+        if not re.fullmatch(r"\w[^/]*(?:/[^/]+)?", self.encoder) and not Path(self.encoder).is_dir():
+            raise ValueError(
+                f"encoder: expected builtin, a folder or a name on the hub, found no folder {self.encoder!r}"
+            )
 
 
 @dataclass(frozen=True)

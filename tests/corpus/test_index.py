@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from corpus.errors import InputError
+from corpus.params import load_params
 from corpus.reports import index as index_module
 from corpus.reports import vectors
 from corpus.reports.deidentify import deidentify_parts
@@ -110,10 +111,21 @@ def load_uncached(name: str, precision: str) -> object:
     return encoder.builtin_folder()
 
 
-def test_an_unknown_encoder_is_an_input_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unknown_encoder_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no sentence encoder could be loaded"):
+    with pytest.raises(InputError, match=r"no sentence encoder could be loaded(.|\n)*`index\.encoder` of params\.yaml"):
         load_sentence_encoder(str(tmp_path / "empty"))
+
+
+def test_a_folder_without_an_encoder_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    for name in ("builtin", "all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", str(tmp_path)):
+        params.write_text(f"index: {{encoder: {name}}}")
+        assert load_params("index", IndexParams, params).encoder == name
+    for name in ("/nosuch", "./nosuch", "~/nosuch", "models/no/such"):
+        params.write_text(f"index: {{encoder: {name}}}")
+        with pytest.raises(InputError, match=r"params\.yaml: `index`: encoder: .* found no folder"):
+            load_params("index", IndexParams, params)
 
 
 def test_another_encoder_is_known_by_its_weights(tmp_path: Path) -> None:

@@ -53,16 +53,13 @@ def load_layout(spec: Path) -> Layout:
     """The layout that a dataset's YAML describes.
 
     Raises:
-        InputError: It names no layout or no organ, or a key of it is missing, unknown or wrong.
+        InputError: It names no layout, or a key of it is missing, unknown or wrong.
     """
     content = read_yaml(spec)
     layout = content.pop("layout", None) if isinstance(content, dict) else None
     if layout not in LAYOUTS:
         raise InputError(spec, f"expected `layout` to be one of {', '.join(LAYOUTS)}, found {layout!r}", "choose one")
-    found = validated(content, LAYOUTS[layout], spec)
-    if isinstance(found, Files):  # the one layout whose label maps' values are named here, and not beside the scans
-        check_any_organ(found.labels.values(), spec)
-    return found
+    return validated(content, LAYOUTS[layout], spec)
 
 
 def check_adapter(adapter: str, where: str) -> None:
@@ -79,12 +76,15 @@ def open_source(adapter: str, root: Path) -> Source:
     """Open a dataset.
 
     Raises:
-        InputError: No such adapter, no such folder, or a folder in another layout.
+        InputError: No such adapter, none of its labels is an organ, no such folder, or a folder in another layout.
     """
     check_adapter(adapter, "ingest.sources of params.yaml, or --adapter")
     if not root.is_dir():
         raise InputError(root.absolute(), "expected the source's folder, found none", MISSING_SOURCE_FIX)
-    source = load_layout(ADAPTERS[adapter]).open(root)
+    layout = load_layout(ADAPTERS[adapter])
+    if isinstance(layout, Files):  # the one layout whose label values are named in the YAML, not beside the scans
+        check_any_organ(layout.labels.values(), ADAPTERS[adapter])
+    source = layout.open(root)
     return replace(source, cases=[_with_a_name(case) for case in source.cases])
 
 

@@ -146,6 +146,15 @@ def test_a_dataset_without_an_organ_says_so(adapter: str, tmp_path: Path) -> Non
         open_source(adapter, tmp_path)
 
 
+def test_a_dataset_whose_labels_are_mistyped_is_told_what_comes_closest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ADAPTERS, "mine", dataset(tmp_path, labels={1: "livre", 2: "Splen", 3: "cyst"}))
+    said = r"mine\.yaml: .*\n.*: write liver for livre, spleen for Splen, or leave this data set out"
+    with pytest.raises(InputError, match=said):
+        open_source("mine", tmp_path)
+
+
 def test_amos_is_ct_up_to_500_and_mr_above(tmp_path: Path) -> None:
     for folder, case in (("Tr", 1), ("Va", 500), ("Tr", 501), ("Va", 600)):
         save(tmp_path / f"images{folder}/amos_{case:04d}.nii.gz", scan())
@@ -213,7 +222,6 @@ def test_an_error_that_nobody_foresaw_is_a_reject(tmp_path: Path) -> None:
     [
         ({"layout": "flies"}, "expected `layout` to be one of files, nnunet"),
         ({"labels": {}}, "`labels`"),
-        ({"labels": {1: "livre", 2: "Splen", 3: "cyst"}}, "write liver for livre, spleen for Splen, or leave"),
         ({"label": {1: "liver"}}, "`label`: no parameter has this name"),
         ({"labels": {0: "liver"}}, "`labels`: 0 is the background, found liver"),
         ({"splits": [SPLIT | {"case": "("}]}, "case must be a regular expression"),

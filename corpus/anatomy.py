@@ -56,19 +56,20 @@ def read_organs(path: Path = VOCABULARY) -> tuple[Organ, ...]:
         validated({"id": i} | entry, Organ, path, str(entry.get("name", f"structure {i}")))
         for i, entry in enumerate(entries, start=1)
     )
-    names, owners = {organ.name for organ in organs}, dict[str, Organ]()
+    names = {organ.name for organ in organs}
+    owners = {organ.name.casefold(): organ for organ in organs}
     for i, organ in enumerate(organs, start=1):
         if organ.id != i:
             raise InputError(path, f"`{organ.name}.id`: the order says that it is {i}, found {organ.id}", "take it out")
         if unknown := [part for part in organ.parts if part not in names]:
             told = f"`{organ.name}.parts`: expected names of structures, found {unknown[0]!r}"
             raise InputError(path, told, f"make it one of {', '.join(sorted(names - {organ.name}))}")
-        for key in ("name", "synonyms", "abbreviations"):
-            value = getattr(organ, key)
-            for term in (value,) if key == "name" else value:
+        own = {"name": (organ.name,), "synonyms": organ.synonyms, "abbreviations": organ.abbreviations}
+        for key, terms in own.items():
+            for term in terms:
                 if (owner := owners.setdefault(term.casefold(), organ)) is not organ:
                     told = f"`{organ.name}.{key}`: {term!r} names the structure {owner.name!r} already"
-                    raise InputError(path, told, f"take it out of {organ.name} or of {owner.name}")
+                    raise InputError(path, told, "take it out of one of them")
     return organs
 
 

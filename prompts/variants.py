@@ -29,8 +29,7 @@ def _content() -> dict[str, Any]:
 
 
 def variants(texts: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    """Each of the four sorts for `share` of the texts that it can be made of, `retyped` for half as many: what these
-    teach is soon learned.
+    """Each of the four sorts for `share` of the texts that it can be made of.
 
     Args:
         texts: Columns of the data set's texts.parquet, each with its split.
@@ -77,7 +76,7 @@ def _continued(text: str) -> str:
 def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
     """Any text as the next person would type it: it begins and ends otherwise, and half of the words that have their
     like are another of them. Without these, a full stop makes a remark of a request."""
-    content, rows = _content(), _drawn(texts, share / 2, rng)
+    content, rows = _content(), _drawn(texts, share, rng)
     alike = {word.lower(): group for group in content["alike"] for word in group}
     words = re.compile(rf"\b(?:{'|'.join(alike)})\b", re.IGNORECASE)
 

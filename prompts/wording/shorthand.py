@@ -18,17 +18,16 @@ CONTENT = Path(__file__).with_suffix(".yaml")
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _QUOTES = str.maketrans("\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb", '\'\'\'\'""""""')
 _QUOTED = re.compile(r"""(["'`*]+)([^"`*]+)\1""")
-_JOINED = re.compile(r"(?<=[^\W_])_(?=[^\W_])")
 _DOTTED = re.compile(r"(?<![\w.])(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?")
 
 
 def written_out(text: str) -> str:
     """The text with its abbreviations as the vocabulary has them, and short words for sides written out.
 
-    Line ends and underscores are blanks, and quotation marks around the whole are taken off.
+    Line ends are blanks, and quotation marks around the whole are taken off.
     """
     text = _HIDDEN.sub("", unicodedata.normalize("NFKC", text)).translate(_QUOTES)
-    text = " ".join(_JOINED.sub(" ", text).split())
+    text = " ".join(text.split())
     if quoted := _QUOTED.fullmatch(text):
         text = quoted[2]
     text = _DOTTED.sub(_without_dots, text)

@@ -30,7 +30,6 @@ from prompts.wording.shorthand import written_out
         ("the patient\u2019s \u201cspleen\u201d", 'the patient\'s "spleen"'),
         ('"outline the spleen"', "outline the spleen"),
         ("**outline the spleen**", "outline the spleen"),
-        ("mask_of(left_kidney)", "mask of(left kidney)"),
     ],
 )
 def test_what_is_typed_in_short_is_written_out(typed: str, meant: str) -> None:

@@ -3,7 +3,22 @@ longer commands have a module each. What several share is in `stage`, `commands`
 """
 
 import os
+import sys
+from types import TracebackType
+
+from corpus.errors import InputError
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 """How often PyTorch's threads look for work before they sleep, read where it is loaded. Beside one other busy process
 two threads train six times as fast as by default, and in a quiet hour 1 to 3% slower (docs/figures.md, Time)."""
+
+
+def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What is wrong with a file that is read where its module is loaded (corpus/organs.yaml), without a traceback."""
+    if isinstance(error, InputError):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _say

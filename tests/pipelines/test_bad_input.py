@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +49,19 @@ def test_a_stage_ends_with_status_1_and_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "params.yaml: the file is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_read_where_its_module_is_loaded(tmp_path: Path) -> None:
+    for room in ("corpus", "pipelines"):
+        shutil.copytree(REPOSITORY / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    organs = tmp_path / "corpus" / "organs.yaml"
+    organs.write_text(organs.read_text(encoding="utf-8").replace("- name: liver", "- nam: liver"), encoding="utf-8")
+    command, env = [sys.executable, "-m", "pipelines.phantom"], os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "organs.yaml" in done.stderr
+    assert "To mend it:" in done.stderr
     assert "Traceback" not in done.stderr
 
 

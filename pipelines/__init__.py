@@ -18,7 +18,7 @@ def _say(kind: type[BaseException], error: BaseException, trace: TracebackType |
     if isinstance(error, InputError):
         print(error, file=sys.stderr)
     else:
-        sys.__excepthook__(kind, error, trace)
+        _before(kind, error, trace)
 
 
-sys.excepthook = _say
+_before, sys.excepthook = sys.excepthook, _say

@@ -52,6 +52,18 @@ def test_a_stage_ends_with_status_1_and_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_other_errors_keep_their_traceback_and_the_hook_that_was_there() -> None:
+    hook = "import sys; sys.excepthook = lambda kind, *_: print('seen by the hook that was there:', kind.__name__)"
+    said = []
+    for first in ("", hook):
+        code = f"{first}\nimport pipelines\n1 / 0"
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        said.append(done.stdout + done.stderr)
+    assert "Traceback" in said[0]
+    assert said[1].strip() == "seen by the hook that was there: ZeroDivisionError"
+
+
 def test_a_file_that_is_read_where_its_module_is_loaded(tmp_path: Path) -> None:
     for room in ("corpus", "pipelines"):
         shutil.copytree(REPOSITORY / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))

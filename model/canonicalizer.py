@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from model.encoders.conv import conv_block
 from model.groups import IDENTITY, INVERSE, ORDER, act, act_batch, compose, rotate
 
@@ -55,12 +55,9 @@ class CanonicalizerParams:
             )
         if self.size < 16 or self.size % 16:
             raise ValueError(f"canonicalizer.size must be a multiple of 16, found {self.size}")
-        if self.width < 1 or self.erased < 0:
-            raise ValueError("canonicalizer.width must be at least 1, and erased at least 0")
+        check_least(self, width=1, erased=0, dead_zone=0)
         if not 0.6 <= self.sure_probability <= 1:
             raise ValueError("canonicalizer.sure_probability must be from 0.6 to 1")
-        if self.dead_zone < 0:
-            raise ValueError("canonicalizer.dead_zone must be at least 0")
 
     @property
     def rotations(self) -> int:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from corpus.anatomy import BY_NAME, N_ORGANS, with_unions
 from corpus.errors import InputError
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from corpus.scans.store import SliceStore
 from model.flans import ModelParams
 from model.framing import label_to_network, to_network
@@ -103,8 +103,9 @@ class Augmentation:
     0: every one is new, as it is for encoders that learn."""
 
     def __post_init__(self) -> None:
-        if min(vars(self).values()) < 0 or self.scale >= 1 or self.tilted > 1:
-            raise ValueError("augmentation must be at least 0, scale below 1, and tilted at most 1")
+        check_least(self, **dict.fromkeys(vars(self), 0))
+        if self.scale >= 1 or self.tilted > 1:
+            raise ValueError(f"scale must be below 1 and tilted at most 1, but found {self.scale} and {self.tilted}")
 
     def __call__(self, image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """image `[B, 1, S, S]` and label `[B, S, S]`, moved together; the image's grey values are jittered.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
-from corpus.params import params_dataclass, plain, validated
+from corpus.params import check_least, params_dataclass, plain, validated
 from model.attention import position_encoding
 from model.canonicalizer import CanonicalizerParams, build_canonicalizer
 from model.checkpoint import AGAIN, CONFIG, load_weights, read_config, save_checkpoint
@@ -64,8 +64,9 @@ class ModelParams:
     def __post_init__(self) -> None:
         if self.size % 2 ** len(self.widths):
             raise ValueError(f"model.size must be a multiple of {2 ** len(self.widths)}, found {self.size}")
-        if min(self.decoder_depth, self.fine_dim, self.size, *self.widths) < 1 or self.width_hu <= 0:
-            raise ValueError("model.decoder_depth, fine_dim, size, widths and width_hu must be above 0")
+        check_least(self, decoder_depth=1, fine_dim=1, size=1)
+        if min(self.widths, default=0) < 1 or self.width_hu <= 0:
+            raise ValueError(f"widths and width_hu must be above 0, but found {self.widths} and {self.width_hu}")
         if len(self.widths) < 3:
             raise ValueError("model.widths needs at least three levels")
         if self.dim < 1 or self.dim % _DIM_STEP:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from corpus.anatomy import N_ORGANS, ORGANS
 from corpus.errors import InputError
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from model.encoders.text import TextEncoder, TokenEmbeddings, pooled_names
 from model.intent_head import IntentTargets
 from prompts.intent import Intent
@@ -32,8 +32,7 @@ class EmbedParams:
     """CPU threads; another number changes the last bits of the embeddings."""
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError("threads must be at least 1")
+        check_least(self, threads=1)
 
 
 @dataclass(frozen=True)

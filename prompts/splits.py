@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from corpus.errors import InputError
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from corpus.scans.volumes import HASHED
 from prompts.duplicates import copies
 
@@ -61,8 +61,7 @@ class LimitParams:
     def __post_init__(self) -> None:
         if not (0 < self.patients <= 1 and 0 < self.texts <= 1):
             raise ValueError("patients and texts are shares: above 0, at most 1")
-        if self.words is not None and self.words < 1:
-            raise ValueError("words must be at least 1, or null")
+        check_least(self, words=1)
 
 
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:

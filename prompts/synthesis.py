@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.prompts import ChatPromptTemplate
 
 from corpus.anatomy import ORGANS, Organ, named_organs
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from corpus.reports.passages import passages_of
 from corpus.reports.passages import sentences as sentences_of
 from corpus.reports.readers import SYNTHETIC, Report
@@ -36,8 +36,7 @@ class SynthesisParams:
     """Sentences for each organ and style; 0 for none."""
 
     def __post_init__(self) -> None:
-        if self.per_organ < 0:
-            raise ValueError("per_organ must be at least 0")
+        check_least(self, per_organ=0)
 
 
 @dataclass(frozen=True)

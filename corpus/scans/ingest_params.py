@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 
 
 @params_dataclass
@@ -33,7 +33,6 @@ class IngestParams:
             raise ValueError("expected at least one source")
         if not 1 <= self.shards <= 999:
             raise ValueError("shards must be from 1 to 999")
-        if self.speck_mm2 < 0:
-            raise ValueError("speck_mm2 must be at least 0")
+        check_least(self, speck_mm2=0)
         if not 0 <= self.negatives <= 1:
             raise ValueError("negatives must be from 0 to 1")

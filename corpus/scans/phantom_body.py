@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from corpus.anatomy import ORGANS
-from corpus.params import params_dataclass, read_yaml
+from corpus.params import check_least, params_dataclass, read_yaml
 from corpus.scans.shapes import Draw, Ellipsoid, Loops, Point, Ribbon, Tube
 
 ANATOMY = Path(__file__).with_name("phantom.yaml")
@@ -43,8 +43,7 @@ class PhantomParams:
             raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, but found {self.modality!r}")
         if not 1 <= self.patients <= 9999:
             raise ValueError(f"patients must be between 1 and 9999, but found {self.patients}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, but found {self.seed}")
+        check_least(self, seed=0)
         if not 16 <= self.size <= 1024:
             raise ValueError(f"size must be between 16 and 1024, but found {self.size}")
         if not 0.4 <= self.spacing_mm <= 20:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 from model.canonicalizer import Canonicalizer, Pose
 from model.data import Batch
 from model.flans import FLanS, one_hot_organs, spoken_organs
@@ -31,8 +31,7 @@ class LossWeights:
     angle: float = 2.0
 
     def __post_init__(self) -> None:
-        if min(vars(self).values()) < 0:
-            raise ValueError("weights of losses must be at least 0")
+        check_least(self, **dict.fromkeys(vars(self), 0))
 
 
 def pose_losses(

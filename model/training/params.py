@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import cos, pi
 from typing import Literal
 
-from corpus.params import params_dataclass
+from corpus.params import check_least, params_dataclass
 
 
 @params_dataclass
@@ -40,16 +40,14 @@ class TrainParams:
     """The validation loss that `patience` looks at: `loss`, or one of those that make it up."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch_size, self.prompts, self.validate_every, self.threads, self.accumulate) < 1:
-            raise ValueError("steps, batch_size, prompts, validate_every, threads and accumulate must be at least 1")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, found {self.seed}")
-        if self.learning_rate <= 0 or min(self.weight_decay, self.pretrained_rate, self.warmup) < 0:
-            raise ValueError("learning_rate must be above 0, and weight_decay, pretrained_rate and warmup at least 0")
+        check_least(self, steps=1, batch_size=1, prompts=1, validate_every=1, threads=1, accumulate=1)
+        check_least(self, seed=0, weight_decay=0, pretrained_rate=0, warmup=0, patience=0)
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be above 0, but found {self.learning_rate}")
         if self.warmup > self.steps:
             raise ValueError(f"warmup must be at most steps, {self.steps}, found {self.warmup}")
-        if not 0 <= self.ema < 1 or self.patience < 0:
-            raise ValueError("ema must be from 0 to below 1, and patience at least 0")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be from 0 to below 1, but found {self.ema}")
 
 
 def rate(step: int, params: TrainParams) -> float:

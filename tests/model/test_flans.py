@@ -103,7 +103,7 @@ def hu(height: int, width: int, slices: int = 1) -> np.ndarray:
     [
         ({"resolve": "both"}, "'geometric' or 'learned'"),
         ({"size": 30}, "must be a multiple of 8, found 30"),
-        ({"decoder_depth": 0}, "must be above 0"),
+        ({"decoder_depth": 0}, "decoder_depth must be at least 1"),
         ({"width_hu": 0.0}, "must be above 0"),
         ({"dim": 36}, "must be a multiple of 8, found 36"),
         ({"widths": (8, 12)}, "at least three levels"),

@@ -42,8 +42,7 @@ class _Plain(dict[int, str]):
         return self[code]
 
 
-PLAIN = _Plain({10: "\n"} | dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-"))
-"""For `str.translate`: one sort of blank and of hyphen, and no characters that don't show."""
+_PLAIN = _Plain({10: "\n"} | dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"), "-"))
 
 
 def no_plain_text(text: str) -> str | None:
@@ -64,7 +63,7 @@ def tidy(text: str) -> str:
     MTSamples' export turned every line end into a comma: "flare up.,MEDICATIONS: , Her only ..." and "If ,he lost".
     """
     text = _LINE_ENDS.sub("\n", unicodedata.normalize("NFC", text))
-    text = _without_markup(text.translate(PLAIN)).translate(PLAIN)
+    text = _without_markup(text.translate(_PLAIN)).translate(_PLAIN)
     text = _LONG_GAP.sub(" " * 8, text)
     if "\n" not in text and _FLATTENED.search(text):
         text = re.sub(r":\s*,\s*", ": ", text)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from corpus.anatomy import ORGANS
 from corpus.params import Pattern, params_dataclass, read_yaml, validated
-from corpus.reports.tidy import PLAIN
 
 CONTENT = Path(__file__).with_suffix(".yaml")
-_QUOTES = str.maketrans("\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb", '\'\'\'\'""""""')
+_HIDDEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+_MARKS = str.maketrans("\u2010\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb", '-\'\'\'\'""""""')
 _QUOTED = re.compile(r"""(["'`*]+)([^"`*]+)\1""")
 _DOTTED = re.compile(r"(?<![\w.])(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?")
 
@@ -26,7 +26,7 @@ def written_out(text: str) -> str:
 
     Line ends are blanks, and quotation marks around the whole are taken off.
     """
-    text = unicodedata.normalize("NFKC", text).translate(PLAIN).translate(_QUOTES)
+    text = _HIDDEN.sub("", unicodedata.normalize("NFKC", text)).translate(_MARKS)
     text = " ".join(text.split())
     if quoted := _QUOTED.fullmatch(text):
         text = quoted[2]

@@ -26,7 +26,7 @@ from prompts.wording.shorthand import written_out
         ("R-hand edge", "right-hand edge"),
         ("the  liver\tplease\n\nnow", "the liver please now"),
         ("the\u00a0liver\u200b", "the liver"),
-        ("left\u2011sided \u2013 the kidney", "left-sided - the kidney"),
+        ("left\u2011sided and right\u2010sided", "left-sided and right-sided"),
         ("\uff4c\uff49\uff56\uff45\uff52", "liver"),
         ("the patient\u2019s \u201cspleen\u201d", 'the patient\'s "spleen"'),
         ('"outline the spleen"', "outline the spleen"),

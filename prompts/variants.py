@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ from corpus.params import read_yaml
 from prompts.intent import Intent
 
 CONTENT = Path(__file__).with_name("variants.yaml")
+_ASKING = (
+    r"(?:(?<=\byou )|(?<=\bplease )|(?<=\bto ))(?:{verb})\b"
+    r"|\b(?:{verb})(?= (?:the|my|your|his|her|that|this|both|only|just|what|whatever|whichever)\b)"
+)
+"""Where a word is a verb."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -77,20 +82,23 @@ def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.
     """Any text as the next person would type it: it begins and ends otherwise, and half of the words that have their
     like are another of them. Without these, a full stop makes a remark of a request."""
     content, rows = _content(), _drawn(texts, share, rng)
-    alike = {word.lower(): group for group in content["alike"] for word in group}
-    words = re.compile(rf"\b(?:{'|'.join(alike)})\b", re.IGNORECASE)
+    asking = "|".join(content["verbs"])
+    groups = [(re.compile(_ASKING.format(verb=asking), re.IGNORECASE), content["verbs"])]
+    groups += [(re.compile(rf"\b(?:{'|'.join(group)})\b", re.IGNORECASE), group) for group in content["alike"]]
 
-    def another(match: re.Match[str]) -> str:
+    def another(group: list[str], match: re.Match[str]) -> str:
         word = match.group()
         if rng.random() < 1 / 2:
             return word
-        other = str(rng.choice(alike[word.lower()]))
+        other = str(rng.choice(group))
         return other[:1].upper() + other[1:] if word[0].isupper() else other
 
     retyped = []
     for text in rows["text"]:
         opening, ending = (str(rng.choice(content[name])) for name in ("openings", "endings"))
-        body = words.sub(another, text.rstrip(" .!"))
+        body = text.rstrip(" .!")
+        for words, group in groups:
+            body = words.sub(partial(another, group), body)
         body = _continued(body) if opening.endswith(", ") else body
         retyped.append(opening + body + (ending.lstrip(".!,") if body.endswith("?") else ending))
     return rows.assign(text=retyped)

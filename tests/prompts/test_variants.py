@@ -29,3 +29,19 @@ def test_texts_are_retyped_with_other_ends_and_words_that_mean_the_same() -> Non
     for other in ("Hello, could", "Best regards", "segment the", "scan?", "can you", "structure"):
         assert texts.str.contains(other, case=False, regex=False).any(), other
     assert made.loc[made["kind"] == "none", "text"].str.contains("liver looks fine", case=False).all()
+
+
+def test_rare_verbs_take_the_place_of_common_ones_where_these_ask() -> None:
+    asked = ("Outline my liver", "Could you mark it?", "I want you to bring up the liver", "A contour of the liver")
+    intent = Intent("anatomy", "liver", None, "patient").row
+    rows = [
+        {"text": t, "kind": "anatomy", "split": "train", **intent, "prompt_id": f"{t}{i}"}
+        for t in asked
+        for i in range(200)
+    ]
+    made = variants(pd.DataFrame(rows), 1.0, 0).query("variant == 'retyped'")
+    verbs = r"\b(?:fetch|retrieve|visualize|pinpoint|single out)\b"
+    for text in asked:
+        of_it = made.loc[made["prompt_id"].str.contains(text, regex=False), "text"]
+        assert of_it.str.contains(verbs, case=False).any() == (text != asked[-1]), text
+    assert made["text"].str.contains("Fetch my liver", regex=False).any(), "capitals stay"

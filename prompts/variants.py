@@ -20,17 +20,18 @@ from corpus.params import read_yaml
 from prompts.intent import Intent
 
 CONTENT = Path(__file__).with_name("variants.yaml")
-_ASKING = (
-    r"(?:(?<=\byou )|(?<=\bplease )|(?<=\bto ))(?:{verb})\b"
-    r"|\b(?:{verb})(?= (?:the|my|your|his|her|that|this|both|only|just|what|whatever|whichever)\b)"
-)
-"""Where a word is a verb."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @cache
 def _content() -> dict[str, Any]:
     return dict(read_yaml(CONTENT))
+
+
+def _alike() -> list[tuple[list[str], str]]:
+    """Groups of words of which one does as well as another, and where they do: patterns that hold "{words}"."""
+    groups = _content()["alike"]
+    return [(g, r"\b(?:{words})\b") if isinstance(g, list) else (g["words"], g["where"]) for g in groups]
 
 
 def variants(texts: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
@@ -82,9 +83,7 @@ def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.
     """Any text as the next person would type it: it begins and ends otherwise, and half of the words that have their
     like are another of them. Without these, a full stop makes a remark of a request."""
     content, rows = _content(), _drawn(texts, share, rng)
-    asking = "|".join(content["verbs"])
-    groups = [(re.compile(_ASKING.format(verb=asking), re.IGNORECASE), content["verbs"])]
-    groups += [(re.compile(rf"\b(?:{'|'.join(group)})\b", re.IGNORECASE), group) for group in content["alike"]]
+    groups = [(re.compile(where.format(words="|".join(words)), re.IGNORECASE), words) for words, where in _alike()]
 
     def another(group: list[str], match: re.Match[str]) -> str:
         word = match.group()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean
@@ -36,6 +36,7 @@ from model.framing import Frame, label_to_scan, to_network
 from model.groups import IDENTITY, act, crop_from_square, pad_to_square, rotate
 from model.intent_head import IntentLogits, Understanding, understand
 from model.judging import by_anatomy
+from model.remarks import without_remarks
 from model.resolve import EVERY_ORGAN, Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
 from prompts.intent import Intent
 
@@ -61,6 +62,8 @@ class Request:
     """P prompts, read once: their tokens, intent logits `[P, ...]` and what was understood."""
 
     prompts: tuple[str, ...]
+    asked: tuple[str, ...]
+    """The same without remarks beside the request (`model.remarks`): what was read."""
     text: TokenEmbeddings
     intent: IntentLogits
     understood: tuple[Understanding, ...]
@@ -145,14 +148,21 @@ class Segmenter:
             raise InputError(str(text.weights), found, f"put its files back, or name their folder in {CONFIG}")
         return cls(model, encoder, fastest_device(), known)
 
-    @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> Request:
-        """Read prompts, typing errors mended: what each asks for."""
+        """Read prompts, typing errors mended and remarks beside a request left out: what each asks for."""
+        whole = self._read(prompts)
+        asked = without_remarks(prompts, whole.understood, lambda texts: self._read(texts).understood)
+        if asked == list(prompts):
+            return whole
+        return replace(self._read(asked), prompts=whole.prompts, cut=whole.cut)
+
+    @torch.inference_mode()
+    def _read(self, prompts: Sequence[str]) -> Request:
         text = self.encoder.encode(prompts)
         with bfloat16_where_fast():
             intent = self.model.intent_head.by_length(text, READ_AT_ONCE)
         cut = tuple((text.start.diff() >= self.encoder.limit).tolist())
-        return Request(tuple(prompts), text, intent, tuple(understand(intent)), cut)
+        return Request(tuple(prompts), tuple(prompts), text, intent, tuple(understand(intent)), cut)
 
     @torch.inference_mode()
     def segment(

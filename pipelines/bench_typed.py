@@ -50,6 +50,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "after a greeting": lambda text: f"Good evening everyone, {text}",
     "after the scan": lambda text: f"Abdominal CT with contrast, 5 mm slices. {text}",
     "after a finding": lambda text: f"Renal function normal. {text}",
+    "before a finding": _ended(". Renal function normal."),
     "before what was done": lambda text: f"{text} (splenectomy 2010)",
     "before what it is for": lambda text: f"{text} (research use only)",
     "with thanks": _ended(". Thank you so much"),

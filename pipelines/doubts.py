@@ -95,8 +95,8 @@ def of_answer(i: int, result: Segmentation, empty: bool) -> list[str]:
         warnings.append("The model is not sure what was asked for.")
     if result.request.cut[i]:
         warnings.append("The text is so long that only its beginning and its end were read.")
-    text = mend(result.request.prompts[i])
-    if (plain := plainly(text)) != text:
+    text = mend(result.request.asked[i])
+    if (plain := plainly(text)) != mend(result.request.prompts[i]):
         warnings.append(f"Read as: {plain}")
     return warnings + _of_reading(text, understood.intent, result.organs[i])
 

@@ -36,6 +36,7 @@ class HeldOutPrompts:
         whole = self.request
         return Request(
             tuple(whole.prompts[i] for i in rows),
+            tuple(whole.asked[i] for i in rows),
             whole.text.take(rows),
             whole.intent[rows],
             tuple(whole.understood[i] for i in rows),

@@ -48,7 +48,7 @@ class Oracle:
         ]
         understood = tuple(SimpleNamespace(intent=intent, confidence=0.75) for intent in found)
         nothing: Any = torch.zeros(len(prompts))
-        return Request(tuple(prompts), nothing, nothing, understood, (False,) * len(prompts))  # type: ignore[arg-type]
+        return Request(tuple(prompts), tuple(prompts), nothing, nothing, understood, (False,) * len(prompts))  # type: ignore[arg-type]
 
     def pose(self, image: np.ndarray, spacing: tuple[float, float, float] | None = None, header: bool = False) -> Pose:
         """It needs no other."""

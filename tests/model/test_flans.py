@@ -18,6 +18,7 @@ from torch import Tensor
 
 from corpus.anatomy import BY_NAME, N_ORGANS, ORGANS
 from corpus.errors import InputError
+from model import inference
 from model.canonicalizer import SLICES_AT_ONCE, CanonicalizerParams, Pose, known_pose
 from model.data import SplitData
 from model.encoders.ngrams import BUCKETS, NGRAMS, ngrams
@@ -127,6 +128,16 @@ def test_shapes_and_one_encoding_for_all_prompts(segmenter: Segmenter) -> None:
     intent = type(alone.intent)(**{k: v.repeat(2, 1) for k, v in vars(alone.intent).items()})
     single = model.decode(image, alone.text[torch.arange(1)].expand(2), intent, organs[:, 1:2])
     assert torch.allclose(single[:, 0], together[:, 1], atol=1e-4), "a prompt's answer doesn't depend on its neighbours"
+
+
+def test_a_remark_beside_a_request_is_not_read(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "without_remarks", lambda texts, understood, read: [t.split("! ")[-1] for t in texts])
+    request, plain = segmenter.read(["ab", "cd! ef"]), segmenter.read(["ab", "ef"])
+    assert request.prompts == ("ab", "cd! ef")
+    assert request.asked == ("ab", "ef")
+    assert torch.equal(request.text.embedding, plain.text.embedding)
+    assert torch.equal(request.intent.kind, plain.intent.kind)
+    assert request.understood == plain.understood
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 33), (40, 28), (41, 27)])

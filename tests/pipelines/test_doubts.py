@@ -23,6 +23,7 @@ def warnings_of(
     pose: Pose | None = None,
     found: str = "liver",
     prompt: str = "",
+    asked: str | None = None,
     upside_down: bool = False,
     cut: bool = False,
     header: bool = True,
@@ -31,7 +32,12 @@ def warnings_of(
     posed: bool = True,
 ) -> str:
     mask = np.ones((slices, 4, 4), bool)
-    request = SimpleNamespace(understood=[Understanding(intent, 0.9)], prompts=(prompt,), cut=(cut,))
+    request = SimpleNamespace(
+        understood=[Understanding(intent, 0.9)],
+        prompts=(prompt,),
+        asked=(prompt if asked is None else asked,),
+        cut=(cut,),
+    )
     result = SimpleNamespace(
         masks=mask[None],
         request=request,
@@ -265,3 +271,5 @@ def test_what_was_said_plainly_before_it_was_read_is_shown() -> None:
     largest = Intent("size", attribute="largest")
     assert "Read as: it is larger than all others" in warnings_of(largest, 1, prompt="everything else is smaller")
     assert warnings_of(largest, 1, prompt="the largest structure") == ""
+    remark = "Right kidney absent. The biggest structure, please."
+    assert warnings_of(largest, 1, prompt=remark, asked=remark[21:]) == "Read as: The biggest structure, please."

@@ -131,7 +131,10 @@ def test_shapes_and_one_encoding_for_all_prompts(segmenter: Segmenter) -> None:
 
 
 def test_a_remark_beside_a_request_is_not_read(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "without_remarks", lambda texts, understood, read: [t.split("! ")[-1] for t in texts])
+    def last_sentences(texts: Sequence[str], *_: object) -> list[str]:
+        return [text.split("! ")[-1] for text in texts]
+
+    monkeypatch.setattr(inference, "without_remarks", last_sentences)
     request, plain = segmenter.read(["ab", "cd! ef"]), segmenter.read(["ab", "ef"])
     assert request.prompts == ("ab", "cd! ef")
     assert request.asked == ("ab", "ef")

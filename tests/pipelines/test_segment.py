@@ -195,7 +195,7 @@ def test_what_is_told_of_a_mask_holds_of_its_file(columns: slice, tmp_path: Path
     mask = np.zeros(scan.image.shape, bool)
     mask[:, 2, columns] = True
     understood = (Understanding(Intent("anatomy", "liver", None, "patient"), 1.0),)
-    request: Any = SimpleNamespace(prompts=("the liver",), understood=understood, cut=(False,))
+    request: Any = SimpleNamespace(prompts=("the liver",), asked=("the liver",), understood=understood, cut=(False,))
     result = Segmentation(mask[None], ("liver",), request, known_pose(IDENTITY), np.ones(1))
     told = _write(0, scan, result, tmp_path)
     voxels = np.count_nonzero(nib.load(tmp_path / told["mask"]).dataobj)  # type: ignore[attr-defined]

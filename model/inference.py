@@ -39,6 +39,7 @@ from model.judging import by_anatomy
 from model.remarks import without_remarks
 from model.resolve import EVERY_ORGAN, Seen, by_geometry, organ_scores, predicted_labels, resolve, surest
 from prompts.intent import Intent
+from prompts.wording.retraction import retraction
 
 READ_AT_ONCE = 16
 """Prompts that go through the intent head together."""
@@ -63,7 +64,7 @@ class Request:
 
     prompts: tuple[str, ...]
     asked: tuple[str, ...]
-    """The same without remarks beside the request (`model.remarks`): what was read."""
+    """What was read of them: without remarks beside the request (`model.remarks`), without what is taken back."""
     text: TokenEmbeddings
     intent: IntentLogits
     understood: tuple[Understanding, ...]
@@ -149,12 +150,14 @@ class Segmenter:
         return cls(model, encoder, fastest_device(), known)
 
     def read(self, prompts: Sequence[str]) -> Request:
-        """Read prompts, typing errors mended and remarks beside a request left out: what each asks for."""
-        whole = self._read(prompts)
-        asked = without_remarks(prompts, whole.understood, lambda texts: self._read(texts).understood)
+        """Read prompts: what each asks for. Typing errors are mended, remarks beside a request left out, and of one
+        that is taken back no more is read than what takes it back."""
+        texts = [retraction(prompt) or prompt for prompt in prompts]
+        whole = self._read(texts)
+        asked = without_remarks(texts, whole.understood, lambda texts: self._read(texts).understood)
         if asked == list(prompts):
             return whole
-        return replace(self._read(asked), prompts=whole.prompts, cut=whole.cut)
+        return replace(whole if asked == texts else self._read(asked), prompts=tuple(prompts), cut=whole.cut)
 
     @torch.inference_mode()
     def _read(self, prompts: Sequence[str]) -> Request:

@@ -1,0 +1,40 @@
+"""Requests that are taken back."""
+
+import pytest
+
+from prompts.wording.retraction import retraction
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "Never mind.",
+        "Cancel that.",
+        "No, wait, leave it!",
+        "Sorry, wrong chat",
+        "Oh, forget it, wrong patient.",
+        "Please disregard my last request.",
+        "I\u2019ve changed my mind, nothing please.",
+        "on second thought, don't bother",
+        "Not needed after all, thanks.",
+    ],
+)
+def test_what_takes_a_request_back_is_found(last: str) -> None:
+    for text in (f"Outline the liver. {last}", f"can you mark it?\n{last}", f"Two kidneys; one left. Mark it. {last}"):
+        assert retraction(text) == last.replace("\u2019", "'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Never mind.",
+        "Outline the liver. Never mind the artifacts.",
+        "Outline the liver. Forget the spleen.",
+        "Never mind. Outline the liver.",
+        "Outline the liver. Never mind, make it the spleen.",
+        "They always send right when I ask for the left kidney. Please don't.",
+        "Outline the liver, never leave it.",
+    ],
+)
+def test_what_takes_back_something_else_is_not(text: str) -> None:
+    assert retraction(text) is None

@@ -154,10 +154,9 @@ class Segmenter:
         that is taken back no more is read than what takes it back."""
         texts = [retraction(prompt) or prompt for prompt in prompts]
         whole = self._read(texts)
-        asked = without_remarks(texts, whole.understood, lambda texts: self._read(texts).understood)
-        if asked == list(prompts):
-            return whole
-        return replace(whole if asked == texts else self._read(asked), prompts=tuple(prompts), cut=whole.cut)
+        asked = without_remarks(texts, whole.understood, lambda parts: self._read(parts).understood)
+        found = whole if asked == texts else self._read(asked)
+        return replace(found, prompts=tuple(prompts), cut=whole.cut)
 
     @torch.inference_mode()
     def _read(self, prompts: Sequence[str]) -> Request:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from corpus.anatomy import ORGANS
 from model.intent_head import Understanding
+from prompts.intent import PAIRS
 from prompts.wording.associations import associated
 from prompts.wording.cues import CUES, UNSIDED
 from prompts.wording.renaming import renamed
@@ -20,9 +21,10 @@ from prompts.wording.renaming import renamed
 SURE = 0.9
 """How sure the reader has to be of both: that the remark asks for nothing, and what the rest asks for."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+"""People type: the next sentence needn't begin with a capital."""
 _BRACKETED = re.compile(r"(?s)(?P<request>.*\w.*?)\s*[(\[](?P<remark>[^()\[\]]*\w[^()\[\]]*)[)\]]\W*")
 _NOUNS = (
-    {organ.name: organ.name.removeprefix(f"{organ.side} ") for organ in ORGANS}
+    {organ.name: PAIRS.get(organ.name, organ.name) for organ in ORGANS}
     | {noun: noun for noun in UNSIDED}
     | {f"about {noun}": noun for noun in associated()}
 )
@@ -69,7 +71,7 @@ def without_remarks(
 
 def _splits(text: str) -> Iterator[Split]:
     """A remark of a sentence or more before or behind the rest, or one in brackets at the end."""
-    sentences = [part for part in _SENTENCE_END.split(text.strip()) if re.search(r"\w", part)]
+    sentences = _sentences(text)
     for i in range(1, len(sentences)):
         first, last = " ".join(sentences[:i]), " ".join(sentences[i:])
         yield Split(first, last)
@@ -78,13 +80,22 @@ def _splits(text: str) -> Iterator[Split]:
         yield Split(bracketed["remark"], bracketed["request"])
 
 
+def _sentences(text: str) -> list[str]:
+    return [part for part in _SENTENCE_END.split(text.strip()) if re.search(r"\w", part)]
+
+
 def _of_other_structures(split: Split) -> bool:
-    remarked = _structures(split.remark)
-    return bool(remarked) and remarked.isdisjoint(_structures(split.request))
+    remarked, requested = _structures(split.remark), _structures(split.request)
+    return bool(remarked) and remarked.isdisjoint(requested)
+
+
+def _structures(text: str) -> set[str]:
+    """The structures that a text names or calls to mind."""
+    return set().union(*map(_named, _sentences(text)))
 
 
 @lru_cache(1024)
-def _structures(text: str) -> frozenset[str]:
-    """The structures that a text names or calls to mind."""
-    names = (CUES[cue.number - 1] for cue in renamed(text)[1])
+def _named(sentence: str) -> frozenset[str]:
+    """The same of a sentence, which is in many a part of its text."""
+    names = (CUES[cue.number - 1] for cue in renamed(sentence)[1])
     return frozenset(_NOUNS[name] for name in names if name in _NOUNS)

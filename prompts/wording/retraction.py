@@ -21,7 +21,8 @@ class _Content:
 
 
 def retraction(text: str) -> str | None:
-    """The last sentence of a text, if it takes back what was said before it: "Never mind."."""
+    """The second of two sentences, if it takes back the first: "Never mind.". Behind more than one, "ignore it" may
+    speak of the last alone, and nobody can tell."""
     found = _pattern().fullmatch(text.replace("\u2019", "'").strip())
     return found["last"] if found else None
 
@@ -32,4 +33,5 @@ def _pattern() -> re.Pattern[str]:
     between = r"[\s,.!:;-]"
     opening, ending = rf"(?:{content.openings})\b{between}*", rf"{between}+(?:{content.endings})\b"
     last = rf"(?:{opening})*(?:{'|'.join(content.taken_back)})\b(?:{ending})*[.!\s)]*"
-    return re.compile(rf"(?s).*\w.*?(?:[.!?;]\s+|\n+)(?P<last>{last})", re.IGNORECASE)
+    first = r"\W*\w(?:(?![.!?;]\s|\n).)*"
+    return re.compile(rf"{first}(?:[.!?;]\s|\n)\s*(?P<last>{last})", re.IGNORECASE)

@@ -130,14 +130,10 @@ def test_shapes_and_one_encoding_for_all_prompts(segmenter: Segmenter) -> None:
     assert torch.allclose(single[:, 0], together[:, 1], atol=1e-4), "a prompt's answer doesn't depend on its neighbours"
 
 
-def test_a_remark_beside_a_request_is_not_read(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
-    def last_sentences(texts: Sequence[str], *_: object) -> list[str]:
-        return [text.split("! ")[-1] for text in texts]
-
-    monkeypatch.setattr(inference, "without_remarks", last_sentences)
-    request, plain = segmenter.read(["ab", "cd! ef"]), segmenter.read(["ab", "ef"])
-    assert request.prompts == ("ab", "cd! ef")
-    assert request.asked == ("ab", "ef")
+def test_what_asks_is_read_alone(segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "without_remarks", lambda texts, *_: [text.split("! ")[-1] for text in texts])
+    request, plain = segmenter.read(["ab", "cd! ef", "gh. Never mind."]), segmenter.read(["ab", "ef", "Never mind."])
+    assert (request.prompts, request.asked) == (("ab", "cd! ef", "gh. Never mind."), plain.prompts)
     assert torch.equal(request.text.embedding, plain.text.embedding)
     assert torch.equal(request.intent.kind, plain.intent.kind)
     assert request.understood == plain.understood

@@ -42,17 +42,11 @@ def test_what_speaks_of_another_structure_is_left_out(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        REQUEST,
-        f"{REQUEST} Cancel that.",
-        f"{REQUEST} No, the spleen can wait.",
-        f"{REQUEST} (done)",
-        f"Asplenia? {REQUEST}",
-        f"Renal function normal, {REQUEST}",
-    ],
+    "beside",
+    ["{}", "{} Cancel that.", "{} No, the spleen can wait.", "{} (done)", "Asplenia? {}", "Renal function normal, {}"],
 )
-def test_what_may_speak_of_the_request_stays(text: str) -> None:
+def test_what_may_speak_of_the_request_stays(beside: str) -> None:
+    text = beside.format(REQUEST)
     assert alone(text, reader(REQUEST)) == text
 
 

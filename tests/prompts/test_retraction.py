@@ -20,7 +20,7 @@ from prompts.wording.retraction import retraction
     ],
 )
 def test_what_takes_a_request_back_is_found(last: str) -> None:
-    for text in (f"Outline the liver. {last}", f"can you mark it?\n{last}", f"Two kidneys; one left. Mark it. {last}"):
+    for text in (f"Outline the liver. {last}", f"can you mark it?\n{last}", f"the left kidney, 2.5 cm; {last}"):
         assert retraction(text) == last.replace("\u2019", "'")
 
 
@@ -34,6 +34,9 @@ def test_what_takes_a_request_back_is_found(last: str) -> None:
         "Outline the liver. Never mind, make it the spleen.",
         "They always send right when I ask for the left kidney. Please don't.",
         "Outline the liver, never leave it.",
+        "Outline the liver. The artifact at the top? Ignore it.",
+        "Outline the liver. The spleen? No need.",
+        "Outline the liver.\nThe contour of the spleen is bad; scrap it.",
     ],
 )
 def test_what_takes_back_something_else_is_not(text: str) -> None:

@@ -46,15 +46,15 @@ def without_remarks(
     """The texts; of those that were read as asking for nothing, the request without the remark that hides it, if that
     is found.
 
-    A remark speaks of structures, and of others than the request does: "cancel that" isn't one, nor is "the spleen can
-    wait" behind a request for the spleen.
+    A remark speaks of structures, and behind the request of others than that does: "cancel that" isn't one, nor is "the
+    spleen can wait" behind a request for the spleen. In brackets at the end it may speak of anything else.
 
     Args:
         understood: As what each text was read.
         read: Reads further texts.
     """
     splits = {
-        text: sorted(filter(_of_other_structures, _splits(text)), key=lambda split: len(split.remark))
+        text: sorted(_splits(text), key=lambda split: len(split.remark))
         for text, whole in zip(texts, understood, strict=True)
         if whole.intent.kind == "none"
     }
@@ -70,23 +70,23 @@ def without_remarks(
 
 
 def _splits(text: str) -> Iterator[Split]:
-    """A remark of a sentence or more before or behind the rest, or one in brackets at the end."""
+    """What may be a remark: a sentence or more before or behind the rest, or a bracket at the end."""
     sentences = _sentences(text)
     for i in range(1, len(sentences)):
         first, last = " ".join(sentences[:i]), " ".join(sentences[i:])
-        yield Split(first, last)
-        yield Split(last, first)
+        before, behind = _structures(first), _structures(last)
+        if before:
+            yield Split(first, last)
+        if behind and behind.isdisjoint(before):
+            yield Split(last, first)
     if bracketed := _BRACKETED.fullmatch(text):
-        yield Split(bracketed["remark"], bracketed["request"])
+        split = Split(bracketed["remark"], bracketed["request"])
+        if _structures(split.remark).isdisjoint(_structures(split.request)):
+            yield split
 
 
 def _sentences(text: str) -> list[str]:
     return [part for part in _SENTENCE_END.split(text.strip()) if re.search(r"\w", part)]
-
-
-def _of_other_structures(split: Split) -> bool:
-    remarked, requested = _structures(split.remark), _structures(split.request)
-    return bool(remarked) and remarked.isdisjoint(requested)
 
 
 def _structures(text: str) -> set[str]:

@@ -10,28 +10,49 @@ import hashlib
 import re
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from corpus.anatomy import mentions
-from corpus.params import read_yaml
+from corpus.params import Pattern, params_dataclass, read_yaml, validated
 from prompts.intent import Intent
 
 CONTENT = Path(__file__).with_name("variants.yaml")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_PUNCTUATION = re.compile(r"(?<!\S)[^\w\s]+|[^\w\s]+(?!\S)|['\u2019]")
+"""Where words begin and end, and apostrophes: "L/R", "left-sided" and "1.5" keep theirs."""
+
+
+@params_dataclass
+class _Alike:
+    """Words of which one does as well as another, and where they do: a pattern that holds "{words}"."""
+
+    words: list[str]
+    where: Pattern = r"\b(?:{words})\b"
+
+
+@params_dataclass
+class _Content:
+    """variants.yaml."""
+
+    elsewhere: list[str]
+    joints: list[str]
+    alike: list[list[str] | _Alike]
+    openings: list[str]
+    endings: list[str]
 
 
 @cache
-def _content() -> dict[str, Any]:
-    return dict(read_yaml(CONTENT))
+def _content() -> _Content:
+    return validated(read_yaml(CONTENT), _Content, CONTENT)
 
 
-def _alike() -> list[tuple[list[str], str]]:
-    """Groups of words of which one does as well as another, and where they do: patterns that hold "{words}"."""
-    groups = _content()["alike"]
-    return [(g, r"\b(?:{words})\b") if isinstance(g, list) else (g["words"], g["where"]) for g in groups]
+@cache
+def _alike() -> list[tuple[re.Pattern[str], list[str]]]:
+    """Where any of a group of words stands that mean the same, and the group."""
+    groups = [group if isinstance(group, _Alike) else _Alike(group) for group in _content().alike]
+    return [(re.compile(g.where.format(words="|".join(g.words)), re.IGNORECASE), g.words) for g in groups]
 
 
 def variants(texts: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
@@ -62,7 +83,7 @@ def _drawn(rows: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.Dat
 def _in_context(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
     """Any text behind (or before) a statement or two that ask for nothing: people tell the case first."""
     cases = texts[(texts["kind"] == "none") & texts["text"].str.contains(r"\w{3}.*\.$")]["text"].to_numpy()
-    rows, joints = _drawn(texts, share if len(cases) else 0.0, rng), _content()["joints"]
+    rows, joints = _drawn(texts, share if len(cases) else 0.0, rng), _content().joints
     joined = []
     for text in rows["text"]:
         case = " ".join(rng.choice(cases, size=rng.integers(1, 3)))
@@ -80,10 +101,10 @@ def _continued(text: str) -> str:
 
 
 def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Any text as the next person would type it: it begins and ends otherwise, and half of the words that have their
-    like are another of them. Without these, a full stop makes a remark of a request."""
+    """Any text as the next person would type it: it begins and ends otherwise, half of the words that have their like
+    are another of them, and an eighth do without punctuation. Without these, a full stop makes a remark of a request.
+    """
     content, rows = _content(), _drawn(texts, share, rng)
-    groups = [(re.compile(where.format(words="|".join(words)), re.IGNORECASE), words) for words, where in _alike()]
 
     def another(group: list[str], match: re.Match[str]) -> str:
         word = match.group()
@@ -94,10 +115,12 @@ def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.
 
     retyped = []
     for text in rows["text"]:
-        opening, ending = (str(rng.choice(content[name])) for name in ("openings", "endings"))
+        opening, ending = str(rng.choice(content.openings)), str(rng.choice(content.endings))
         body = text.rstrip(" .!")
-        for words, group in groups:
+        for words, group in _alike():
             body = words.sub(partial(another, group), body)
+        if rng.random() < 1 / 8:
+            body = _PUNCTUATION.sub("", body)
         body = _continued(body) if opening.endswith(", ") else body
         retyped.append(opening + body + (ending.lstrip(".!,") if body.endswith("?") else ending))
     return rows.assign(text=retyped)
@@ -128,7 +151,7 @@ def _misspelt(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd
 
 def _elsewhere(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
     """Requests for an organ with another thing's name in its place; they ask for no segmentation that there is."""
-    rows, things, asked = texts[texts["kind"] == "anatomy"], _content()["elsewhere"], []
+    rows, things, asked = texts[texts["kind"] == "anatomy"], _content().elsewhere, []
     for text in rows["text"]:
         named = list(mentions(text))
         thing = things[rng.integers(len(things))]

@@ -35,15 +35,24 @@ def alone(text: str, known: dict[str, Understanding]) -> str:
         f"{REQUEST}\nKnown gallstones",
         f"{REQUEST} (hemicolectomy 2010)",
         f"{REQUEST} [Known gallstones.]",
+        f"{REQUEST} (research use only)",
+        f"Spleen enlarged. {REQUEST}",
     ],
 )
-def test_what_speaks_of_another_structure_is_left_out(text: str) -> None:
+def test_what_speaks_of_something_else_is_left_out(text: str) -> None:
     assert alone(text, reader(REQUEST)) == REQUEST
 
 
 @pytest.mark.parametrize(
     "beside",
-    ["{}", "{} Cancel that.", "{} No, the spleen can wait.", "{} (done)", "Asplenia? {}", "Renal function normal, {}"],
+    [
+        "{}",
+        "{} Cancel that.",
+        "{} No, the spleen can wait.",
+        "{} (the spleen can wait)",
+        "Sorry? {}",
+        "Renal function normal, {}",
+    ],
 )
 def test_what_may_speak_of_the_request_stays(beside: str) -> None:
     text = beside.format(REQUEST)

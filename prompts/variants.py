@@ -20,8 +20,6 @@ from prompts.intent import Intent
 
 CONTENT = Path(__file__).with_name("variants.yaml")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_PUNCTUATION = re.compile(r"(?<!\S)[^\w\s]+|[^\w\s]+(?!\S)|['\u2019]")
-"""Where words begin and end, and apostrophes: "L/R", "left-sided" and "1.5" keep theirs."""
 
 
 @params_dataclass
@@ -101,9 +99,8 @@ def _continued(text: str) -> str:
 
 
 def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Any text as the next person would type it: it begins and ends otherwise, half of the words that have their like
-    are another of them, and an eighth do without punctuation. Without these, a full stop makes a remark of a request.
-    """
+    """Any text as the next person would type it: it begins and ends otherwise, and half of the words that have their
+    like are another of them. Without these, a full stop makes a remark of a request."""
     content, rows = _content(), _drawn(texts, share, rng)
 
     def another(group: list[str], match: re.Match[str]) -> str:
@@ -119,8 +116,6 @@ def _retyped(texts: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.
         body = text.rstrip(" .!")
         for words, group in _alike():
             body = words.sub(partial(another, group), body)
-        if rng.random() < 1 / 8:
-            body = _PUNCTUATION.sub("", body)
         body = _continued(body) if opening.endswith(", ") else body
         retyped.append(opening + body + (ending.lstrip(".!,") if body.endswith("?") else ending))
     return rows.assign(text=retyped)
